@@ -1,0 +1,86 @@
+//! The list of circuits that a prover image answers to [`METHOD_CIRCUITS`](crate::METHOD_CIRCUITS).
+//!
+//! ```text
+//! repeated: name length: u16 | name: UTF-8 | SHA-256 digest of the verifying key: 32 bytes
+//! ```
+
+use crate::{DecodeError, wire::Reader};
+use alloc::vec::Vec;
+
+/// Longest name of a circuit, in bytes.
+pub const NAME_LEN_MAX: usize = 128;
+
+/// One circuit that an image can prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circuit<'a> {
+    /// What clients call it: 1 to [`NAME_LEN_MAX`] of `a-z A-Z 0-9 . _ -`, since it stands in URLs.
+    pub name: &'a str,
+    /// SHA-256 of the verifying key, in the encoding that the guest documents.
+    pub vk_digest: [u8; 32],
+}
+
+/// Writes the list.
+///
+/// # Panics
+/// If a name is not one that [`decode`] accepts: a mistake in the guest, found while baking.
+#[must_use]
+pub fn encode(circuits: &[Circuit<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for circuit in circuits {
+        assert!(is_name(circuit.name), "not a circuit's name: {:?}", circuit.name);
+        let name_len = u16::try_from(circuit.name.len()).expect("bounded by NAME_LEN_MAX");
+        bytes.extend_from_slice(&name_len.to_le_bytes());
+        bytes.extend_from_slice(circuit.name.as_bytes());
+        bytes.extend_from_slice(&circuit.vk_digest);
+    }
+    bytes
+}
+
+/// Reads the list.
+///
+/// # Errors
+/// When the bytes end early or a name is not one.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Circuit<'_>>, DecodeError> {
+    let mut reader = Reader(bytes);
+    let mut circuits = Vec::new();
+    while !reader.0.is_empty() {
+        let name_len = reader.u16("circuit name length")?;
+        let name = reader.str(usize::from(name_len), "circuit name")?;
+        if !is_name(name) {
+            return Err(DecodeError::OutOfRange("circuit name"));
+        }
+        circuits.push(Circuit { name, vk_digest: reader.array("verifying key digest")? });
+    }
+    Ok(circuits)
+}
+
+/// Whether a text can name a circuit.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    (1..=NAME_LEN_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(list in prop::collection::vec(("[a-zA-Z0-9._-]{1,40}", any::<[u8; 32]>()), 0..8)) {
+            let circuits: Vec<_> = list
+                .iter()
+                .map(|(name, vk_digest)| Circuit { name, vk_digest: *vk_digest })
+                .collect();
+            prop_assert_eq!(decode(&encode(&circuits)), Ok(circuits));
+        }
+
+        #[test]
+        fn any_bytes_decode_to_themselves_or_an_error(bytes: Vec<u8>) {
+            if let Ok(circuits) = decode(&bytes) {
+                prop_assert_eq!(encode(&circuits), bytes);
+            }
+        }
+    }
+}

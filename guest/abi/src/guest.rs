@@ -1,0 +1,134 @@
+//! The guest's side of the boundary: one buffer for the request, one for the reply, and [`export!`].
+//!
+//! Invariant: the request's bytes are overwritten before the call returns, and the reply's before the
+//! next request is taken in. Nothing of one call is readable in the buffers of another.
+
+use crate::{
+    input::Piece,
+    reply::{Span, Tag},
+    request::Request,
+};
+use alloc::{string::String, vec::Vec};
+use core::cell::RefCell;
+use zeroize::Zeroize;
+
+/// Why a method did not do what it was asked, with a message for the client.
+pub struct Failure {
+    /// Never [`Tag::Ok`].
+    pub tag: Tag,
+    /// What is wrong, without any of the input's bytes.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of that kind.
+    pub fn new(tag: Tag, message: impl Into<String>) -> Self {
+        Self { tag, message: message.into() }
+    }
+}
+
+/// What a method returns.
+pub type Answer = Result<Vec<u8>, Failure>;
+
+struct Buffers {
+    request: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+struct SingleThreaded(RefCell<Buffers>);
+
+// SAFETY: the contract admits modules without shared memory only, so an instance has one thread.
+#[expect(unsafe_code, reason = "a static of a single-threaded module")]
+unsafe impl Sync for SingleThreaded {}
+
+static BUFFERS: SingleThreaded =
+    SingleThreaded(RefCell::new(Buffers { request: Vec::new(), reply: Vec::new() }));
+
+/// Makes room for a request and returns its place. Behind the export `snapback_alloc`.
+#[must_use]
+pub fn alloc(len: u32) -> *mut u8 {
+    let mut buffers = BUFFERS.0.borrow_mut();
+    buffers.reply.zeroize();
+    buffers.reply = Vec::new();
+    buffers.request.zeroize();
+    // Sized exactly: what is left over from a larger request would be memory that never comes back.
+    buffers.request = alloc::vec![0; len as usize];
+    buffers.request.as_mut_ptr()
+}
+
+/// Runs one call. Behind every exported method.
+pub fn call(ptr: usize, len: u32, method: impl FnOnce(Request<'_>) -> Answer) -> u64 {
+    let mut request = core::mem::take(&mut BUFFERS.0.borrow_mut().request);
+    let answer = if ptr == request.as_ptr().addr() && len as usize == request.len() {
+        match Request::decode(&request) {
+            Ok(request) => method(request),
+            Err(error) => Err(Failure::new(Tag::Malformed, alloc::format!("the envelope {error}"))),
+        }
+    } else {
+        Err(Failure::new(Tag::Malformed, "a method takes the place that snapback_alloc returned"))
+    };
+    request.zeroize();
+
+    let (tag, mut body) = match answer {
+        Ok(body) => (Tag::Ok, body),
+        Err(failure) => (failure.tag, failure.message.into_bytes()),
+    };
+    let mut reply = Vec::with_capacity(1 + body.len());
+    reply.push(tag as u8);
+    reply.extend_from_slice(&body);
+    body.zeroize();
+
+    let span = Span {
+        ptr: u32::try_from(reply.as_ptr().addr()).expect("a 32-bit memory"),
+        len: u32::try_from(reply.len()).expect("a 32-bit memory"),
+    };
+    BUFFERS.0.borrow_mut().reply = reply;
+    span.pack()
+}
+
+/// Collects the pieces of a bake input; returns the whole once the last piece is in.
+///
+/// # Errors
+/// When the pieces are not in order.
+pub fn collect(buffer: &mut Vec<u8>, body: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    let malformed = |message: String| Failure::new(Tag::Malformed, message);
+    let piece = Piece::decode(body).map_err(|error| malformed(alloc::format!("the piece {error}")))?;
+    if piece.offset != buffer.len() as u64 {
+        return Err(malformed(alloc::format!("expected the piece at {}", buffer.len())));
+    }
+    if piece.offset == 0 {
+        let total = usize::try_from(piece.total).map_err(|_| malformed("larger than memory".into()))?;
+        buffer.reserve_exact(total);
+    }
+    buffer.extend_from_slice(piece.bytes);
+    Ok(piece.is_last().then(|| core::mem::take(buffer)))
+}
+
+/// Exports the contract and the named methods, each a function `Request -> Answer`.
+///
+/// Exports exist on wasm only: a native build of a guest is an ordinary library.
+#[macro_export]
+macro_rules! export {
+    ($($method:ident => $function:ident),* $(,)?) => {
+        #[cfg(target_arch = "wasm32")]
+        #[expect(unsafe_code, reason = "exports have the names of the contract")]
+        mod exports {
+            #[unsafe(no_mangle)]
+            extern "C" fn snapback_abi() -> i32 {
+                $crate::ABI_VERSION
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn snapback_alloc(len: u32) -> *mut u8 {
+                $crate::guest::alloc(len)
+            }
+
+            $(
+                #[unsafe(no_mangle)]
+                extern "C" fn $method(ptr: usize, len: u32) -> u64 {
+                    $crate::guest::call(ptr, len, super::$function)
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,94 @@
+//! Compiles the guests to wasm and embeds them, so that the finished binary bakes without a compiler.
+//!
+//! Invariant: the bytes depend on the sources, the lock file and the compiler, not on the machine's paths.
+
+#[path = "build/toolchain.rs"]
+mod toolchain;
+
+use sha2::{Digest, Sha256};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+use toolchain::Toolchain;
+
+/// Embedded guests: the name users type, the package, and what it is.
+const GUESTS: [(&str, &str, &str); 2] = [
+    ("zcash", "snapback-guest-zcash", "Zcash prover: PCZTs in, PCZTs with proofs out"),
+    ("fixtures", "snapback-guest-fixtures", "Echoes, leaks, traps and spins on request, to try a host with"),
+];
+
+fn main() -> ExitCode {
+    match embed() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            println!("cargo::error={}", message.replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn embed() -> Result<(), String> {
+    let root = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("set by cargo"))
+        .parent()
+        .expect("the workspace")
+        .to_owned();
+    for watched in ["guest", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", root.join(watched).display());
+    }
+    println!("cargo::rerun-if-env-changed={}", toolchain::CHOICE);
+
+    let out = PathBuf::from(env::var("OUT_DIR").expect("set by cargo"));
+    let toolchain = Toolchain::find()?;
+    // One directory for every profile: lints and tests share the one build of the guests.
+    let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("guests").join(toolchain.name());
+    compile(&toolchain, &root, &target_dir)?;
+
+    let mut table = String::from("pub(super) static EMBEDDED: &[Guest] = &[\n");
+    for (name, package, about) in GUESTS {
+        let wasm = target_dir
+            .join("wasm32-unknown-unknown/guest")
+            .join(package.replace('-', "_"))
+            .with_extension("wasm");
+        let bytes = fs::read(&wasm).map_err(|error| format!("{}: {error}", wasm.display()))?;
+        let copy = out.join(name).with_extension("wasm");
+        fs::write(&copy, &bytes).map_err(|error| format!("{}: {error}", copy.display()))?;
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        table.push_str(&format!(
+            "    Guest::embedded({name:?}, {about:?}, Digest::from_bytes({digest:?}), include_bytes!({copy:?})),\n"
+        ));
+    }
+    table.push_str("];\n");
+    let table_file = out.join("guests.rs");
+    fs::write(&table_file, table).map_err(|error| format!("{}: {error}", table_file.display()))
+}
+
+fn compile(toolchain: &Toolchain, root: &Path, target_dir: &Path) -> Result<(), String> {
+    let mut cargo = Command::new(env::var("CARGO").expect("set by cargo"));
+    // What the outer build set concerns its own target and profile.
+    for (key, _) in env::vars() {
+        let kept = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"].contains(&key.as_str())
+            || key.starts_with("CARGO_REGISTR")
+            || key.starts_with("CARGO_SOURCE");
+        if key.starts_with("CARGO") && !kept || key.starts_with("RUSTC") || key.starts_with("RUSTFLAGS") {
+            cargo.env_remove(key);
+        }
+    }
+    cargo
+        .current_dir(root)
+        .args(["build", "--locked", "--profile", "guest", "--target", "wasm32-unknown-unknown"])
+        .args(GUESTS.iter().flat_map(|(_, package, _)| ["--package", package]))
+        .arg("--target-dir")
+        .arg(target_dir);
+    toolchain.prepare(&mut cargo, root);
+    let output = cargo.output().map_err(|error| format!("cannot run cargo for the guests: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "the guests do not compile with {}: {}",
+        toolchain.name(),
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}

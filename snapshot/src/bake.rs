@@ -1,0 +1,239 @@
+//! The bake: guest and inputs in, image in the store and native code in the cache out.
+//!
+//! Invariant: an image is published only after every gate has passed, and equal inputs give equal images.
+
+use crate::{
+    Digest, Error, ImageStore,
+    check::check,
+    cow,
+    engine::{Ticker, engine},
+    error::Refusal,
+    guests::{Guest, PINNED_INPUTS},
+    manifest::{CircuitId, FORMAT_VERSION, GuestId, InputId, Manifest, Tools},
+    native::{self, NativeCache},
+    wizen::{Log, Run, Wizened, wizen},
+};
+use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN};
+use std::{fmt, fs, path::Path, sync::Arc, thread, time::Duration};
+use wasmtime::Engine;
+
+/// A named input, in memory: what is hashed is what is fed, whatever happens to the file.
+pub struct Input {
+    /// The guest takes it with its method `bake_<name>`.
+    pub name: String,
+    /// Its contents.
+    pub bytes: Vec<u8>,
+}
+
+/// Bounds of a bake.
+#[derive(Clone, Copy, Debug)]
+pub struct BakeLimits {
+    /// Largest image, in bytes.
+    pub image_bytes_max: u64,
+    /// Largest input, in bytes.
+    pub input_bytes_max: u64,
+    /// Longest run of all bake methods together.
+    pub deadline: Duration,
+}
+
+impl Default for BakeLimits {
+    fn default() -> Self {
+        Self { image_bytes_max: 1 << 30, input_bytes_max: 1 << 30, deadline: Duration::from_mins(30) }
+    }
+}
+
+/// The stages of a bake, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The guest and its inputs are checked.
+    Check,
+    /// The initialiser runs, twice, with different entropy.
+    Initialise,
+    /// The image is compiled to native code.
+    Compile,
+    /// Copy-on-write is checked.
+    Verify,
+    /// The image and its native code are written.
+    Publish,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 5] = [Self::Check, Self::Initialise, Self::Compile, Self::Verify, Self::Publish];
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Check => "checking the guest",
+            Self::Initialise => "running the initialiser, twice",
+            Self::Compile => "compiling the image",
+            Self::Verify => "checking copy-on-write",
+            Self::Publish => "publishing the image",
+        })
+    }
+}
+
+/// Whoever watches a bake.
+pub trait Progress: Send + Sync {
+    /// A stage begins.
+    fn stage(&self, stage: Stage);
+    /// The guest logged a line.
+    fn log(&self, line: &str);
+}
+
+/// A finished bake.
+pub struct Baked {
+    /// Name of the image.
+    pub digest: Digest,
+    /// What the image says of itself.
+    pub manifest: Manifest,
+    /// Size of the image.
+    pub image_bytes: u64,
+    /// Size of its native code with the memory in it.
+    pub native_bytes: u64,
+}
+
+impl Input {
+    /// Reads an input.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is larger than the limit.
+    pub fn read(name: &str, path: &Path, limits: &BakeLimits) -> Result<Self, Error> {
+        let len = fs::metadata(path).map_err(|source| Error::io("read the input", path, source))?.len();
+        if len > limits.input_bytes_max {
+            return Err(Error::Input {
+                name: name.into(),
+                reason: format!(
+                    "{} has {len} bytes, more than bake.input_bytes_max = {}",
+                    path.display(),
+                    limits.input_bytes_max
+                ),
+            });
+        }
+        let bytes = fs::read(path).map_err(|source| Error::io("read the input", path, source))?;
+        Ok(Self { name: name.into(), bytes })
+    }
+
+    fn id(&self) -> InputId {
+        InputId { name: self.name.clone(), digest: Digest::of(&self.bytes), bytes: self.bytes.len() as u64 }
+    }
+}
+
+/// Names a bake by what goes into it: equal keys give equal images.
+#[must_use]
+pub fn bake_key(guest: &Guest, inputs: &[Input]) -> Digest {
+    let inputs: Vec<InputId> = inputs.iter().map(Input::id).collect();
+    let parts = (FORMAT_VERSION, ABI_VERSION, &guest.name, &guest.digest, inputs, Tools::current());
+    Digest::of(&serde_json::to_vec(&parts).expect("no maps with odd keys"))
+}
+
+/// Bakes a guest, or finds that it was baked with the same inputs before.
+///
+/// # Errors
+/// When an input is wrong, the guest is refused or fails, or the store cannot be written.
+pub fn bake(
+    store: &ImageStore,
+    cache: &NativeCache,
+    guest: &Guest,
+    inputs: &[Input],
+    limits: &BakeLimits,
+    progress: &Arc<dyn Progress>,
+) -> Result<Baked, Error> {
+    progress.stage(Stage::Check);
+    let checked = check(&guest.wasm)?;
+    check_inputs(guest, inputs, &checked.bake_methods)?;
+
+    progress.stage(Stage::Initialise);
+    let engine = engine(4)?;
+    let _ticker = Ticker::start(&engine)?;
+    let log: Log = {
+        let progress = Arc::clone(progress);
+        Arc::new(move |line| progress.log(line))
+    };
+    let run = |entropy: [u8; ENTROPY_LEN], log: Log| {
+        let run =
+            Run { guest: &guest.wasm, checked: &checked, inputs, entropy, deadline: limits.deadline, log };
+        wizen(&engine, &run)
+    };
+    // Any two values serve: the question is only whether the image depends on them.
+    let (first, second) = thread::scope(|scope| {
+        let second = scope.spawn(|| run([0xa5; ENTROPY_LEN], Arc::new(|_| {})));
+        let first = run([0x3c; ENTROPY_LEN], log);
+        (first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let wizened = first?;
+    if wizened != second? {
+        return Err(Refusal::BakedEntropy.into());
+    }
+    let manifest = describe(guest, inputs, checked.methods, &wizened);
+    let image = manifest.embed(&wizened.snapshot);
+    drop(wizened);
+    let image_bytes = image.len() as u64;
+    if image_bytes > limits.image_bytes_max {
+        return Err(Refusal::TooLarge { bytes: image_bytes, bytes_max: limits.image_bytes_max }.into());
+    }
+
+    progress.stage(Stage::Compile);
+    let native = native::compile(&engine, &image)?;
+    progress.stage(Stage::Verify);
+    verify_copy_on_write(&engine, &native, manifest.memory_bytes)?;
+
+    progress.stage(Stage::Publish);
+    let digest = store.publish(&image)?;
+    cache.keep(&engine, digest, &native)?;
+    store.remember_bake(&bake_key(guest, inputs), &digest)?;
+    Ok(Baked { digest, manifest, image_bytes, native_bytes: native.len() as u64 })
+}
+
+fn check_inputs(guest: &Guest, inputs: &[Input], bake_methods: &[String]) -> Result<(), Error> {
+    for (index, input) in inputs.iter().enumerate() {
+        let refuse = |reason| Err(Error::Input { name: input.name.clone(), reason });
+        if inputs[..index].iter().any(|earlier| earlier.name == input.name) {
+            return refuse("given twice".into());
+        }
+        let method = format!("{BAKE_PREFIX}{}", input.name);
+        if method == BAKE_INIT || !bake_methods.contains(&method) {
+            let known: Vec<&str> = bake_methods
+                .iter()
+                .filter(|method| *method != BAKE_INIT)
+                .filter_map(|method| method.strip_prefix(BAKE_PREFIX))
+                .collect();
+            return refuse(match known.as_slice() {
+                [] => "the guest takes no inputs".into(),
+                known => format!("the guest takes no such input; it takes: {}", known.join(", ")),
+            });
+        }
+        let pinned = PINNED_INPUTS.iter().find(|(of, name, _)| *of == guest.name && *name == input.name);
+        if let Some((_, _, wanted)) = pinned {
+            let found = Digest::of(&input.bytes).to_string();
+            if found != *wanted {
+                return refuse(format!("its SHA-256 is {found}, and the guest's parameters have {wanted}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn describe(guest: &Guest, inputs: &[Input], methods: Vec<String>, wizened: &Wizened) -> Manifest {
+    Manifest {
+        format_version: FORMAT_VERSION,
+        abi_version: ABI_VERSION,
+        guest: GuestId { name: guest.name.clone().into_owned(), digest: guest.digest },
+        inputs: inputs.iter().map(Input::id).collect(),
+        circuits: wizened
+            .circuits
+            .iter()
+            .map(|(name, digest)| CircuitId { name: name.clone(), vk_digest: Digest::from_bytes(*digest) })
+            .collect(),
+        methods,
+        memory_bytes: wizened.memory_bytes,
+        tools: Tools::current(),
+    }
+}
+
+fn verify_copy_on_write(engine: &Engine, native: &[u8], memory_bytes: u64) -> Result<(), Error> {
+    let module = native::load_bytes(engine, native)?;
+    let found = cow::probe(&module).map_err(Error::engine("make an instance of the image"))?;
+    if found.holds() { Ok(()) } else { Err(Refusal::NoCopyOnWrite { bytes: memory_bytes }.into()) }
+}

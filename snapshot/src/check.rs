@@ -1,0 +1,141 @@
+//! What can be said of a guest before it runs: that it keeps the contract, and that a snapshot can hold it.
+//!
+//! Invariant: no code of the guest runs here, and every refusal carries its reason.
+
+use crate::error::Refusal;
+use snapback_abi::{
+    BAKE_PREFIX, EXPORT_ABI, EXPORT_ALLOC, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE, METHOD_PROVE,
+    is_method_name,
+};
+use std::collections::BTreeMap;
+use wasmparser::{
+    ExternalKind, FuncType, Operator, Parser, Payload, TypeRef, ValType, Validator, WasmFeatures,
+    types::{CoreTypeId, TypesRef},
+};
+
+/// What guests may use: WebAssembly 2.0 and wide arithmetic. Exceptions, threads and garbage collection keep
+/// state that a snapshot cannot hold.
+const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::RELAXED_SIMD);
+
+const CALL: (&[ValType], &[ValType]) = (&[ValType::I32, ValType::I32], &[ValType::I64]);
+const ALLOC: (&[ValType], &[ValType]) = (&[ValType::I32], &[ValType::I32]);
+const ABI: (&[ValType], &[ValType]) = (&[], &[ValType::I32]);
+const LOG: (&[ValType], &[ValType]) = (&[ValType::I32, ValType::I32], &[]);
+
+/// A guest that passed: what of it the bake needs to know.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// Exports that clients may call, in alphabetical order.
+    pub(crate) methods: Vec<String>,
+    /// Exports that only the bake calls.
+    pub(crate) bake_methods: Vec<String>,
+}
+
+/// Checks a guest.
+pub(crate) fn check(wasm: &[u8]) -> Result<Checked, Refusal> {
+    if !Parser::is_core_wasm(wasm) {
+        return Err(Refusal::Invalid("a component, or no WebAssembly at all".into()));
+    }
+    let types = Validator::new_with_features(FEATURES)
+        .validate_all(wasm)
+        .map_err(|error| Refusal::Invalid(error.to_string()))?;
+    let types = types.as_ref();
+
+    let mut functions = BTreeMap::new();
+    let mut has_memory = false;
+    let mut has_wide_arithmetic = false;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.map_err(|error| Refusal::Invalid(error.to_string()))? {
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    let import = import.map_err(|error| Refusal::Invalid(error.to_string()))?;
+                    check_import(import.module, import.name, import.ty, types)?;
+                }
+            }
+            Payload::MemorySection(memories) => {
+                if memories.count() > 1 {
+                    return Err(Refusal::Unsupported("more than one memory".into()));
+                }
+                for memory in memories {
+                    let memory = memory.map_err(|error| Refusal::Invalid(error.to_string()))?;
+                    if memory.memory64 || memory.shared {
+                        return Err(Refusal::Unsupported("a shared or 64-bit memory".into()));
+                    }
+                }
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    let export = export.map_err(|error| Refusal::Invalid(error.to_string()))?;
+                    match export.kind {
+                        ExternalKind::Memory if export.name == EXPORT_MEMORY => has_memory = true,
+                        ExternalKind::Func => {
+                            functions.insert(export.name.to_owned(), types.core_function_at(export.index));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Payload::CodeSectionEntry(body) if !has_wide_arithmetic => {
+                has_wide_arithmetic =
+                    uses_wide_arithmetic(&body).map_err(|error| Refusal::Invalid(error.to_string()))?;
+            }
+            _ => {}
+        }
+    }
+
+    let has = |name: &str, signature| functions.get(name).is_some_and(|id| is(types, *id, signature));
+    if !has_memory {
+        return Err(Refusal::Export { name: EXPORT_MEMORY, wanted: "memory" });
+    }
+    if !has(EXPORT_ABI, ABI) {
+        return Err(Refusal::Export { name: EXPORT_ABI, wanted: "() -> i32" });
+    }
+    if !has(EXPORT_ALLOC, ALLOC) {
+        return Err(Refusal::Export { name: EXPORT_ALLOC, wanted: "(i32) -> i32" });
+    }
+    let callable: Vec<&String> =
+        functions.iter().filter(|(_, id)| is(types, **id, CALL)).map(|(name, _)| name).collect();
+    if callable.iter().any(|name| *name == METHOD_PROVE) && !has_wide_arithmetic {
+        return Err(Refusal::NoWideArithmetic);
+    }
+    let named = |is_wanted: fn(&str) -> bool| {
+        callable.iter().filter(|name| is_wanted(name)).map(|name| (*name).clone()).collect()
+    };
+    Ok(Checked {
+        methods: named(is_method_name),
+        bake_methods: named(|name| name.starts_with(BAKE_PREFIX)),
+    })
+}
+
+fn check_import(module: &str, name: &str, ty: TypeRef, types: TypesRef<'_>) -> Result<(), Refusal> {
+    match ty {
+        TypeRef::Func(index)
+            if (module, name) == (IMPORT_MODULE, IMPORT_LOG) && is(types, types.core_type_at_in_module(index), LOG) =>
+        {
+            Ok(())
+        }
+        _ => Err(Refusal::Import { module: module.into(), name: name.into() }),
+    }
+}
+
+fn is(types: TypesRef<'_>, id: CoreTypeId, (params, results): (&[ValType], &[ValType])) -> bool {
+    let ty: &FuncType = types[id].unwrap_func();
+    ty.params() == params && ty.results() == results
+}
+
+fn uses_wide_arithmetic(body: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<bool> {
+    let mut operators = body.get_operators_reader()?;
+    while !operators.eof() {
+        if matches!(
+            operators.read()?,
+            Operator::I64Add128 | Operator::I64Sub128 | Operator::I64MulWideS | Operator::I64MulWideU
+        ) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,180 @@
+//! Names for bytes: SHA-256 for what people pin (guests, inputs, images), BLAKE3 for native code, which is
+//! hashed at every start and may take a few milliseconds there.
+//!
+//! Invariant: a file is hashed through the descriptor that is used afterwards, never through its path.
+
+use serde::{Deserialize, Serialize, de};
+use sha2::Digest as _;
+use std::{fmt, fs::File, io, os::unix::fs::FileExt, str::FromStr};
+
+/// A SHA-256 digest; 64 hexadecimal digits as text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+/// The text is not 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is 64 hexadecimal digits")]
+pub struct NotADigest;
+
+impl Digest {
+    /// A digest that was computed elsewhere.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest's bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Hashes bytes in memory.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// Hashes an open file from its beginning, whatever its cursor.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of_file(file: &File) -> io::Result<Self> {
+        let mut hash = sha2::Sha256::new();
+        read_in_pieces(file, |piece| hash.update(piece))?;
+        Ok(Self(hash.finalize().into()))
+    }
+}
+
+/// A BLAKE3 digest of native code.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NativeDigest(blake3::Hash);
+
+impl NativeDigest {
+    /// Hashes bytes in memory.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(blake3::hash(bytes))
+    }
+
+    /// Hashes an open file from its beginning, whatever its cursor.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of_file(file: &File) -> io::Result<Self> {
+        let mut hash = blake3::Hasher::new();
+        read_in_pieces(file, |piece| {
+            hash.update(piece);
+        })?;
+        Ok(Self(hash.finalize()))
+    }
+}
+
+/// Pieces stay in the second-level cache, and the buffer is the only memory this touches.
+fn read_in_pieces(file: &File, mut piece: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut buffer = vec![0; 256 * 1024];
+    let mut offset = 0;
+    loop {
+        match file.read_at(&mut buffer, offset) {
+            Ok(0) => return Ok(()),
+            Ok(len) => {
+                piece(&buffer[..len]);
+                offset += len as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+fn read_hex(text: &str) -> Result<[u8; 32], NotADigest> {
+    let mut bytes = [0; 32];
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(NotADigest) };
+    if pairs.len() != bytes.len() {
+        return Err(NotADigest);
+    }
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let digit = |c: u8| char::from(c).to_digit(16).ok_or(NotADigest);
+        *byte = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).map_err(|_| NotADigest)?;
+    }
+    Ok(bytes)
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = NotADigest;
+
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
+        read_hex(text).map(Self)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for NativeDigest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_hex())
+    }
+}
+
+impl<'de> Deserialize<'de> for NativeDigest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        read_hex(&text).map(|bytes| Self(bytes.into())).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    proptest! {
+        #[test]
+        fn text_and_bytes_agree(bytes: [u8; 32]) {
+            let digest = Digest::from_bytes(bytes);
+            prop_assert_eq!(digest.to_string().parse(), Ok(digest));
+        }
+
+        #[test]
+        fn any_text_is_a_digest_or_an_error(text in "[0-9a-gé]{0,70}") {
+            let digest = text.parse::<Digest>();
+            prop_assert_eq!(digest.is_ok(), text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()));
+        }
+    }
+
+    #[test]
+    fn a_file_has_the_digest_of_its_bytes() {
+        let bytes: Vec<u8> = (0..700_000u32).map(|i| (i % 251) as u8).collect();
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(&bytes).expect("room for it");
+        assert_eq!(Digest::of_file(&file).expect("readable"), Digest::of(&bytes));
+        assert!(NativeDigest::of_file(&file).expect("readable") == NativeDigest::of(&bytes));
+    }
+}

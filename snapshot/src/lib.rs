@@ -1,0 +1,29 @@
+//! From a guest to a loaded image: bake, store, compile, map.
+//!
+//! ```text
+//! guest -> check -> wizen(inputs) -> manifest -> store -> native -> LoadedImage
+//! ```
+//!
+//! Invariant: nothing here knows of lanes, requests or HTTP; `snapshot` never imports `host`.
+
+mod bake;
+pub mod call;
+mod check;
+mod cow;
+mod digest;
+mod engine;
+mod error;
+mod guests;
+pub mod manifest;
+mod native;
+mod store;
+mod wizen;
+
+pub use bake::{BakeLimits, Baked, Input, Progress, Stage, bake, bake_key};
+pub use cow::CopyOnWrite;
+pub use digest::{Digest, NotADigest};
+pub use engine::{EPOCH, MEMORY_BYTES_MAX, Ticker, engine, epochs};
+pub use error::{Error, Refusal};
+pub use guests::Guest;
+pub use native::{LoadedImage, Miss, NativeCache, Origin, SealedImage};
+pub use store::{ImageStore, Stored};

@@ -1,0 +1,348 @@
+//! Native code: compiled once per image and engine, kept, and mapped at every later start.
+//!
+//! ```text
+//! SealedImage --find / compile--> VerifiedImage --load--> LoadedImage
+//! ```
+//!
+//! Loading native code is trusting it. Invariant: what is mapped is the very file that was hashed, it has the
+//! digest that was recorded when this user compiled it, and it belongs to this user alone; anything else is
+//! compiled again from the image.
+
+use crate::{
+    CopyOnWrite, Digest, Error, cow,
+    digest::NativeDigest,
+    manifest::{Manifest, ManifestError},
+    store::{make_private_dir, publish},
+};
+use memfd::{FileSeal, MemfdOptions};
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File},
+    hash::{DefaultHasher, Hash, Hasher},
+    io::{self, BufReader, Write},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+use wasmtime::{Engine, Module};
+
+/// An image file whose manifest was read. Its body is checked when it is compiled, and by [`Self::scrub`].
+pub struct SealedImage {
+    path: PathBuf,
+    file: File,
+    digest: Digest,
+    manifest: Manifest,
+}
+
+/// An image whose native code this host vouches for.
+struct VerifiedImage {
+    sealed: SealedImage,
+    code: File,
+}
+
+/// An image that can be instantiated.
+pub struct LoadedImage {
+    /// The image's name.
+    pub digest: Digest,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Its native code, mapped.
+    pub module: Module,
+    /// Size of the native code file, the initial memory included.
+    pub native_bytes: u64,
+    /// Where the native code came from.
+    pub origin: Origin,
+}
+
+/// Where native code came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The cache had it.
+    Cached,
+    /// It was compiled, and kept in the cache.
+    Compiled(Miss),
+    /// It was compiled into sealed memory, because the cache cannot be written.
+    Memory(Miss),
+}
+
+/// Why the cache did not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// It has nothing for this image and engine.
+    Absent,
+    /// What it has must not be mapped.
+    Unfit(String),
+}
+
+impl SealedImage {
+    /// Opens an image file of any name, and hashes it for its own.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not an image.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let (file, manifest) = open(path)?;
+        let digest = Digest::of_file(&file).map_err(|source| Error::io("read", path, source))?;
+        Ok(Self { path: path.into(), file, digest, manifest })
+    }
+
+    pub(crate) fn open_named(path: &Path, digest: Digest) -> Result<Self, Error> {
+        let (file, manifest) = open(path)?;
+        Ok(Self { path: path.into(), file, digest, manifest })
+    }
+
+    /// The image's name.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What the image says of itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Size of the image in bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn bytes(&self) -> Result<u64, Error> {
+        let metadata = self.file.metadata().map_err(|source| Error::io("look at", &self.path, source))?;
+        Ok(metadata.len())
+    }
+
+    /// Hashes the whole image again.
+    ///
+    /// # Errors
+    /// When it does not have its digest.
+    pub fn scrub(&self) -> Result<(), Error> {
+        let found = Digest::of_file(&self.file).map_err(|source| Error::io("read", &self.path, source))?;
+        self.expect_digest(found)
+    }
+
+    fn read_verified(&self) -> Result<Vec<u8>, Error> {
+        let read = || {
+            let mut bytes = vec![0; usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX)];
+            self.file.read_exact_at(&mut bytes, 0)?;
+            Ok(bytes)
+        };
+        let bytes: Vec<u8> = read().map_err(|source| Error::io("read", &self.path, source))?;
+        self.expect_digest(Digest::of(&bytes))?;
+        Ok(bytes)
+    }
+
+    fn expect_digest(&self, found: Digest) -> Result<(), Error> {
+        if found == self.digest {
+            return Ok(());
+        }
+        let reason = format!("its SHA-256 is {found}, not {}", self.digest);
+        Err(Error::Damaged { path: self.path.clone(), reason })
+    }
+}
+
+fn open(path: &Path) -> Result<(File, Manifest), Error> {
+    let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
+    let manifest = Manifest::read(BufReader::new(&file))
+        .map_err(|source| match source {
+            ManifestError::Read(source) if source.kind() != io::ErrorKind::UnexpectedEof => Error::io("read", path, source),
+            source => Error::Manifest { path: path.into(), source },
+        })?;
+    Ok((file, manifest))
+}
+
+/// What the cache records of one native code file, beside it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    image: Digest,
+    engine: String,
+    code: NativeDigest,
+}
+
+/// The native code of a state directory.
+pub struct NativeCache {
+    dir: PathBuf,
+}
+
+impl NativeCache {
+    /// The cache of a state directory. A directory that cannot be made or written is no error: native code
+    /// then lives in sealed memory, and is compiled at every start.
+    #[must_use]
+    pub fn open(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("native") }
+    }
+
+    /// Loads an image, from the cache if that has fitting native code for it.
+    ///
+    /// # Errors
+    /// When the image is damaged or cannot be compiled.
+    pub fn load(&self, engine: &Engine, image: SealedImage) -> Result<LoadedImage, Error> {
+        let (sealed, miss) = match self.find(engine, image) {
+            Ok(verified) => match verified.load(engine, Origin::Cached) {
+                Ok(loaded) => return Ok(loaded),
+                Err((sealed, error)) => (sealed, Miss::Unfit(error.to_string())),
+            },
+            Err(missed) => missed,
+        };
+        if let Miss::Unfit(reason) = &miss {
+            tracing::warn!(image = %sealed.digest, reason, "native code does not fit and is compiled again");
+        }
+        let code = compile(engine, &sealed.read_verified()?)?;
+        let (file, origin) = match self.keep(engine, sealed.digest, &code) {
+            Ok(()) => (open_own(&self.code_path(engine, &sealed.digest)), Origin::Compiled(miss)),
+            Err(error) => {
+                tracing::warn!(%error, "the native code cache cannot be written: compiled into memory");
+                (sealed_memory(&code), Origin::Memory(miss))
+            }
+        };
+        let file = file.map_err(|source| Error::io("map the native code in", &self.dir, source))?;
+        // Written a moment ago, but by path: the file that is open now is the one to look at.
+        let found = NativeDigest::of_file(&file).map_err(|source| Error::io("read", &self.dir, source))?;
+        if found != NativeDigest::of(&code) {
+            let reason = "its native code changed while it was written".into();
+            return Err(Error::Damaged { path: sealed.path, reason });
+        }
+        VerifiedImage { sealed, code: file }.load(engine, origin).map_err(|(_, error)| error)
+    }
+
+    /// Writes native code and its record.
+    pub(crate) fn keep(&self, engine: &Engine, image: Digest, code: &[u8]) -> Result<(), Error> {
+        make_private_dir(&self.dir)?;
+        publish(&self.code_path(engine, &image), code)?;
+        let record = Record { image, engine: fingerprint(engine), code: NativeDigest::of(code) };
+        let json = serde_json::to_vec(&record).expect("a record has string keys only");
+        publish(&self.record_path(engine, &image), &json)
+    }
+
+    /// Removes the native code of an image, for every engine.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn remove(&self, image: &Digest) -> Result<(), Error> {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return Ok(()) };
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&image.to_string()) {
+                fs::remove_file(entry.path())
+                    .map_err(|source| Error::io("remove", entry.path(), source))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, engine: &Engine, sealed: SealedImage) -> Result<VerifiedImage, (SealedImage, Miss)> {
+        match self.look(engine, &sealed.digest) {
+            Ok(code) => Ok(VerifiedImage { sealed, code }),
+            Err(miss) => Err((sealed, miss)),
+        }
+    }
+
+    fn look(&self, engine: &Engine, image: &Digest) -> Result<File, Miss> {
+        let unfit = |reason: String| Miss::Unfit(reason);
+        let own = |path: &Path| match open_own(path) {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Miss::Absent),
+            Err(error) => Err(unfit(format!("{}: {error}", path.display()))),
+        };
+        let record_file = own(&self.record_path(engine, image))?;
+        let record: Record = serde_json::from_reader(BufReader::new(record_file))
+            .map_err(|error| unfit(format!("its record is unreadable: {error}")))?;
+        if record.image != *image || record.engine != fingerprint(engine) {
+            return Err(unfit("its record is of another image or engine".into()));
+        }
+        let code = own(&self.code_path(engine, image))?;
+        let found = NativeDigest::of_file(&code).map_err(|error| unfit(error.to_string()))?;
+        if found == record.code { Ok(code) } else { Err(unfit("its digest is not the recorded one".into())) }
+    }
+
+    fn code_path(&self, engine: &Engine, image: &Digest) -> PathBuf {
+        self.dir.join(format!("{image}-{}.cwasm", fingerprint(engine)))
+    }
+
+    fn record_path(&self, engine: &Engine, image: &Digest) -> PathBuf {
+        self.code_path(engine, image).with_extension("json")
+    }
+}
+
+impl VerifiedImage {
+    fn load(self, engine: &Engine, origin: Origin) -> Result<LoadedImage, (SealedImage, Error)> {
+        let Self { sealed, code } = self;
+        let map = || {
+            let native_bytes = code.metadata().map_err(|source| Error::io("look at", &sealed.path, source))?.len();
+            Ok((native_bytes, map(engine, code)?))
+        };
+        match map() {
+            Ok((native_bytes, module)) => {
+                let SealedImage { digest, manifest, .. } = sealed;
+                Ok(LoadedImage { digest, manifest, module, native_bytes, origin })
+            }
+            Err(error) => Err((sealed, error)),
+        }
+    }
+}
+
+impl LoadedImage {
+    /// Asks the kernel whether instances map their memory.
+    ///
+    /// # Errors
+    /// When no instance can be made.
+    pub fn copy_on_write(&self) -> Result<CopyOnWrite, Error> {
+        cow::probe(&self.module).map_err(Error::engine("make an instance of the image"))
+    }
+}
+
+/// Compiles an image for an engine.
+pub(crate) fn compile(engine: &Engine, image: &[u8]) -> Result<Vec<u8>, Error> {
+    engine.precompile_module(image).map_err(Error::engine("compile the image"))
+}
+
+/// Loads native code that was compiled a moment ago, without a file.
+pub(crate) fn load_bytes(engine: &Engine, code: &[u8]) -> Result<Module, Error> {
+    map(engine, sealed_memory(code).map_err(|source| Error::io("make", "sealed memory", source))?)
+}
+
+/// A name for all that makes native code fit an engine: version, target, and settings.
+fn fingerprint(engine: &Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// Opens a file that belongs to this user and that nobody else can write.
+fn open_own(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    let refuse = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    if !metadata.is_file() {
+        return refuse("not a regular file");
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return refuse("it belongs to another user");
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return refuse("others than its owner can write it");
+    }
+    Ok(file)
+}
+
+/// Memory with a descriptor that nobody can write any more, this process included.
+fn sealed_memory(bytes: &[u8]) -> io::Result<File> {
+    let other = |error: memfd::Error| io::Error::other(error);
+    let memory = MemfdOptions::default().allow_sealing(true).create("snapback-native").map_err(other)?;
+    memory.as_file().write_all(bytes)?;
+    memory
+        .add_seals(&[FileSeal::SealShrink, FileSeal::SealGrow, FileSeal::SealWrite, FileSeal::SealSeal])
+        .map_err(other)?;
+    Ok(memory.into_file())
+}
+
+#[expect(unsafe_code, reason = "the one place where native code is taken on trust")]
+fn map(engine: &Engine, code: File) -> Result<Module, Error> {
+    // SAFETY: `deserialize_open_file` asks that the file holds what an engine of this version compiled, and
+    // that it does not change while it is mapped. Every caller passes either sealed memory filled by this
+    // process, or a file that `open_own` found to belong to this user alone, of which the digest was taken
+    // through this descriptor and equals the one recorded when it was compiled. Such a file is never
+    // written again under its inode (`store::publish` renames over names), and is mode 0400. The engine
+    // itself refuses code of another version or other settings.
+    unsafe { Module::deserialize_open_file(engine, code) }.map_err(Error::engine("map the native code"))
+}

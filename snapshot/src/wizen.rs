@@ -1,0 +1,199 @@
+//! Runs a guest's initialiser and takes the snapshot. Wizer is behind this file and nowhere else.
+//!
+//! Invariant: a run sees nothing but the guest, its inputs and the entropy it is given, so that two runs
+//! which differ in entropy alone must give the same snapshot.
+
+use crate::{
+    Error,
+    bake::Input,
+    call::{CallError, Doors, Method, OpenDoors, Reply},
+    check::Checked,
+    engine::epochs,
+    error::Refusal,
+};
+use snapback_abi::{
+    ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN, EXPORT_ABI, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE, METHOD_CIRCUITS,
+    circuits, input::Piece, reply::Tag, request::Request,
+};
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use wasmtime::{Caller, Engine, Global, Instance, Linker, Memory, Module, Store, Trap, Val};
+use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
+
+/// Inputs are fed in pieces of this size.
+const PIECE_BYTES: usize = 1 << 20;
+/// Longest line that a guest may log.
+const LOG_LINE_BYTES_MAX: usize = 1024;
+
+/// A snapshot, and what its guest says it can prove.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Wizened {
+    pub(crate) snapshot: Vec<u8>,
+    pub(crate) circuits: Vec<(String, [u8; 32])>,
+    pub(crate) memory_bytes: u64,
+}
+
+/// Takes the lines that a guest logs.
+pub(crate) type Log = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What one run is given.
+pub(crate) struct Run<'a> {
+    pub(crate) guest: &'a [u8],
+    pub(crate) checked: &'a Checked,
+    pub(crate) inputs: &'a [Input],
+    pub(crate) entropy: [u8; ENTROPY_LEN],
+    pub(crate) deadline: Duration,
+    pub(crate) log: Log,
+}
+
+/// Runs the bake methods and snapshots the instance.
+pub(crate) fn wizen(engine: &Engine, run: &Run<'_>) -> Result<Wizened, Error> {
+    let wizer = Wizer::new();
+    let (context, instrumented) =
+        wizer.instrument(run.guest).map_err(|error| Refusal::Unsupported(reason(&error)))?;
+    let module = Module::new(engine, &instrumented).map_err(Error::engine("compile the guest"))?;
+    let mut live = Live::start(&module, run)?;
+    live.feed(run)?;
+
+    let mut state = Exported { instance: live.instance, store: &mut live.store };
+    // `snapshot` awaits nothing but `state`, which is always ready.
+    let snapshot = match pin!(wizer.snapshot(&context, &mut state)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(snapshot) => snapshot.map_err(|error| Refusal::Unsupported(reason(&error)))?,
+        Poll::Pending => unreachable!("the state of an instance is always ready"),
+    };
+    let memory_bytes = live.doors.memory.data_size(&live.store) as u64;
+    Ok(Wizened { snapshot, memory_bytes, circuits: live.circuits(run)? })
+}
+
+/// An instance of the instrumented guest.
+struct Live {
+    store: Store<Log>,
+    instance: Instance,
+    doors: OpenDoors,
+    entropy: [u8; ENTROPY_LEN],
+}
+
+impl Live {
+    fn start(module: &Module, run: &Run<'_>) -> Result<Self, Error> {
+        let mut store = Store::new(module.engine(), Arc::clone(&run.log));
+        store.set_epoch_deadline(epochs(run.deadline));
+        let mut linker = Linker::new(module.engine());
+        linker
+            .func_wrap(IMPORT_MODULE, IMPORT_LOG, log)
+            .map_err(Error::engine("define the guest's imports"))?;
+        let instance = linker
+            .instantiate(&mut store, module)
+            .map_err(|error| failed("start", &CallError::Stopped(error), run.deadline))?;
+        let abi = instance
+            .get_typed_func::<(), i32>(&mut store, EXPORT_ABI)
+            .and_then(|abi| abi.call(&mut store, ()))
+            .map_err(|error| failed(EXPORT_ABI, &CallError::Stopped(error), run.deadline))?;
+        if abi != ABI_VERSION {
+            return Err(Refusal::AbiVersion { found: abi }.into());
+        }
+        let doors = Doors::find(module)
+            .and_then(|doors| doors.open(&instance, &mut store))
+            .expect("the exports were checked");
+        Ok(Self { store, instance, doors, entropy: run.entropy })
+    }
+
+    /// Feeds every input and runs the initialiser.
+    fn feed(&mut self, run: &Run<'_>) -> Result<(), Error> {
+        for input in run.inputs {
+            let method = format!("{BAKE_PREFIX}{}", input.name);
+            let total = input.bytes.len() as u64;
+            let mut offset = 0;
+            loop {
+                let rest = &input.bytes[offset..];
+                let bytes = &rest[..rest.len().min(PIECE_BYTES)];
+                let piece = Piece { offset: offset as u64, total, bytes };
+                self.bake_call(&method, &piece.encode(), run.deadline)?;
+                offset += bytes.len();
+                if piece.is_last() {
+                    break;
+                }
+            }
+        }
+        if run.checked.bake_methods.iter().any(|method| method == BAKE_INIT) {
+            self.bake_call(BAKE_INIT, &[], run.deadline)?;
+        }
+        Ok(())
+    }
+
+    fn circuits(&mut self, run: &Run<'_>) -> Result<Vec<(String, [u8; 32])>, Error> {
+        if !run.checked.methods.iter().any(|method| method == METHOD_CIRCUITS) {
+            return Ok(Vec::new());
+        }
+        let list = self.bake_call(METHOD_CIRCUITS, &[], run.deadline)?;
+        let circuits = circuits::decode(&list).map_err(|error| Refusal::Circuits(error.to_string()))?;
+        Ok(circuits.iter().map(|circuit| (circuit.name.to_owned(), circuit.vk_digest)).collect())
+    }
+
+    fn bake_call(&mut self, name: &str, body: &[u8], deadline: Duration) -> Result<Vec<u8>, Error> {
+        let method: Method =
+            self.instance.get_typed_func(&mut self.store, name).expect("the exports were checked");
+        let header = Request::header(&self.entropy, "");
+        let reply = self.doors.call(&mut self.store, &method, &header, body, u64::from(u32::MAX));
+        match reply {
+            Ok(Reply { tag: Tag::Ok, body }) => Ok(body),
+            Ok(Reply { tag, body }) => Err(Error::Initialiser {
+                method: name.into(),
+                message: format!("{} ({tag:?})", String::from_utf8_lossy(&body)),
+            }),
+            Err(error) => Err(failed(name, &error, deadline)),
+        }
+    }
+}
+
+fn log(mut caller: Caller<'_, Log>, ptr: u32, len: u32) {
+    let Some(memory) = caller.get_export(EXPORT_MEMORY).and_then(wasmtime::Extern::into_memory) else { return };
+    let (data, log) = memory.data_and_store_mut(&mut caller);
+    let line = data.get(ptr as usize..).and_then(|tail| tail.get(..(len as usize).min(LOG_LINE_BYTES_MAX)));
+    if let Some(line) = line {
+        log(&String::from_utf8_lossy(line));
+    }
+}
+
+fn failed(method: &str, error: &CallError, deadline: Duration) -> Error {
+    let message = match error {
+        CallError::Stopped(error) if error.downcast_ref() == Some(&Trap::Interrupt) => {
+            format!("it ran longer than bake.deadline = {} s", deadline.as_secs())
+        }
+        CallError::Stopped(error) => reason(error),
+        other => other.to_string(),
+    };
+    Error::Initialiser { method: method.into(), message }
+}
+
+fn reason(error: &wasmtime::Error) -> String {
+    format!("{error:#}")
+}
+
+/// An instance's globals and memory, as Wizer reads them.
+struct Exported<'a, T: 'static> {
+    store: &'a mut Store<T>,
+    instance: Instance,
+}
+
+impl<T: Send> InstanceState for Exported<'_, T> {
+    async fn global_get(&mut self, name: &str, _: ValType) -> SnapshotVal {
+        let global: Global = self.instance.get_global(&mut *self.store, name).expect("instrumented");
+        match global.get(&mut *self.store) {
+            Val::I32(x) => SnapshotVal::I32(x),
+            Val::I64(x) => SnapshotVal::I64(x),
+            Val::F32(x) => SnapshotVal::F32(x),
+            Val::F64(x) => SnapshotVal::F64(x),
+            Val::V128(x) => SnapshotVal::V128(x.as_u128()),
+            _ => unreachable!("mutable globals of reference type are refused before the run"),
+        }
+    }
+
+    async fn memory_contents(&mut self, name: &str, contents: impl FnOnce(&[u8]) + Send) {
+        let memory: Memory = self.instance.get_memory(&mut *self.store, name).expect("instrumented");
+        contents(memory.data(&self.store));
+    }
+}
