@@ -68,7 +68,8 @@ fn compile(toolchain: &Toolchain, root: &Path, target_dir: &Path) -> Result<(), 
     let mut cargo = Command::new(env::var("CARGO").expect("set by cargo"));
     // What the outer build set concerns its own target and profile.
     for (key, _) in env::vars() {
-        let kept = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"].contains(&key.as_str())
+        let kept = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"]
+            .contains(&key.as_str())
             || key.starts_with("CARGO_REGISTR")
             || key.starts_with("CARGO_SOURCE");
         if key.starts_with("CARGO") && !kept || key.starts_with("RUSTC") || key.starts_with("RUSTFLAGS") {

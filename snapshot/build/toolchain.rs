@@ -70,10 +70,7 @@ impl Toolchain {
             }
             Self::Debian { linker, rustc } => {
                 flags.push(format!("-Clinker={}", linker.display()));
-                cargo
-                    .env("RUSTC", rustc)
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .arg("-Zbuild-std=std,panic_abort");
+                cargo.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=std,panic_abort");
             }
         }
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));

@@ -105,16 +105,14 @@ pub(crate) fn check(wasm: &[u8]) -> Result<Checked, Refusal> {
     let named = |is_wanted: fn(&str) -> bool| {
         callable.iter().filter(|name| is_wanted(name)).map(|name| (*name).clone()).collect()
     };
-    Ok(Checked {
-        methods: named(is_method_name),
-        bake_methods: named(|name| name.starts_with(BAKE_PREFIX)),
-    })
+    Ok(Checked { methods: named(is_method_name), bake_methods: named(|name| name.starts_with(BAKE_PREFIX)) })
 }
 
 fn check_import(module: &str, name: &str, ty: TypeRef, types: TypesRef<'_>) -> Result<(), Refusal> {
     match ty {
         TypeRef::Func(index)
-            if (module, name) == (IMPORT_MODULE, IMPORT_LOG) && is(types, types.core_type_at_in_module(index), LOG) =>
+            if (module, name) == (IMPORT_MODULE, IMPORT_LOG)
+                && is(types, types.core_type_at_in_module(index), LOG) =>
         {
             Ok(())
         }

@@ -48,12 +48,12 @@ impl Digest {
 
 /// A BLAKE3 digest of native code.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct NativeDigest(blake3::Hash);
+pub(crate) struct NativeDigest(blake3::Hash);
 
 impl NativeDigest {
     /// Hashes bytes in memory.
     #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes))
     }
 
@@ -61,7 +61,7 @@ impl NativeDigest {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn of_file(file: &File) -> io::Result<Self> {
+    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
         let mut hash = blake3::Hasher::new();
         read_in_pieces(file, |piece| {
             hash.update(piece);

@@ -4,6 +4,7 @@ use crate::{Digest, Error};
 use std::{borrow::Cow, fs, path::Path};
 
 /// A guest: a core module before its bake, named by the digest of its bytes.
+#[derive(Clone)]
 pub struct Guest {
     /// What people call it.
     pub name: Cow<'static, str>,
@@ -17,12 +18,7 @@ pub struct Guest {
 
 impl Guest {
     const fn embedded(name: &'static str, about: &'static str, digest: Digest, wasm: &'static [u8]) -> Self {
-        Self {
-            name: Cow::Borrowed(name),
-            about: Cow::Borrowed(about),
-            digest,
-            wasm: Cow::Borrowed(wasm),
-        }
+        Self { name: Cow::Borrowed(name), about: Cow::Borrowed(about), digest, wasm: Cow::Borrowed(wasm) }
     }
 
     /// The embedded guest of that name.
@@ -43,7 +39,8 @@ impl Guest {
     /// When the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let wasm = fs::read(path).map_err(|source| Error::io("read the guest", path, source))?;
-        let name = path.file_stem().map_or_else(|| "guest".into(), |stem| stem.to_string_lossy().into_owned());
+        let name =
+            path.file_stem().map_or_else(|| "guest".into(), |stem| stem.to_string_lossy().into_owned());
         Ok(Self { name: name.into(), about: "".into(), digest: Digest::of(&wasm), wasm: wasm.into() })
     }
 }

@@ -90,6 +90,15 @@ impl SealedImage {
         Ok(Self { path: path.into(), file, digest, manifest })
     }
 
+    /// The same image, for a second use of the same open file.
+    ///
+    /// # Errors
+    /// When no descriptor can be had.
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        let file = self.file.try_clone().map_err(|source| Error::io("open", &self.path, source))?;
+        Ok(Self { path: self.path.clone(), file, digest: self.digest, manifest: self.manifest.clone() })
+    }
+
     /// The image's name.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -142,11 +151,12 @@ impl SealedImage {
 
 fn open(path: &Path) -> Result<(File, Manifest), Error> {
     let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-    let manifest = Manifest::read(BufReader::new(&file))
-        .map_err(|source| match source {
-            ManifestError::Read(source) if source.kind() != io::ErrorKind::UnexpectedEof => Error::io("read", path, source),
-            source => Error::Manifest { path: path.into(), source },
-        })?;
+    let manifest = Manifest::read(BufReader::new(&file)).map_err(|source| match source {
+        ManifestError::Read(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
+            Error::io("read", path, source)
+        }
+        source => Error::Manifest { path: path.into(), source },
+    })?;
     Ok((file, manifest))
 }
 
@@ -222,8 +232,7 @@ impl NativeCache {
         let Ok(entries) = fs::read_dir(&self.dir) else { return Ok(()) };
         for entry in entries.flatten() {
             if entry.file_name().to_string_lossy().starts_with(&image.to_string()) {
-                fs::remove_file(entry.path())
-                    .map_err(|source| Error::io("remove", entry.path(), source))?;
+                fs::remove_file(entry.path()).map_err(|source| Error::io("remove", entry.path(), source))?;
             }
         }
         Ok(())
@@ -267,7 +276,8 @@ impl VerifiedImage {
     fn load(self, engine: &Engine, origin: Origin) -> Result<LoadedImage, (SealedImage, Error)> {
         let Self { sealed, code } = self;
         let map = || {
-            let native_bytes = code.metadata().map_err(|source| Error::io("look at", &sealed.path, source))?.len();
+            let native_bytes =
+                code.metadata().map_err(|source| Error::io("look at", &sealed.path, source))?.len();
             Ok((native_bytes, map(engine, code)?))
         };
         match map() {

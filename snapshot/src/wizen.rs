@@ -12,8 +12,8 @@ use crate::{
     error::Refusal,
 };
 use snapback_abi::{
-    ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN, EXPORT_ABI, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE, METHOD_CIRCUITS,
-    circuits, input::Piece, reply::Tag, request::Request,
+    ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN, EXPORT_ABI, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE,
+    METHOD_CIRCUITS, circuits, input::Piece, reply::Tag, request::Request,
 };
 use std::{
     pin::pin,
@@ -61,10 +61,11 @@ pub(crate) fn wizen(engine: &Engine, run: &Run<'_>) -> Result<Wizened, Error> {
 
     let mut state = Exported { instance: live.instance, store: &mut live.store };
     // `snapshot` awaits nothing but `state`, which is always ready.
-    let snapshot = match pin!(wizer.snapshot(&context, &mut state)).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(snapshot) => snapshot.map_err(|error| Refusal::Unsupported(reason(&error)))?,
-        Poll::Pending => unreachable!("the state of an instance is always ready"),
-    };
+    let snapshot =
+        match pin!(wizer.snapshot(&context, &mut state)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(snapshot) => snapshot.map_err(|error| Refusal::Unsupported(reason(&error)))?,
+            Poll::Pending => unreachable!("the state of an instance is always ready"),
+        };
     let memory_bytes = live.doors.memory.data_size(&live.store) as u64;
     Ok(Wizened { snapshot, memory_bytes, circuits: live.circuits(run)? })
 }
@@ -150,7 +151,9 @@ impl Live {
 }
 
 fn log(mut caller: Caller<'_, Log>, ptr: u32, len: u32) {
-    let Some(memory) = caller.get_export(EXPORT_MEMORY).and_then(wasmtime::Extern::into_memory) else { return };
+    let Some(memory) = caller.get_export(EXPORT_MEMORY).and_then(wasmtime::Extern::into_memory) else {
+        return;
+    };
     let (data, log) = memory.data_and_store_mut(&mut caller);
     let line = data.get(ptr as usize..).and_then(|tail| tail.get(..(len as usize).min(LOG_LINE_BYTES_MAX)));
     if let Some(line) = line {

@@ -40,9 +40,16 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
+        self.array_ref(field).copied()
+    }
+
+    pub(crate) fn array_ref<const N: usize>(
+        &mut self,
+        field: &'static str,
+    ) -> Result<&'a [u8; N], DecodeError> {
         let (head, tail) = self.0.split_first_chunk().ok_or(DecodeError::Truncated(field))?;
         self.0 = tail;
-        Ok(*head)
+        Ok(head)
     }
 
     pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {

@@ -48,8 +48,7 @@ struct Inputs {
     output: Option<sapling::OutputKey>,
 }
 
-static INPUTS: Mutex<Inputs> =
-    Mutex::new(Inputs { piece_buffer: Vec::new(), spend: None, output: None });
+static INPUTS: Mutex<Inputs> = Mutex::new(Inputs { piece_buffer: Vec::new(), spend: None, output: None });
 
 /// Takes a piece of the Sapling Spend parameters.
 ///
@@ -116,14 +115,14 @@ pub fn circuits(_: Request<'_>) -> Answer {
 /// See [`Tag`]; the messages name fields of the PCZT and none of its values.
 pub fn prove(request: Request<'_>) -> Answer {
     let provers = provers()?;
-    let mut rng = ChaCha20Rng::from_seed(request.entropy);
+    let mut rng = ChaCha20Rng::from_seed(*request.entropy);
     let proven = match part(provers, request.circuit)? {
         Part::Orchard(prover) => prover.prove(parse(request.body)?, &mut rng)?,
         Part::Sapling(prover) => prover.prove(parse(request.body)?, &mut rng)?,
     };
-    proven.serialize().map_err(|error| {
-        Failure::new(Tag::Internal, format!("the proven PCZT cannot be encoded: {error:?}"))
-    })
+    proven
+        .serialize()
+        .map_err(|error| Failure::new(Tag::Internal, format!("the proven PCZT cannot be encoded: {error:?}")))
 }
 
 /// Verifies the proofs of one circuit's part of a PCZT; replies with nothing.
@@ -148,11 +147,12 @@ fn part<'a>(provers: &'a Provers, circuit: &str) -> Result<Part<'a>, Failure> {
     match (circuit, &provers.sapling) {
         (ORCHARD, _) => Ok(Part::Orchard(&provers.orchard)),
         (SAPLING, Some(sapling)) => Ok(Part::Sapling(sapling)),
-        (SAPLING, None) => Err(Failure::new(
-            Tag::UnknownCircuit,
-            "this image was baked without the Sapling parameters",
-        )),
-        _ => Err(Failure::new(Tag::UnknownCircuit, "this image proves `orchard` and, if baked in, `sapling`")),
+        (SAPLING, None) => {
+            Err(Failure::new(Tag::UnknownCircuit, "this image was baked without the Sapling parameters"))
+        }
+        _ => {
+            Err(Failure::new(Tag::UnknownCircuit, "this image proves `orchard` and, if baked in, `sapling`"))
+        }
     }
 }
 
@@ -161,6 +161,5 @@ fn provers() -> Result<&'static Provers, Failure> {
 }
 
 fn parse(body: &[u8]) -> Result<Pczt, Failure> {
-    Pczt::parse(body)
-        .map_err(|error| Failure::new(Tag::Malformed, format!("not a readable PCZT: {error:?}")))
+    Pczt::parse(body).map_err(|error| Failure::new(Tag::Malformed, format!("not a readable PCZT: {error:?}")))
 }

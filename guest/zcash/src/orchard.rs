@@ -91,10 +91,9 @@ fn with_bundle(pczt: Pczt, look: impl FnOnce(&Bundle) -> Result<(), Failure>) ->
         Err(OrchardError::Parse(error)) => {
             Err(Failure::new(Tag::Malformed, format!("the Orchard bundle does not parse: {error:?}")))
         }
-        Err(OrchardError::UnsupportedConsensusBranchId) => Err(Failure::new(
-            Tag::Unsupported,
-            "the PCZT's consensus branch is unknown, or has no Orchard",
-        )),
+        Err(OrchardError::UnsupportedConsensusBranchId) => {
+            Err(Failure::new(Tag::Unsupported, "the PCZT's consensus branch is unknown, or has no Orchard"))
+        }
         Err(OrchardError::Verify(error)) => {
             Err(Failure::new(Tag::Malformed, format!("the Orchard bundle is inconsistent: {error:?}")))
         }

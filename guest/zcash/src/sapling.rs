@@ -5,8 +5,8 @@
 
 use bellman::gadgets::multipack;
 use bls12_381::{Bls12, Scalar};
-use group::ff::PrimeField;
 use groth16::{PreparedVerifyingKey, Proof, VerifyingKey, prepare_verifying_key, verify_proof};
+use group::ff::PrimeField;
 use pczt::{
     Pczt,
     roles::{
@@ -172,5 +172,7 @@ fn coordinates(encoding: [u8; 32], field: &str) -> Result<[Scalar; 2], Failure> 
         .into_option()
         .filter(|point| !bool::from(jubjub::ExtendedPoint::from(*point).mul_by_cofactor().is_identity()))
         .map(|point| [point.get_u(), point.get_v()])
-        .ok_or_else(|| Failure::new(Tag::Malformed, format!("a Sapling {field} is not a point of large order")))
+        .ok_or_else(|| {
+            Failure::new(Tag::Malformed, format!("a Sapling {field} is not a point of large order"))
+        })
 }

@@ -1,0 +1,22 @@
+//! `snapback completions`
+
+use super::Cli;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use std::io;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  snapback completions bash > ~/.local/share/bash-completion/completions/snapback
+  snapback completions zsh > ~/.zfunc/_snapback")]
+pub(super) struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every subcommand has this signature")]
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    clap_complete::generate(args.shell, &mut Cli::command(), "snapback", &mut io::stdout());
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! `snapback images`
+
+use super::{Exit, Failure, resolve::State};
+use crate::config::Config;
+use bytesize::ByteSize;
+use clap::Subcommand;
+use snapback_snapshot::{Digest, Stored};
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  snapback images
+  snapback images list --json
+  snapback images remove 8c1f04")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List the images in the store
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove images, with their native code
+    Remove {
+        /// Digests or their beginnings
+        #[arg(required = true)]
+        images: Vec<String>,
+    },
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
+    let state = State::open(config)?;
+    match &args.action {
+        None => list(&state, false),
+        Some(Action::List { json }) => list(&state, *json),
+        Some(Action::Remove { images }) => {
+            let digests = images
+                .iter()
+                .map(|text| text.parse::<Digest>().or_else(|_| state.store.resolve(text)))
+                .collect::<Result<Vec<_>, _>>()?;
+            for digest in digests {
+                state.cache.remove(&digest)?;
+                state.store.remove(&digest)?;
+                println!("{digest}");
+            }
+            Ok(())
+        }
+    }
+}
+
+fn list(state: &State, json: bool) -> anyhow::Result<()> {
+    let images = state.store.list()?;
+    if json {
+        let images: Vec<_> = images
+            .iter()
+            .map(|Stored { digest, bytes, manifest }| match manifest {
+                Ok(manifest) => serde_json::json!({ "digest": digest, "bytes": bytes, "manifest": manifest }),
+                Err(error) => {
+                    serde_json::json!({ "digest": digest, "bytes": bytes, "error": error.to_string() })
+                }
+            })
+            .collect();
+        println!("{}", serde_json::Value::from(images));
+        return Ok(());
+    }
+    for Stored { digest, bytes, manifest } in &images {
+        let size = ByteSize(*bytes).display().iec();
+        match manifest {
+            Ok(manifest) => {
+                let circuits: Vec<&str> =
+                    manifest.circuits.iter().map(|circuit| circuit.name.as_str()).collect();
+                println!("{digest}  {size:>10}  {}  {}", manifest.guest.name, circuits.join(","));
+            }
+            Err(error) => println!("{digest}  {size:>10}  {error}"),
+        }
+    }
+    if images.iter().any(|image| image.manifest.is_err()) {
+        return Err(Failure::new(Exit::Failed, "some images are damaged"));
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `snapback inspect`
+
+use super::resolve::State;
+use crate::config::Config;
+use bytesize::ByteSize;
+use snapback_snapshot::{CopyOnWrite, LoadedImage, engine};
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  snapback inspect zcash
+  snapback inspect 8c1f04 --json")]
+pub(super) struct Args {
+    /// A guest's name, a digest or its beginning, or a file
+    image: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
+    let state = State::open(config)?;
+    let sealed = state.existing(&args.image)?;
+    sealed.scrub()?;
+    let image_bytes = sealed.bytes()?;
+    let loaded = state.cache.load(&engine(1)?, sealed)?;
+    let copy_on_write = loaded.copy_on_write()?;
+    if args.json {
+        let mapped = match copy_on_write {
+            CopyOnWrite::Mapped { bytes } => bytes,
+            CopyOnWrite::Nothing | CopyOnWrite::Copied => 0,
+        };
+        let json = serde_json::json!({
+            "digest": loaded.digest,
+            "image_bytes": image_bytes,
+            "native_bytes": loaded.native_bytes,
+            "copy_on_write": { "holds": copy_on_write.holds(), "mapped_bytes": mapped },
+            "manifest": loaded.manifest,
+        });
+        println!("{json}");
+    } else {
+        print(&loaded, image_bytes, copy_on_write);
+    }
+    Ok(())
+}
+
+fn print(image: &LoadedImage, image_bytes: u64, copy_on_write: CopyOnWrite) {
+    let size = |bytes| ByteSize(bytes).display().iec();
+    let manifest = &image.manifest;
+    println!("image          {}", image.digest);
+    println!("  size         {}, native code and memory {}", size(image_bytes), size(image.native_bytes));
+    println!("guest          {} {}", manifest.guest.name, manifest.guest.digest);
+    for input in &manifest.inputs {
+        println!("input          {} {} {}", input.name, size(input.bytes), input.digest);
+    }
+    for circuit in &manifest.circuits {
+        println!("circuit        {} {}", circuit.name, circuit.vk_digest);
+    }
+    println!("methods        {}", manifest.methods.join(" "));
+    println!("memory         {} in a fresh instance", size(manifest.memory_bytes));
+    match copy_on_write {
+        CopyOnWrite::Mapped { bytes } => println!("copy-on-write  holds: {} mapped", size(bytes)),
+        CopyOnWrite::Nothing => println!("copy-on-write  holds: nothing to map"),
+        CopyOnWrite::Copied => println!("copy-on-write  LOST: every instance copies its memory"),
+    }
+    let tools = &manifest.tools;
+    println!(
+        "made by        snapback {}, wasmtime {}, wizer {}",
+        tools.snapback, tools.wasmtime, tools.wizer
+    );
+}

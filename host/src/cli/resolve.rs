@@ -1,0 +1,57 @@
+//! From what a user types to an image: an embedded guest's name, a digest or its beginning, or a file.
+
+use super::progress::Bar;
+use crate::config::Config;
+use snapback_snapshot::{
+    Baked, Digest, Error, Guest, ImageStore, Input, NativeCache, Progress, SealedImage, bake, bake_key,
+};
+use std::{path::Path, sync::Arc};
+
+/// The image store and native code cache of a state directory.
+pub(super) struct State {
+    pub(super) store: ImageStore,
+    pub(super) cache: NativeCache,
+}
+
+impl State {
+    pub(super) fn open(config: &Config) -> Result<Self, Error> {
+        Ok(Self { store: ImageStore::open(&config.state_dir)?, cache: NativeCache::open(&config.state_dir) })
+    }
+
+    /// Opens an image; an embedded guest that was never baked is baked now.
+    pub(super) fn image(&self, text: &str, config: &Config) -> Result<SealedImage, Error> {
+        if let Some(guest) = Guest::find(text) {
+            if let Some(digest) = self.store.baked(&bake_key(guest, &[])) {
+                return self.store.open_image(&digest);
+            }
+            let baked = self.bake(guest, &[], config)?;
+            return self.store.open_image(&baked.digest);
+        }
+        self.existing(text)
+    }
+
+    /// Opens an image that exists.
+    pub(super) fn existing(&self, text: &str) -> Result<SealedImage, Error> {
+        if let Some(digest) = Guest::find(text).and_then(|guest| self.store.baked(&bake_key(guest, &[]))) {
+            return self.store.open_image(&digest);
+        }
+        if is_path(text) {
+            return SealedImage::open(Path::new(text));
+        }
+        let digest = text.parse::<Digest>().or_else(|_| self.store.resolve(text))?;
+        self.store.open_image(&digest)
+    }
+
+    pub(super) fn bake(&self, guest: &Guest, inputs: &[Input], config: &Config) -> Result<Baked, Error> {
+        let bar = Bar::start(&guest.name);
+        let progress: Arc<dyn Progress> = bar.clone();
+        let baked = bake(&self.store, &self.cache, guest, inputs, &config.bake, &progress);
+        bar.finish();
+        baked
+    }
+}
+
+/// A name has neither slashes nor the ending of a module.
+pub(super) fn is_path(text: &str) -> bool {
+    text.contains('/') || Path::new(text).extension().is_some_and(|ending| ending == "wasm")
+}

@@ -1,0 +1,135 @@
+//! `snapback serve`
+
+use super::{Exit, Failure, resolve::State};
+use crate::{
+    config::Config,
+    dispatch::{DispatchConfig, Dispatcher},
+    generation::{Generation, Service},
+    http::{App, serve},
+    metrics::Metrics,
+    shutdown::Signals,
+};
+use anyhow::Context;
+use snapback_snapshot::{SealedImage, Ticker, engine};
+use std::{collections::BTreeSet, net::TcpListener, sync::Arc, time::Instant};
+
+/// The image that is served when none is named.
+const DEFAULT_IMAGE: &str = "zcash";
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  snapback serve
+  snapback serve zcash ./my_guest.image.wasm --listen 0.0.0.0:9000
+  snapback serve orchard=zcash full=8c1f04 --lanes 4 --memory-limit 1GiB")]
+pub(super) struct Args {
+    /// Images: a guest's name (baked at the first start), a digest or its beginning, or a file; with NAME=
+    /// before it, it is served under that name
+    #[arg(value_name = "[NAME=]IMAGE", default_value = DEFAULT_IMAGE)]
+    images: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let names = names(&args.images)?;
+    // Before anything that takes long: a port in use should not cost a bake.
+    let listener = TcpListener::bind(config.listen)
+        .with_context(|| format!("cannot listen on {}: set `listen` to another address", config.listen))?;
+
+    let state = State::open(config)?;
+    let sealed = names
+        .iter()
+        .map(|(name, image)| Ok((*name, state.image(image, config)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let dispatch = DispatchConfig {
+        lanes: config.lanes,
+        queue_depth: config.queue_depth,
+        memory_limit_bytes: config.memory_limit_bytes,
+        reply_bytes_max: config.reply_bytes_max,
+        swap: config.swap,
+    };
+    let engine = engine(dispatch.instances_max(sealed.len()))?;
+    let ticker = Ticker::start(&engine)?;
+    let metrics = Arc::new(Metrics::new());
+    let mut services = Vec::new();
+    for (name, image) in sealed {
+        check_memory_limit(name, &image, config)?;
+        let path_check = image.try_clone()?;
+        let loaded = state.cache.load(&engine, image)?;
+        metrics.image_loaded(name, &loaded.digest.to_string(), &loaded.origin);
+        tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, "image");
+        scrub(path_check);
+        let generation = Generation::new(loaded).with_context(|| format!("cannot serve `{name}`"))?;
+        services.push(Arc::new(Service::new(name, generation)));
+    }
+    let dispatcher = Dispatcher::start(dispatch, services, metrics)?;
+    let app = App::new(dispatcher, config.http, config.call_deadline);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.lanes.clamp(1, 4))
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let address = listener.local_addr().context("cannot read the address")?;
+    let served = runtime.block_on(async {
+        let signals = Signals::listen().context("cannot listen for signals")?;
+        eprintln!("snapback: serving {} on http://{address}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
+        tracing::info!(%address, lanes = config.lanes, ready_us = begun.elapsed().as_micros() as u64, "serving");
+        Ok(serve(app, listener, signals, config.drain_deadline).await?)
+    });
+    drop(ticker);
+    tracing::info!("stopped");
+    served
+}
+
+/// Splits `NAME=IMAGE`; without a name, the image's own is taken.
+fn names(images: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
+    let mut taken = BTreeSet::new();
+    images
+        .iter()
+        .map(|text| {
+            let (name, image) = text.split_once('=').unwrap_or_else(|| (own_name(text), text));
+            if !snapback_abi::circuits::is_name(name) {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format!("`{name}` cannot name an image: a-z A-Z 0-9 . _ -"),
+                ));
+            }
+            if !taken.insert(name) {
+                let message =
+                    format!("two images are called `{name}`: give one another name with NAME={image}");
+                return Err(Failure::new(Exit::Usage, message));
+            }
+            Ok((name, image))
+        })
+        .collect()
+}
+
+fn own_name(image: &str) -> &str {
+    let file = image.rsplit('/').next().unwrap_or(image);
+    file.split('.').next().filter(|name| !name.is_empty()).unwrap_or(file)
+}
+
+fn check_memory_limit(name: &str, image: &SealedImage, config: &Config) -> anyhow::Result<()> {
+    let needed = image.manifest().memory_bytes;
+    if needed <= config.memory_limit_bytes {
+        return Ok(());
+    }
+    let limit = config.memory_limit_bytes;
+    let message =
+        format!("`memory.limit` = {limit} bytes is less than the {needed} bytes with which `{name}` starts");
+    Err(Failure::new(Exit::Usage, message))
+}
+
+/// Hashes the image once more, off the path: the native code that serves was checked already, and an image
+/// that rotted on disk should be known before the next time it is compiled.
+fn scrub(image: SealedImage) {
+    let scrub = move || {
+        if let Err(error) = image.scrub() {
+            tracing::error!(%error, "an image on disk is damaged; what is served was checked and is not");
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("scrub".into()).spawn(scrub) {
+        tracing::warn!(%error, "images on disk are not checked");
+    }
+}

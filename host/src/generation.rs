@@ -1,0 +1,144 @@
+//! The image that is being served, and its replacement.
+//!
+//! A generation is everything that instances of one image share. It is made completely, then published with
+//! one atomic store; a call keeps the one it began with for as long as it runs.
+//!
+//! Invariant: everything fallible happens before publication.
+
+use crate::{
+    instance::{Fault, Instance},
+    meter::Meter,
+};
+use arc_swap::ArcSwap;
+use snapback_abi::{IMPORT_LOG, IMPORT_MODULE, is_method_name};
+use snapback_snapshot::{
+    LoadedImage,
+    call::{CallError, Doors},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use wasmtime::{Engine, ExternType, InstancePre, Linker, ModuleExport, ValType};
+
+/// An image, ready to be instantiated.
+pub struct Generation {
+    id: u64,
+    image: LoadedImage,
+    pre: InstancePre<Meter>,
+    doors: Doors,
+    methods: BTreeMap<String, ModuleExport>,
+}
+
+impl Generation {
+    /// Prepares an image.
+    ///
+    /// # Errors
+    /// When it imports something outside the contract, or does not keep it.
+    pub fn new(image: LoadedImage) -> Result<Self, Fault> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut linker = Linker::new(image.module.engine());
+        // What a guest logs while serving may hold its input: it is taken and dropped.
+        linker.func_wrap(IMPORT_MODULE, IMPORT_LOG, |_ptr: u32, _len: u32| {}).map_err(Fault::Engine)?;
+        let pre = linker.instantiate_pre(&image.module).map_err(Fault::Engine)?;
+        let doors = Doors::find(&image.module)
+            .ok_or(Fault::Contract(CallError::Contract("it lacks the exports of the contract")))?;
+        let methods = image
+            .module
+            .exports()
+            .filter(|export| is_method_name(export.name()) && is_method(&export.ty()))
+            .filter_map(|export| {
+                Some((export.name().to_owned(), image.module.get_export_index(export.name())?))
+            })
+            .collect();
+        // Relaxed: ids need to differ, nothing else hangs on their order.
+        Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), image, pre, doors, methods })
+    }
+
+    /// A number that no other generation of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The image.
+    #[must_use]
+    pub fn image(&self) -> &LoadedImage {
+        &self.image
+    }
+
+    /// The names of the methods that clients may call.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        self.methods.keys().map(String::as_str)
+    }
+
+    /// Makes an instance.
+    ///
+    /// # Errors
+    /// When the pool is exhausted, or the image needs more memory than the limit.
+    pub fn instantiate(self: &Arc<Self>, memory_limit_bytes: u64) -> Result<Instance, Fault> {
+        Instance::new(Arc::clone(self), memory_limit_bytes)
+    }
+
+    pub(crate) fn method(&self, name: &str) -> Option<&ModuleExport> {
+        self.methods.get(name)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.image.module.engine()
+    }
+
+    pub(crate) fn pre(&self) -> &InstancePre<Meter> {
+        &self.pre
+    }
+
+    pub(crate) fn doors(&self) -> &Doors {
+        &self.doors
+    }
+}
+
+fn is_method(ty: &ExternType) -> bool {
+    let ExternType::Func(ty) = ty else { return false };
+    let is = |mut types: Box<dyn Iterator<Item = ValType> + '_>, wanted: &[fn(&ValType) -> bool]| {
+        wanted.iter().all(|is| types.next().is_some_and(|ty| is(&ty))) && types.next().is_none()
+    };
+    is(Box::new(ty.params()), &[ValType::is_i32, ValType::is_i32])
+        && is(Box::new(ty.results()), &[ValType::is_i64])
+}
+
+/// A name under which an image is served, and the generation behind it now.
+pub struct Service {
+    name: String,
+    current: ArcSwap<Generation>,
+}
+
+impl Service {
+    /// Serves a generation under a name.
+    #[must_use]
+    pub fn new(name: impl Into<String>, generation: Generation) -> Self {
+        Self { name: name.into(), current: ArcSwap::from_pointee(generation) }
+    }
+
+    /// What clients call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The generation that a call which begins now runs in.
+    #[must_use]
+    pub fn current(&self) -> Arc<Generation> {
+        self.current.load_full()
+    }
+
+    pub(crate) fn is_current(&self, generation: &Generation) -> bool {
+        self.current.load().id == generation.id
+    }
+
+    pub(crate) fn publish(&self, generation: Generation) {
+        self.current.store(Arc::new(generation));
+    }
+}

@@ -1,0 +1,184 @@
+//! The only place that knows HTTP status codes of errors, and the one shape in which clients see them:
+//! `{"code": ..., "message": ..., "request_id": ...}`.
+//!
+//! Invariant: a message holds nothing of a request's body but what the guest itself says to its client.
+
+use crate::{dispatch::Rejected, http::request_id::RequestId, instance::Fault};
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use snapback_abi::reply::Tag;
+use std::sync::Arc;
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    NoRoute,
+    WrongMethod,
+    BadQuery(String),
+    NoSuchImage(String),
+    NoSuchCircuit(String),
+    NoSuchMethod(String),
+    Ambiguous { what: String, images: Vec<String> },
+    BodyTooLarge { bytes_max: u64 },
+    BodyBroken,
+    BodyTooSlow,
+    Overloaded,
+    Rejected(Rejected),
+    Guest { tag: Tag, message: String },
+    Fault(Fault),
+    Lost,
+}
+
+struct Parts {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    retry_after_seconds: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    code: &'a str,
+    message: &'a str,
+    request_id: &'a str,
+}
+
+impl ApiError {
+    fn parts(&self) -> Parts {
+        let (status, code, message) = match self {
+            Self::NoRoute => (
+                StatusCode::NOT_FOUND,
+                "no_route",
+                "no such path; GET /v1/circuits and /v1/methods list what there is".into(),
+            ),
+            Self::WrongMethod => {
+                (StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this path takes another HTTP method".into())
+            }
+            Self::BadQuery(reason) => (StatusCode::BAD_REQUEST, "bad_query", reason.clone()),
+            Self::NoSuchImage(name) => (
+                StatusCode::NOT_FOUND,
+                "unknown_image",
+                format!("no image is served as `{name}`; GET /v1/status lists them"),
+            ),
+            Self::NoSuchCircuit(name) => (
+                StatusCode::NOT_FOUND,
+                "unknown_circuit",
+                format!("no circuit `{name}`; GET /v1/circuits lists them"),
+            ),
+            Self::NoSuchMethod(name) => (
+                StatusCode::NOT_FOUND,
+                "unknown_method",
+                format!("no method `{name}`; GET /v1/methods lists them"),
+            ),
+            Self::Ambiguous { what, images } => (
+                StatusCode::CONFLICT,
+                "ambiguous",
+                format!("`{what}` is in several images: add ?image= one of {}", images.join(", ")),
+            ),
+            Self::BodyTooLarge { bytes_max } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                format!("the body is longer than http.body_bytes_max = {bytes_max} bytes"),
+            ),
+            Self::BodyBroken => {
+                (StatusCode::BAD_REQUEST, "body_broken", "the body ended before its length".into())
+            }
+            Self::BodyTooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "body_timeout",
+                "the body took longer than http.body_timeout".into(),
+            ),
+            Self::Overloaded => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "overloaded",
+                "bodies in transfer fill http.buffered_bytes_max; try again".into(),
+            ),
+            Self::Rejected(rejected @ Rejected::QueueFull { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, "queue_full", rejected.to_string())
+            }
+            Self::Rejected(rejected @ Rejected::Draining) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "draining", rejected.to_string())
+            }
+            Self::Guest { tag, message } => {
+                let (status, code) = guest_status(*tag);
+                (status, code, message.clone())
+            }
+            Self::Fault(fault) => {
+                let (status, code) = fault_status(fault);
+                (status, code, fault_message(fault))
+            }
+            Self::Lost => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "lost",
+                "the call ended without an answer: please report this".into(),
+            ),
+        };
+        let retry_after_seconds = match self {
+            Self::Rejected(Rejected::QueueFull { retry_after }) => Some(retry_after.as_secs()),
+            Self::Rejected(Rejected::Draining) | Self::Overloaded => Some(1),
+            _ => None,
+        };
+        Parts { status, code, message, retry_after_seconds }
+    }
+
+    /// The reply, with the id of the request it answers.
+    pub(crate) fn respond(&self, id: &RequestId) -> Response {
+        let Parts { status, code, message, retry_after_seconds } = self.parts();
+        let body = Body { code, message: &message, request_id: id.as_str() };
+        let json = serde_json::to_vec(&body).expect("three strings");
+        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], json).into_response();
+        if let Some(seconds) = retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// The code alone, for logs: a guest's message may hold what a client sent.
+    pub(crate) fn code(&self) -> &'static str {
+        self.parts().code
+    }
+}
+
+fn guest_status(tag: Tag) -> (StatusCode, &'static str) {
+    match tag {
+        Tag::Malformed => (StatusCode::BAD_REQUEST, "malformed_input"),
+        Tag::Unsupported => (StatusCode::UNPROCESSABLE_ENTITY, "unsupported_input"),
+        Tag::UnknownCircuit => (StatusCode::NOT_FOUND, "unknown_circuit"),
+        Tag::NothingToProve => (StatusCode::UNPROCESSABLE_ENTITY, "nothing_to_prove"),
+        Tag::Refuted => (StatusCode::UNPROCESSABLE_ENTITY, "refuted"),
+        Tag::Internal | Tag::Ok => (StatusCode::INTERNAL_SERVER_ERROR, "guest_failed"),
+    }
+}
+
+fn fault_status(fault: &Fault) -> (StatusCode, &'static str) {
+    match fault {
+        Fault::NoSuchMethod => (StatusCode::NOT_FOUND, "unknown_method"),
+        Fault::Trap(_) => (StatusCode::INTERNAL_SERVER_ERROR, "guest_trapped"),
+        Fault::OutOfMemory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "out_of_memory"),
+        Fault::Deadline(_) => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
+        Fault::Contract(_) => (StatusCode::BAD_GATEWAY, "guest_broke_contract"),
+        Fault::ReplyTooLarge { .. } => (StatusCode::BAD_GATEWAY, "reply_too_large"),
+        Fault::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine_failed"),
+    }
+}
+
+fn fault_message(fault: &Fault) -> String {
+    match fault {
+        Fault::OutOfMemory(out_of_memory) => format!("{out_of_memory}: see the setting memory.limit"),
+        Fault::Deadline(_) => format!("{fault}: see the setting call.deadline"),
+        Fault::ReplyTooLarge { .. } => format!("{fault}: see the setting call.reply_bytes_max"),
+        _ => fault.to_string(),
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// Hands the error to the layer that knows the request's id; see [`super::request_id`].
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}

@@ -1,0 +1,31 @@
+//! For orchestrators and scrapers: alive, ready, metrics.
+
+use super::App;
+use crate::dispatch::Readiness;
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use std::sync::Arc;
+
+/// The process answers.
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// A lane could prove now.
+pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let unready = |reason: &'static str| (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
+    match app.dispatcher.readiness() {
+        Readiness::Ready => "ready\n".into_response(),
+        Readiness::Starting => unready("starting\n"),
+        Readiness::QueueFull => unready("queue full\n"),
+        Readiness::Draining => unready("draining\n"),
+    }
+}
+
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let text = app.dispatcher.metrics().render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}

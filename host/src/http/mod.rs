@@ -1,0 +1,69 @@
+//! The HTTP server: one file for each resource, `error` for every status of an error.
+//!
+//! Invariant: handlers wait for bodies and for lanes, and compute nothing.
+
+mod body;
+mod calls;
+mod error;
+mod health;
+mod listing;
+mod request_id;
+mod server;
+mod status;
+
+use crate::{config::HttpConfig, dispatch::Dispatcher};
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use error::ApiError;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Semaphore;
+
+pub use server::{ServeError, serve};
+
+/// What every handler sees.
+pub struct App {
+    dispatcher: Arc<Dispatcher>,
+    http: HttpConfig,
+    call_deadline: Duration,
+    buffered: Arc<Semaphore>,
+    started: Instant,
+}
+
+impl App {
+    /// The application over a dispatcher.
+    #[must_use]
+    pub fn new(dispatcher: Arc<Dispatcher>, http: HttpConfig, call_deadline: Duration) -> Arc<Self> {
+        let buffered_bytes = usize::try_from(http.buffered_bytes_max).unwrap_or(usize::MAX);
+        let buffered = Arc::new(Semaphore::new(buffered_bytes.min(Semaphore::MAX_PERMITS)));
+        Arc::new(Self { dispatcher, http, call_deadline, buffered, started: Instant::now() })
+    }
+
+    /// The dispatcher behind it.
+    #[must_use]
+    pub fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.dispatcher
+    }
+}
+
+/// Every route.
+pub fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/v1/status", get(status::status))
+        .route("/v1/circuits", get(listing::circuits))
+        .route("/v1/circuits/{circuit}/prove", post(calls::prove))
+        .route("/v1/circuits/{circuit}/verify", post(calls::verify))
+        .route("/v1/methods", get(listing::methods))
+        .route("/v1/methods/{method}", post(calls::method))
+        .fallback(|| async { ApiError::NoRoute })
+        .method_not_allowed_fallback(|| async { ApiError::WrongMethod })
+        .layer(middleware::from_fn_with_state(Arc::clone(app), request_id::layer))
+        .with_state(Arc::clone(app))
+}

@@ -1,0 +1,154 @@
+//! Accepts connections, serves them, and stops without losing a request.
+//!
+//! Stopping takes four steps: what the kernel has accepted for us is accepted; the listener closes; requests
+//! under way are answered; the lanes end. `drain.deadline` bounds all of it, a second signal cuts it short.
+
+use super::{App, router};
+use crate::{dispatch::Joined, shutdown::Signals};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+
+/// Why a server ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The listener cannot be used.
+    #[error("cannot serve: {0}")]
+    Io(#[from] io::Error),
+    /// Calls were still running when `drain.deadline` passed.
+    #[error("drain.deadline passed with calls still running")]
+    DrainDeadline,
+}
+
+/// Serves until a signal comes, then drains.
+///
+/// # Errors
+/// When the listener fails, or the drain takes longer than its deadline.
+pub async fn serve(
+    app: Arc<App>,
+    listener: std::net::TcpListener,
+    mut signals: Signals,
+    drain_deadline: Duration,
+) -> Result<(), ServeError> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let mut connections = Connections::new(&app);
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            () = connections.accept(&listener) => {}
+        }
+    }
+
+    tracing::info!("draining");
+    let deadline = Instant::now() + drain_deadline;
+    let drain = async {
+        if let Err(error) = connections.accept_backlog(listener) {
+            tracing::warn!(%error, "connections in the backlog were not accepted");
+        }
+        connections.finish().await;
+        // Only now: a request that was read is admitted, whatever the moment at which the signal came.
+        app.dispatcher.drain();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let joined = tokio::task::spawn_blocking({
+            let app = Arc::clone(&app);
+            move || app.dispatcher.join(left)
+        });
+        joined.await.unwrap_or(Joined::GaveUp)
+    };
+    tokio::select! {
+        joined = tokio::time::timeout(drain_deadline, drain) => match joined {
+            Ok(Joined::Finished) => Ok(()),
+            _ => Err(ServeError::DrainDeadline),
+        },
+        () = signals.next() => Err(ServeError::DrainDeadline),
+    }
+}
+
+struct Connections {
+    app: Arc<App>,
+    router: axum::Router,
+    room: Arc<Semaphore>,
+    graceful: GracefulShutdown,
+    tasks: JoinSet<()>,
+}
+
+impl Connections {
+    fn new(app: &Arc<App>) -> Self {
+        Self {
+            app: Arc::clone(app),
+            router: router(app),
+            room: Arc::new(Semaphore::new(app.http.connections_max)),
+            graceful: GracefulShutdown::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Accepts one connection once there is room for it. Cancel safe: a connection that was not accepted
+    /// stays in the backlog.
+    async fn accept(&mut self, listener: &TcpListener) {
+        while self.tasks.try_join_next().is_some() {}
+        let room = Arc::clone(&self.room);
+        let permit = room.acquire_owned().await.expect("never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => self.spawn(stream, permit),
+            Err(error) => {
+                // Out of descriptors, say. What is open goes on, and a pause keeps this from spinning.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+
+    /// Accepts what the kernel has accepted on our behalf, and closes the listener.
+    fn accept_backlog(&mut self, listener: TcpListener) -> io::Result<()> {
+        // Asked of the kernel itself: the runtime learns of a connection only at its next turn.
+        let listener = listener.into_std()?;
+        while let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(true)?;
+                    self.spawn(TcpStream::from_std(stream)?, permit);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, stream: TcpStream, permit: tokio::sync::OwnedSemaphorePermit) {
+        // Replies are written whole; waiting to fill a segment would only delay them.
+        let _ = stream.set_nodelay(true);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.app.http.header_timeout)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router.clone()));
+        let connection = self.graceful.watch(connection);
+        self.tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(permit);
+        });
+    }
+
+    /// Lets every connection finish the request it is at.
+    async fn finish(mut self) {
+        self.graceful.shutdown().await;
+        while self.tasks.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,160 @@
+//! One copy-on-write view of an image: store, exports, memory meter.
+//!
+//! Invariant: after a fault an instance is never called again; its state is unknown.
+
+use crate::{
+    entropy::Entropy,
+    generation::Generation,
+    meter::{Meter, OutOfMemory},
+};
+use snapback_abi::request::Request;
+use snapback_snapshot::{
+    call::{CallError, Method, OpenDoors, Reply},
+    epochs,
+};
+use std::{sync::Arc, time::Duration};
+use wasmtime::{Store, Trap};
+
+/// A live instance.
+pub struct Instance {
+    generation: Arc<Generation>,
+    store: Store<Meter>,
+    instance: wasmtime::Instance,
+    doors: OpenDoors,
+    condition: Condition,
+}
+
+/// What an instance has been through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// No call yet: its memory is the image.
+    Fresh,
+    /// It served calls.
+    Used,
+    /// A call ended in a fault.
+    Broken,
+}
+
+/// One call.
+pub struct Call<'a> {
+    /// The method's name.
+    pub method: &'a str,
+    /// The circuit it concerns, or nothing.
+    pub circuit: &'a str,
+    /// The client's bytes.
+    pub body: &'a [u8],
+    /// Randomness for this call alone.
+    pub entropy: Entropy,
+    /// How long it may run.
+    pub deadline: Duration,
+    /// Longest reply taken.
+    pub reply_bytes_max: u64,
+}
+
+/// Why a call brought no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The image has no such method.
+    #[error("the image has no such method")]
+    NoSuchMethod,
+    /// The guest trapped.
+    #[error("the guest trapped: {0}")]
+    Trap(Trap),
+    /// The guest needs more memory than it may have.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
+    /// The call ran longer than it may.
+    #[error("the call ran longer than {} ms", .0.as_millis())]
+    Deadline(Duration),
+    /// The guest does not keep the contract.
+    #[error("{0}")]
+    Contract(CallError),
+    /// The reply is longer than the host takes.
+    #[error("the reply has {bytes} bytes and may have {bytes_max}")]
+    ReplyTooLarge {
+        /// Length of the reply.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// The engine failed.
+    #[error("the engine failed: {0}")]
+    Engine(wasmtime::Error),
+}
+
+impl Instance {
+    pub(crate) fn new(generation: Arc<Generation>, memory_limit_bytes: u64) -> Result<Self, Fault> {
+        let mut store = Store::new(generation.engine(), Meter::new(memory_limit_bytes));
+        store.limiter(|meter| meter);
+        // A start function gets a second: images have none, their work was done while baking.
+        store.set_epoch_deadline(epochs(Duration::from_secs(1)));
+        let instance = generation.pre().instantiate(&mut store).map_err(Fault::Engine)?;
+        let doors = generation
+            .doors()
+            .open(&instance, &mut store)
+            .ok_or(Fault::Contract(CallError::Contract("it lacks the exports of the contract")))?;
+        Ok(Self { generation, store, instance, doors, condition: Condition::Fresh })
+    }
+
+    /// The generation it is a view of.
+    #[must_use]
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    /// What it has been through.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// Its memory meter.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        self.store.data()
+    }
+
+    /// Runs a call to its end.
+    ///
+    /// # Errors
+    /// See [`Fault`]; the instance is broken then, unless the method does not exist.
+    ///
+    /// # Panics
+    /// If the instance is broken.
+    pub fn call(&mut self, call: &Call<'_>) -> Result<Reply, Fault> {
+        assert_ne!(self.condition, Condition::Broken, "a broken instance is replaced, not called");
+        let export = self.generation.method(call.method).ok_or(Fault::NoSuchMethod)?;
+        self.condition = Condition::Broken;
+        let method: Method = self
+            .instance
+            .get_module_export(&mut self.store, export)
+            .and_then(wasmtime::Extern::into_func)
+            .expect("an export of this module")
+            .typed(&self.store)
+            .expect("methods are found by their type");
+        self.store.set_epoch_deadline(epochs(call.deadline));
+        let header = Request::header(call.entropy.expose(), call.circuit);
+        let reply = self
+            .doors
+            .call(&mut self.store, &method, &header, call.body, call.reply_bytes_max)
+            .map_err(|error| classify(error, call.deadline))?;
+        self.condition = Condition::Used;
+        Ok(reply)
+    }
+}
+
+fn classify(error: CallError, deadline: Duration) -> Fault {
+    match error {
+        CallError::Stopped(error) => {
+            if let Some(out_of_memory) = error.downcast_ref::<OutOfMemory>() {
+                Fault::OutOfMemory(*out_of_memory)
+            } else if let Some(trap) = error.downcast_ref::<Trap>() {
+                if *trap == Trap::Interrupt { Fault::Deadline(deadline) } else { Fault::Trap(*trap) }
+            } else {
+                Fault::Engine(error)
+            }
+        }
+        CallError::ReplyTooLarge { bytes, bytes_max } => Fault::ReplyTooLarge { bytes, bytes_max },
+        contract => Fault::Contract(contract),
+    }
+}

@@ -1,0 +1,109 @@
+//! What an instance's memory is, was at most, and may be.
+//!
+//! Invariant: growth beyond the limit stops the call with an error of this module's own, because a refusal
+//! would make the guest abort in a way that looks like any other trap.
+
+use wasmtime::ResourceLimiter;
+
+/// Elements that a guest's table may have.
+const TABLE_ELEMENTS_MAX: usize = 1 << 16;
+
+/// The memory meter of one instance.
+#[derive(Debug)]
+pub struct Meter {
+    limit_bytes: u64,
+    now_bytes: u64,
+    refused: u32,
+}
+
+/// A guest asked for more memory than it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the guest needs {wanted_bytes} bytes of memory and may have {limit_bytes}")]
+pub struct OutOfMemory {
+    /// Size of the memory after the growth it asked for.
+    pub wanted_bytes: u64,
+    /// The limit: the host's, or the module's own maximum where that is lower.
+    pub limit_bytes: u64,
+}
+
+impl Meter {
+    /// A meter with that limit.
+    #[must_use]
+    pub fn new(limit_bytes: u64) -> Self {
+        Self { limit_bytes, now_bytes: 0, refused: 0 }
+    }
+
+    /// Size of the linear memory. It never shrinks, so this is the peak as well.
+    #[must_use]
+    pub fn now_bytes(&self) -> u64 {
+        self.now_bytes
+    }
+
+    /// Growths that were refused.
+    #[must_use]
+    pub fn refused(&self) -> u32 {
+        self.refused
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let wanted_bytes = desired as u64;
+        let limit_bytes = maximum.map_or(self.limit_bytes, |maximum| self.limit_bytes.min(maximum as u64));
+        if wanted_bytes > limit_bytes {
+            self.refused += 1;
+            return Err(OutOfMemory { wanted_bytes, limit_bytes }.into());
+        }
+        self.now_bytes = wanted_bytes;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.refused += 1;
+        Err(error)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_granted_fits_every_limit(limit in 0u64..1 << 33, growths: Vec<(u32, Option<u32>)>) {
+            let mut meter = Meter::new(limit);
+            for (desired, maximum) in growths {
+                let (desired, maximum) = (desired as usize, maximum.map(|max| max as usize));
+                let before = meter.now_bytes();
+                match meter.memory_growing(before as usize, desired, maximum) {
+                    Ok(granted) => {
+                        prop_assert!(granted && desired as u64 <= limit);
+                        prop_assert!(maximum.is_none_or(|maximum| desired <= maximum));
+                        prop_assert_eq!(meter.now_bytes(), desired as u64);
+                    }
+                    Err(error) => {
+                        let refusal = error.downcast_ref::<OutOfMemory>().expect("its own error");
+                        prop_assert_eq!(refusal.wanted_bytes, desired as u64);
+                        prop_assert!(refusal.limit_bytes < refusal.wanted_bytes);
+                        prop_assert_eq!(meter.now_bytes(), before);
+                    }
+                }
+            }
+        }
+    }
+}
