@@ -19,6 +19,7 @@ pub struct Metrics {
     calls: IntCounterVec,
     call_seconds: HistogramVec,
     abandoned: IntCounter,
+    buffered_bytes: IntGauge,
     queue_length: IntGauge,
     queue_wait_seconds: Histogram,
     swaps: IntCounterVec,
@@ -123,6 +124,8 @@ impl Metrics {
                 "snapback_calls_abandoned_total",
                 "Queued calls whose client left before their turn.",
             ),
+            buffered_bytes: family
+                .gauge("snapback_http_buffered_bytes", "Bytes of request bodies in memory."),
             queue_length: family.gauge("snapback_queue_length", "Calls that wait for a lane."),
             queue_wait_seconds: family.histogram(
                 "snapback_queue_wait_seconds",
@@ -185,6 +188,10 @@ impl Metrics {
         let info = Family(&self.registry).gauges("snapback_build_info", "1, with the version.", &["version"]);
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         self
+    }
+
+    pub(crate) fn buffered(&self, bytes: usize) {
+        self.buffered_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// The text format that Prometheus scrapes.

@@ -73,7 +73,8 @@ mod tests {
                 .iter()
                 .map(|(name, vk_digest)| Circuit { name, vk_digest: *vk_digest })
                 .collect();
-            prop_assert_eq!(decode(&encode(&circuits)), Ok(circuits));
+            let bytes = encode(&circuits);
+            prop_assert_eq!(decode(&bytes), Ok(circuits));
         }
 
         #[test]

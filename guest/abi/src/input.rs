@@ -64,7 +64,8 @@ mod tests {
         #[test]
         fn what_was_written_is_read(offset in 0u64..1 << 40, rest in 0u64..1 << 20, bytes: Vec<u8>) {
             let piece = Piece { offset, total: offset + bytes.len() as u64 + rest, bytes: &bytes };
-            prop_assert_eq!(Piece::decode(&piece.encode()), Ok(piece));
+            let encoded = piece.encode();
+            prop_assert_eq!(Piece::decode(&encoded), Ok(piece));
             prop_assert_eq!(piece.is_last(), rest == 0);
         }
 

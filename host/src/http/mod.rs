@@ -43,6 +43,12 @@ impl App {
         Arc::new(Self { dispatcher, http, call_deadline, buffered, started: Instant::now() })
     }
 
+    /// Bytes of request bodies that are in memory now.
+    fn buffered_bytes(&self) -> usize {
+        let budget = usize::try_from(self.http.buffered_bytes_max).unwrap_or(usize::MAX);
+        budget.min(Semaphore::MAX_PERMITS) - self.buffered.available_permits()
+    }
+
     /// The dispatcher behind it.
     #[must_use]
     pub fn dispatcher(&self) -> &Arc<Dispatcher> {

@@ -1,0 +1,166 @@
+//! Bakes: equal inputs give equal images, and what cannot be served well is refused with its reason.
+
+mod harness;
+
+use harness::{run_err, run_ok, snapback, state_with};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tempfile::TempDir;
+
+/// A guest in text, with what the contract wants and a hole for what is wrong with it.
+fn guest(hole: &str) -> String {
+    format!(
+        r#"(module
+            {hole}
+            (func (export "snapback_alloc") (param i32) (result i32) i32.const 1024)
+            (func (export "echo") (param i32 i32) (result i64)
+                ;; The reply is the request's last byte but for its tag, 0 at address 2048: one byte long.
+                i64.const 0x0000080000000001))"#
+    )
+}
+
+const MEMORY: &str = r#"(memory (export "memory") 1)"#;
+const ABI: &str = r#"(func (export "snapback_abi") (result i32) i32.const 1)"#;
+
+struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, bytes).expect("written");
+        path
+    }
+
+    fn bake(&self, guest: &Path) -> Command {
+        let mut command = snapback();
+        command.arg("bake").arg(guest).arg("--state-dir").arg(self.dir.path().join("state"));
+        command
+    }
+
+    fn bake_text(&self, text: &str) -> Command {
+        self.bake(&self.write("guest.wasm", &wat::parse_str(text).expect("a module")))
+    }
+
+    fn refused(&self, text: &str, reason: &str) {
+        let said = run_err(&mut self.bake_text(text), 3);
+        assert!(said.contains(reason), "{said}");
+        let images = run_ok(snapback().arg("images").arg("--state-dir").arg(self.dir.path().join("state")));
+        assert_eq!(images, "", "a refused bake leaves nothing");
+    }
+}
+
+#[test]
+fn a_guest_that_keeps_the_contract_is_baked() {
+    let bench = Bench::new();
+    let digest = run_ok(&mut bench.bake_text(&guest(&format!("{MEMORY} {ABI}"))));
+    let state = bench.dir.path().join("state");
+    let json = run_ok(snapback().args(["inspect", digest.trim(), "--json", "--state-dir"]).arg(&state));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["manifest"]["methods"], serde_json::json!(["echo"]));
+    assert_eq!(json["copy_on_write"]["holds"], true);
+    assert_eq!(json["digest"], digest.trim());
+}
+
+#[test]
+fn guests_outside_the_contract_are_refused_with_the_reason() {
+    let bench = Bench::new();
+    let refused = |hole: &str, reason| bench.refused(&guest(hole), reason);
+    refused(&format!(r#"(import "env" "abort" (func)) {MEMORY} {ABI}"#), "imports `env.abort`");
+    refused(
+        &format!(r#"(import "snapback" "log" (func (param i64))) {MEMORY} {ABI}"#),
+        "imports `snapback.log`",
+    );
+    refused(r#"(memory (export "memory") 1)"#, "no export `snapback_abi`");
+    refused(ABI, "no export `memory`");
+    refused(&format!(r#"{MEMORY} (func (export "snapback_abi") (result i32) i32.const 2)"#), "version 2");
+    refused(&format!(r#"(memory (export "memory") i64 1) {ABI}"#), "guest is refused");
+    refused(&format!(r#"(memory (export "memory") 1 1 shared) {ABI}"#), "guest is refused");
+    refused(&format!(r#"{MEMORY} {ABI} (memory 1)"#), "guest is refused");
+    let table = "(table 1 funcref) (func (table.set (i32.const 0) (ref.null func)))";
+    refused(&format!("{MEMORY} {ABI} {table}"), "table.set");
+    let prove = r#"(func (export "prove") (param i32 i32) (result i64) i64.const 0)"#;
+    refused(&format!("{MEMORY} {ABI} {prove}"), "wide arithmetic");
+    let wide = r#"(func (export "prove") (param i32 i32) (result i64)
+        (i64.mul_wide_u (i64.const 1) (i64.const 2)) drop)"#;
+    run_ok(&mut bench.bake_text(&guest(&format!("{MEMORY} {ABI} {wide}"))));
+}
+
+#[test]
+fn an_initialiser_that_fails_or_never_ends_is_told() {
+    let bench = Bench::new();
+    let trap = r#"(func (export "bake_init") (param i32 i32) (result i64) unreachable)"#;
+    bench.refused(&guest(&format!("{MEMORY} {ABI} {trap}")), "`bake_init` failed: wasm trap");
+    let spin = r#"(func (export "bake_init") (param i32 i32) (result i64) (loop (br 0)) unreachable)"#;
+    let spin = guest(&format!("{MEMORY} {ABI} {spin}"));
+    let said = run_err(bench.bake_text(&spin).args(["--bake-deadline", "100ms"]), 3);
+    assert!(said.contains("bake.deadline"), "{said}");
+    let outside = r#"(func (export "bake_init") (param i32 i32) (result i64) i64.const -1)"#;
+    bench.refused(&guest(&format!("{MEMORY} {ABI} {outside}")), "outside its memory");
+}
+
+#[test]
+fn entropy_that_stays_in_the_image_is_refused() {
+    let bench = Bench::new();
+    let seed = bench.write("seed", b"anything");
+    let mut bake = bench.bake(Path::new("fixtures"));
+    let said = run_err(bake.arg("--input").arg(format!("random={}", seed.display())), 3);
+    assert!(said.contains("randomness"), "{said}");
+}
+
+#[test]
+fn inputs_are_fed_by_name_and_wrong_ones_are_named() {
+    let bench = Bench::new();
+    let seed = bench.write("seed", &vec![7; 3 << 20]);
+    let with = |input: String| {
+        let mut bake = bench.bake(Path::new("fixtures"));
+        bake.args(["--input", &input]);
+        bake
+    };
+    run_ok(&mut with(format!("seed={}", seed.display())));
+    let said = run_err(&mut with(format!("sed={}", seed.display())), 3);
+    assert!(said.contains("`sed`") && said.contains("it takes: random, seed"), "{said}");
+    let said = run_err(with(format!("seed={}", seed.display())).args(["--bake-input-bytes-max", "1MiB"]), 3);
+    assert!(said.contains("bake.input_bytes_max"), "{said}");
+    let said = run_err(bench.bake(Path::new("fixtures")).args(["--bake-image-bytes-max", "1MiB"]), 3);
+    assert!(said.contains("bake.image_bytes_max"), "{said}");
+    let twice = format!("seed={}", seed.display());
+    let said = run_err(with(twice.clone()).args(["--input", &twice]), 3);
+    assert!(said.contains("given twice"), "{said}");
+}
+
+#[test]
+fn two_bakes_of_the_same_inputs_are_the_same_bytes() {
+    let (one, two) = (Bench::new(), Bench::new());
+    let image = |bench: &Bench| {
+        let path = bench.dir.path().join("image.wasm");
+        run_ok(bench.bake(Path::new("zcash")).arg("-o").arg(&path));
+        fs::read(path).expect("the image")
+    };
+    let one = image(&one);
+    assert!(one == image(&two), "two bakes differ");
+    let shared = state_with("zcash");
+    let listed = run_ok(snapback().args(["images", "list", "--json", "--state-dir"]).arg(shared));
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let digest = snapback_snapshot::Digest::of(&one).to_string();
+    assert!(listed.as_array().expect("a list").iter().any(|image| image["digest"] == digest.as_str()));
+}
+
+#[test]
+fn what_is_no_guest_is_told_apart() {
+    let bench = Bench::new();
+    let text = bench.write("notes.wasm", b"hello");
+    assert!(run_err(&mut bench.bake(&text), 3).contains("not a valid core module"));
+    let empty = bench.write("empty.wasm", b"");
+    assert!(run_err(&mut bench.bake(&empty), 3).contains("not a valid core module"));
+    assert!(run_err(&mut bench.bake(Path::new("nobody")), 2).contains("zcash"));
+    assert!(run_err(&mut bench.bake(Path::new("./no.wasm")), 1).contains("./no.wasm"));
+}

@@ -1,0 +1,223 @@
+//! What every story needs: a state directory with baked images, a server as a process, a client.
+//!
+//! Each test file compiles its own copy and uses a part of it.
+#![expect(dead_code, reason = "each story uses a part")]
+
+pub(crate) mod zcash;
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
+    sync::{Mutex, OnceLock, mpsc},
+    thread::JoinHandle,
+};
+
+/// The binary under test, with the environment it would have on a fresh machine.
+pub(crate) fn snapback() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_snapback"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("SNAPBACK_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A file of the fixtures that lie beside the repository.
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures").join(name);
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A state directory that all tests share and that outlives a run, with this guest baked.
+pub(crate) fn state_with(guest: &str) -> PathBuf {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("state");
+    fs::create_dir_all(&dir).expect("a place for the state");
+    // Test binaries run one after another, but a person may run two at once.
+    let lock = File::create(dir.join("lock")).expect("a lock file");
+    lock.lock().expect("the lock");
+    static BAKED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let mut baked = BAKED.lock().expect("no test panics in here");
+    if !baked.iter().any(|name| name == guest) {
+        let output =
+            snapback().args(["inspect", guest]).arg("--state-dir").arg(&dir).output().expect("it runs");
+        if !output.status.success() {
+            run_ok(snapback().args(["bake", guest]).arg("--state-dir").arg(&dir));
+        }
+        baked.push(guest.into());
+    }
+    dir
+}
+
+/// Runs a command that has to succeed, and returns what it printed.
+pub(crate) fn run_ok(command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Runs a command that has to fail with that code, and returns what it said.
+pub(crate) fn run_err(command: &mut Command, code: i32) -> String {
+    let Output { status, stderr, .. } = command.output().expect("it runs");
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    assert_eq!(status.code(), Some(code), "{command:?}: {stderr}");
+    stderr
+}
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    log: Option<JoinHandle<String>>,
+}
+
+impl Server {
+    /// Serves an embedded guest with further arguments.
+    pub(crate) fn start(guest: &str, args: &[&str]) -> Self {
+        Self::of(snapback().arg("serve").arg(guest).arg("--state-dir").arg(state_with(guest)).args(args))
+    }
+
+    /// Runs a prepared command on a free port, and returns once it serves.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let stderr = child.stderr.take().expect("piped");
+        let (serving, address) = mpsc::channel();
+        let log = std::thread::spawn(move || collect(stderr, &serving));
+        match address.recv() {
+            Ok(address) => Self { child, address, log: Some(log) },
+            Err(_) => panic!("the server did not start: {}", log.join().expect("its log")),
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &[u8]) -> Answer {
+        Answer::to(ureq_agent().post(self.url(path)).send(body).expect("an answer"))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        Answer::to(ureq_agent().get(self.url(path)).call().expect("an answer"))
+    }
+
+    /// A connection of its own, for what no well-behaved client sends.
+    pub(crate) fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).expect("the server listens")
+    }
+
+    /// Sends raw bytes and returns all that comes back until the server closes.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(bytes).expect("the server reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the server closes");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is alive");
+    }
+
+    /// Waits for the end, and returns how it ended and what was logged.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().expect("it ends");
+        (status, self.log.take().expect("joined once").join().expect("its log"))
+    }
+
+    /// Ends the server and returns its log.
+    pub(crate) fn stop(self) -> String {
+        self.terminate();
+        let (status, log) = self.wait();
+        assert!(status.success(), "{status}: {log}");
+        log
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Dead already, in the tests that stop it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(stderr: ChildStderr, serving: &mpsc::Sender<SocketAddr>) -> String {
+    let mut log = String::new();
+    for line in BufReader::new(stderr).lines() {
+        let line = line.expect("text");
+        if let Some((_, address)) = line.split_once(" on http://") {
+            serving.send(address.trim().parse().expect("an address")).expect("the test waits");
+        }
+        log.push_str(&line);
+        log.push('\n');
+    }
+    log
+}
+
+fn ureq_agent() -> &'static ureq::Agent {
+    static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
+    AGENT.get_or_init(|| {
+        // A connection for each request: a server that stops would close idle ones under a client.
+        ureq::Agent::config_builder().http_status_as_error(false).max_idle_connections(0).build().into()
+    })
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    headers: Vec<(String, String)>,
+}
+
+impl Answer {
+    fn to(mut response: ureq::http::Response<ureq::Body>) -> Self {
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+            .collect();
+        let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("a whole body");
+        Self { status: response.status().as_u16(), body, headers }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Asserts the one shape of an error, and returns its message.
+    pub(crate) fn error(&self, status: u16, code: &str) -> String {
+        assert_eq!(self.status, status, "{}", self.text());
+        let json = self.json();
+        let mut keys: Vec<&String> = json.as_object().expect("an object").keys().collect();
+        keys.sort();
+        assert_eq!(keys, ["code", "message", "request_id"]);
+        assert_eq!(json["code"], code);
+        assert_eq!(json["request_id"].as_str(), self.header("x-request-id"));
+        json["message"].as_str().expect("a message").to_owned()
+    }
+
+    /// Asserts success, and returns the body.
+    pub(crate) fn ok(self) -> Vec<u8> {
+        assert_eq!(self.status, 200, "{}", self.text());
+        self.body
+    }
+}

@@ -1,0 +1,257 @@
+//! The server as clients see it, well behaved or not. The guest echoes, leaks, traps and spins on request.
+
+mod harness;
+
+use harness::{Server, fixture, run_err, snapback, state_with};
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener},
+    thread,
+};
+
+#[test]
+fn any_method_takes_and_returns_raw_bytes() {
+    let server = Server::start("fixtures", &[]);
+    let bytes: Vec<u8> = (0..=255).cycle().take(1_000_000).collect();
+    assert!(server.post("/v1/methods/echo", &bytes).ok() == bytes);
+    assert_eq!(server.post("/v1/methods/echo", b"").ok(), b"");
+    let methods = server.get("/v1/methods").json();
+    let names: Vec<&str> =
+        methods["methods"].as_array().expect("a list").iter().filter_map(|m| m["name"].as_str()).collect();
+    assert_eq!(names, ["echo", "entropy", "fail", "leak", "remember", "spin", "table", "trap"]);
+}
+
+#[test]
+fn nothing_of_one_call_is_left_for_another() {
+    let server = Server::start("fixtures", &["--lanes", "1"]);
+    for secret in ["first", "second", "third"] {
+        assert_eq!(server.post("/v1/methods/remember", secret.as_bytes()).ok(), b"");
+    }
+    // The plain host that swap.policy = off is: the same instance goes on, and remembers.
+    let plain = Server::start("fixtures", &["--lanes", "1", "--swap-policy", "off"]);
+    assert_eq!(plain.post("/v1/methods/remember", b"first").ok(), b"");
+    assert_eq!(plain.post("/v1/methods/remember", b"second").ok(), b"first");
+    // A fault costs the instance all the same.
+    plain.post("/v1/methods/trap", b"").error(500, "guest_trapped");
+    assert_eq!(plain.post("/v1/methods/remember", b"third").ok(), b"");
+}
+
+#[test]
+fn every_call_has_entropy_of_its_own() {
+    let server = Server::start("fixtures", &[]);
+    let mut seen: Vec<Vec<u8>> = (0..32).map(|_| server.post("/v1/methods/entropy", b"").ok()).collect();
+    assert!(seen.iter().all(|entropy| entropy.len() == 32));
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 32);
+}
+
+#[test]
+fn every_way_to_fail_has_an_error_of_its_own_and_the_server_goes_on() {
+    let args = ["--memory-limit", "64MiB", "--call-deadline", "200ms", "--call-reply-bytes-max", "1MiB"];
+    let server = Server::start("fixtures", &args);
+    server.post("/v1/methods/trap", b"").error(500, "guest_trapped");
+    let told = server.post("/v1/methods/leak", b"100000000").error(422, "out_of_memory");
+    assert!(told.contains("memory.limit") && told.contains("67108864"), "{told}");
+    let told = server.post("/v1/methods/spin", b"").error(504, "deadline");
+    assert!(told.contains("call.deadline"), "{told}");
+    server.post("/v1/methods/echo", &vec![1; 2 << 20]).error(502, "reply_too_large");
+    for (tag, status, code) in [
+        (1, 400, "malformed_input"),
+        (2, 422, "unsupported_input"),
+        (3, 404, "unknown_circuit"),
+        (4, 422, "nothing_to_prove"),
+        (5, 422, "refuted"),
+        (6, 500, "guest_failed"),
+    ] {
+        server.post("/v1/methods/fail", tag.to_string().as_bytes()).error(status, code);
+    }
+    server.post("/v1/methods/nothing", b"").error(404, "unknown_method");
+    server.get("/v1/nothing").error(404, "no_route");
+    server.get("/v1/methods/echo").error(405, "wrong_method");
+    server.post("/v1/methods/echo?image=other", b"").error(404, "unknown_image");
+    server.post("/v1/methods/echo?imag=other", b"").error(400, "bad_query");
+    assert_eq!(server.post("/v1/methods/echo?image=fixtures", b"on").ok(), b"on");
+
+    let metrics = server.get("/metrics").text();
+    for line in [
+        r#"snapback_calls_total{image="fixtures",outcome="trap"} 1"#,
+        r#"snapback_calls_total{image="fixtures",outcome="out_of_memory"} 1"#,
+        r#"snapback_calls_total{image="fixtures",outcome="deadline"} 1"#,
+        "snapback_memory_growth_refused_total 1",
+        "# HELP snapback_swaps_total",
+        "# TYPE snapback_swap_pause_seconds histogram",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[test]
+fn bodies_are_bounded_in_length_and_time() {
+    let server =
+        Server::start("fixtures", &["--http-body-bytes-max", "1000", "--http-body-timeout", "100ms"]);
+    assert_eq!(server.post("/v1/methods/echo", &[1; 1000]).ok(), [1; 1000]);
+    let told = server.post("/v1/methods/echo", &[1; 1001]).error(413, "body_too_large");
+    assert!(told.contains("http.body_bytes_max = 1000"), "{told}");
+
+    let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    // A length that lies, large: refused by what it says, before a byte of it comes.
+    let answer = server.raw(format!("{head}Content-Length: 99999999999\r\n\r\n").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    // Chunks without a length: refused by what comes.
+    let chunks = format!("{head}Transfer-Encoding: chunked\r\n\r\n400\r\n{}\r\n", "x".repeat(0x400));
+    assert!(server.raw(chunks.as_bytes()).starts_with("HTTP/1.1 413"));
+    // A client that stalls in its body.
+    let answer = server.raw(format!("{head}Content-Length: 10\r\n\r\nabc").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_timeout"), "{answer}");
+    // A client that leaves in its body.
+    let mut stream = server.connect();
+    stream.write_all(format!("{head}Content-Length: 10\r\n\r\nabc").as_bytes()).expect("it reads");
+    stream.shutdown(Shutdown::Write).expect("half closed");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it closes");
+    assert!(answer.is_empty() || answer.contains("body_broken"), "{answer}");
+    // No HTTP at all.
+    assert!(server.raw(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").starts_with("HTTP/1.1 400"));
+    assert_eq!(server.post("/v1/methods/echo", b"on").ok(), b"on");
+}
+
+#[test]
+fn clients_that_never_finish_their_head_are_cut_off() {
+    let server = Server::start("fixtures", &["--http-header-timeout", "100ms"]);
+    let answer = server.raw(b"POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nX-Slow:");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert_eq!(server.post("/v1/methods/echo", b"on").ok(), b"on");
+}
+
+#[test]
+fn a_full_queue_says_when_to_come_again() {
+    let args = ["--lanes", "1", "--queue-depth", "1", "--call-deadline", "3s"];
+    let server = Server::start("fixtures", &args);
+    thread::scope(|scope| {
+        let running = scope.spawn(|| server.post("/v1/methods/spin", b""));
+        until(|| metric(&server, "snapback_queue_wait_seconds_count") == 1.0);
+        let waiting = scope.spawn(|| server.post("/v1/methods/echo", b"patience"));
+        until(|| server.get("/v1/status").json()["queue"]["length"] == 1);
+
+        let refused = server.post("/v1/methods/echo", b"one too many");
+        refused.error(429, "queue_full");
+        let seconds: u64 = refused.header("retry-after").expect("a header").parse().expect("seconds");
+        assert!(seconds >= 1);
+        assert_eq!(server.get("/readyz").status, 503);
+        assert_eq!(server.get("/healthz").status, 200);
+
+        running.join().expect("an answer").error(504, "deadline");
+        assert_eq!(waiting.join().expect("an answer").ok(), b"patience");
+    });
+    assert_eq!(server.get("/readyz").status, 200);
+    assert_eq!(metric(&server, r#"snapback_rejected_total{limit="queue.depth"}"#), 1.0);
+}
+
+#[test]
+fn bodies_in_transfer_share_a_budget() {
+    let server =
+        Server::start("fixtures", &["--http-buffered-bytes-max", "64KiB", "--http-body-timeout", "30s"]);
+    let mut hog = server.connect();
+    let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n";
+    hog.write_all(head.as_bytes()).expect("it reads");
+    hog.write_all(&[7; 65_535]).expect("it reads");
+    until(|| metric(&server, "snapback_http_buffered_bytes") == 65_535.0);
+    server.post("/v1/methods/echo", &[1; 1000]).error(429, "overloaded");
+    hog.write_all(&[7]).expect("it reads");
+    until(|| server.post("/v1/methods/echo", &[1; 1000]).status == 200);
+}
+
+#[test]
+fn request_ids_are_taken_where_plain_and_made_where_not() {
+    let server = Server::start("fixtures", &[]);
+    let head = "GET /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id:";
+    let answer = server.raw(format!("{head} my-request.1\r\n\r\n").as_bytes());
+    assert!(
+        answer.contains("x-request-id: my-request.1") && answer.contains(r#""request_id":"my-request.1""#)
+    );
+    let answer = server.raw(format!("{head} a b\"c\r\n\r\n").as_bytes());
+    assert!(!answer.contains("a b"), "{answer}");
+}
+
+#[test]
+fn what_clients_send_is_not_logged() {
+    let server = Server::start("fixtures", &["--log-level", "trace", "--log-format", "json"]);
+    let secret = "correct-horse-battery-staple";
+    server.post("/v1/methods/echo", secret.as_bytes()).ok();
+    server.post("/v1/methods/remember", secret.as_bytes()).ok();
+    server.post("/v1/methods/table", secret.as_bytes()).error(400, "malformed_input");
+    server.post("/v1/methods/trap", secret.as_bytes()).error(500, "guest_trapped");
+    let log = server.stop();
+    assert!(log.contains(r#""route":"/v1/methods/{method}""#), "{log}");
+    assert!(!log.contains("horse"), "{log}");
+}
+
+#[test]
+fn several_images_are_served_side_by_side() {
+    let state = state_with("fixtures");
+    let server =
+        Server::of(snapback().args(["serve", "one=fixtures", "two=fixtures", "--state-dir"]).arg(&state));
+    server.post("/v1/methods/echo", b"").error(409, "ambiguous");
+    assert_eq!(server.post("/v1/methods/echo?image=two", b"hi").ok(), b"hi");
+    let status = server.get("/v1/status").json();
+    let names: Vec<&str> = status["images"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|image| image["name"].as_str())
+        .collect();
+    assert_eq!(names, ["one", "two"]);
+    assert_eq!(status["state"], "ready");
+    assert!(status["memory"]["resident_bytes"].as_u64().expect("bytes") > 1 << 20);
+    assert!(status["uptime_seconds"].is_u64());
+
+    let said = run_err(snapback().args(["serve", "fixtures", "fixtures", "--state-dir"]).arg(&state), 2);
+    assert!(said.contains("two images are called `fixtures`"), "{said}");
+}
+
+#[test]
+fn what_cannot_start_says_why() {
+    let state = state_with("fixtures");
+    let serve = |args: &[&str]| {
+        let mut command = snapback();
+        command.args(["serve", "fixtures", "--state-dir"]).arg(&state).args(args);
+        command
+    };
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let said = run_err(&mut serve(&["--listen", &address]), 1);
+    assert!(said.contains(&address) && said.contains("listen"), "{said}");
+
+    let free = ["--listen", "127.0.0.1:0"];
+    let said = run_err(serve(&free).args(["--lanes", "0"]), 2);
+    assert!(said.contains("--lanes") && said.contains("1 to 1024"), "{said}");
+    let said = run_err(serve(&free).env("SNAPBACK_SWAP_POLICY", "sometimes"), 2);
+    assert!(said.contains("SNAPBACK_SWAP_POLICY") && said.contains("`every-call`"), "{said}");
+    let said = run_err(serve(&free).args(["--memory-limit", "1MiB"]), 2);
+    assert!(said.contains("memory.limit"), "{said}");
+
+    let said = run_err(snapback().args(["serve", "zcash", "--state-dir", "/dev/null/state"]).args(free), 1);
+    assert!(said.contains("/dev/null/state"), "{said}");
+    let said = run_err(snapback().args(["serve", "0123456789ab", "--state-dir"]).arg(&state).args(free), 2);
+    assert!(said.contains("no image `0123456789ab`"), "{said}");
+    // A guest is no image.
+    let dir = tempfile::tempdir().expect("a directory");
+    let guest = dir.path().join("calculator.wasm");
+    std::fs::write(&guest, fixture("circom/x5chain-pallas/x5chain.wasm")).expect("written");
+    let said = run_err(snapback().arg("serve").arg(&guest).arg("--state-dir").arg(&state).args(free), 1);
+    assert!(said.contains("snapback bake"), "{said}");
+}
+
+fn metric(server: &Server, name: &str) -> f64 {
+    let metrics = server.get("/metrics").text();
+    let line = metrics.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+}
+
+/// Asks again until it is so. What is waited for is certain to come; the harness's own limit bounds it.
+fn until(mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        thread::yield_now();
+    }
+}

@@ -1,0 +1,163 @@
+//! The first story: bake a real prover, serve it, prove, and let the network's own code judge.
+
+mod harness;
+
+use chacha20::ChaCha20Rng;
+use harness::{
+    Server, run_err, run_ok, snapback, state_with,
+    zcash::{extract, unproven, with_flipped_proof_byte},
+};
+use pczt::{Pczt, roles::prover::Prover};
+use rand_core::SeedableRng;
+use snapback_host::{
+    entropy::Entropy,
+    generation::Generation,
+    instance::{Call, Instance},
+};
+use snapback_snapshot::{Digest, Guest, ImageStore, NativeCache, bake_key, engine};
+use std::{fs, sync::Arc, thread, time::Duration};
+
+#[test]
+fn a_proof_over_http_convinces_the_network() {
+    let server = Server::start("zcash", &[]);
+    assert_eq!(server.get("/readyz").status, 200);
+
+    let circuits = server.get("/v1/circuits").json();
+    assert_eq!(circuits["circuits"][0]["name"], "orchard");
+    assert_eq!(circuits["circuits"][0]["image"], "zcash");
+    for digest in ["vk_digest", "image_digest"] {
+        let digest = circuits["circuits"][0][digest].as_str().expect("a digest");
+        digest.parse::<Digest>().expect("a digest");
+    }
+
+    let proven = server.post("/v1/circuits/orchard/prove", &unproven()).ok();
+    extract(&proven).expect("the network accepts the proof");
+    let verdict = server.post("/v1/circuits/orchard/verify", &proven).json();
+    assert_eq!(verdict["valid"], true);
+
+    let forged = with_flipped_proof_byte(&proven);
+    extract(&forged).expect_err("the network rejects a flipped byte");
+    server.post("/v1/circuits/orchard/verify", &forged).error(422, "refuted");
+
+    // Entropy is fresh: a second proof of the same statement is another proof.
+    let again = server.post("/v1/circuits/orchard/prove", &unproven()).ok();
+    assert_ne!(proven, again);
+    extract(&again).expect("the network accepts this one too");
+
+    let refused = server.post("/v1/circuits/orchard/prove", &proven);
+    refused.error(422, "nothing_to_prove");
+
+    let log = server.stop();
+    assert!(!log.contains("PCZT"), "{log}");
+}
+
+#[test]
+fn bad_input_is_told_apart_and_the_server_goes_on() {
+    let server = Server::start("zcash", &[]);
+    let pczt = unproven();
+    let prove = |body: &[u8]| server.post("/v1/circuits/orchard/prove", body);
+    for len in [0, 1, 4, 8, 100, pczt.len() / 2, pczt.len() - 1] {
+        prove(&pczt[..len]).error(400, "malformed_input");
+    }
+    prove(b"%PDF-1.7").error(400, "malformed_input");
+    prove(&[0xff; 4096]).error(400, "malformed_input");
+    let mut no_proof = pczt.clone();
+    no_proof[8] ^= 0xff;
+    assert!(prove(&no_proof).status >= 400);
+    server.post("/v1/circuits/orchard/verify", &pczt).error(422, "unsupported_input");
+    server.post("/v1/circuits/sapling/prove", &pczt).error(404, "unknown_circuit");
+    server.post("/v1/methods/prove", &pczt).error(404, "unknown_circuit");
+    server.post("/v1/methods/bake_init", b"").error(404, "unknown_method");
+    server.post("/v1/methods/snapback_alloc", b"").error(404, "unknown_method");
+    extract(&prove(&pczt).ok()).expect("and it still proves");
+}
+
+#[test]
+fn two_lanes_prove_at_once_and_every_proof_holds() {
+    let server = Server::start("zcash", &["--lanes", "2"]);
+    let proofs: Vec<Vec<u8>> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| server.post("/v1/circuits/orchard/prove", &unproven()).ok()))
+            .collect();
+        clients.into_iter().map(|client| client.join().expect("a proof")).collect()
+    });
+    for proof in &proofs {
+        extract(proof).expect("the network accepts it");
+    }
+    let status = server.get("/v1/status").json();
+    assert_eq!(status["lanes"], 2);
+    // The sixth reply is sent before the sixth swap.
+    assert!(status["swaps"]["total"].as_u64().expect("a count") >= 5, "{status}");
+}
+
+#[test]
+fn with_the_same_seed_wasm_and_native_give_the_same_bytes() {
+    let seed = [42; 32];
+    let mut instance = zcash_instance();
+    let reply = instance
+        .call(&Call {
+            method: "prove",
+            circuit: "orchard",
+            body: &unproven(),
+            entropy: Entropy::from_seed(seed),
+            deadline: Duration::from_mins(5),
+            reply_bytes_max: 1 << 20,
+        })
+        .expect("a reply");
+
+    let key = orchard::circuit::ProvingKey::build(orchard::circuit::OrchardCircuitVersion::FixedPostNu6_2);
+    let native = Prover::new(Pczt::parse(&unproven()).expect("a PCZT"))
+        .create_orchard_proof(ChaCha20Rng::from_seed(seed), &key)
+        .expect("a proof")
+        .finish()
+        .serialize()
+        .expect("a PCZT");
+    assert!(reply.body == native, "wasm and native differ");
+
+    // The manifest names the key that the native library makes.
+    let digest = {
+        use sha2::{Digest as _, Sha256};
+        let rendered = format!("{:?}", key.verifying_key());
+        Digest::from_bytes(Sha256::digest(rendered.as_bytes()).into())
+    };
+    assert_eq!(instance.generation().image().manifest.circuits[0].vk_digest, digest);
+}
+
+fn zcash_instance() -> Instance {
+    let state = state_with("zcash");
+    let store = ImageStore::open(&state).expect("the store");
+    let guest = Guest::find("zcash").expect("embedded");
+    let digest = store.baked(&bake_key(guest, &[])).expect("baked");
+    let engine = engine(2).expect("an engine");
+    let image = NativeCache::open(&state)
+        .load(&engine, store.open_image(&digest).expect("the image"))
+        .expect("native code");
+    let generation = Arc::new(Generation::new(image).expect("an image"));
+    generation.instantiate(4 << 30).expect("an instance")
+}
+
+#[test]
+fn the_command_line_proves_and_verifies_here_and_on_a_server() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (input, proven) = (dir.path().join("in.pczt"), dir.path().join("proven.pczt"));
+    fs::write(&input, unproven()).expect("written");
+    let state = state_with("zcash");
+    run_ok(snapback().arg("prove").arg(&input).arg("-o").arg(&proven).arg("--state-dir").arg(&state));
+    extract(&fs::read(&proven).expect("a proof")).expect("the network accepts it");
+
+    let server = Server::start("zcash", &[]);
+    let verified =
+        run_ok(snapback().arg("verify").arg(&proven).args(["--json", "--server", &server.url("")]));
+    assert_eq!(verified.trim(), r#"{"valid":true}"#);
+
+    let forged = with_flipped_proof_byte(&fs::read(&proven).expect("a proof"));
+    fs::write(&proven, forged).expect("written");
+    let verify = || {
+        let mut command = snapback();
+        command.arg("verify").arg(&proven);
+        command
+    };
+    run_err(verify().args(["--server", &server.url("")]), 5);
+    run_err(verify().arg("--state-dir").arg(&state), 5);
+    run_err(snapback().arg("prove").arg(&proven).args(["--server", &server.url("/")]), 4);
+}

@@ -1,0 +1,206 @@
+//! What lies on disk: damaged, foreign, read-only. Native code is mapped only if this user wrote it.
+
+mod harness;
+
+use harness::{Server, run_err, run_ok, snapback};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tempfile::TempDir;
+
+struct State {
+    dir: TempDir,
+}
+
+impl State {
+    fn baked() -> Self {
+        let state = Self { dir: tempfile::tempdir().expect("a directory") };
+        run_ok(state.snapback("bake").arg("fixtures"));
+        state
+    }
+
+    fn snapback(&self, command: &str) -> Command {
+        let mut snapback = snapback();
+        snapback.arg(command).arg("--state-dir").arg(self.dir.path());
+        snapback
+    }
+
+    fn file(&self, dir: &str, ending: &str) -> PathBuf {
+        fs::read_dir(self.dir.path().join(dir))
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").path())
+            .find(|path| path.extension().is_some_and(|found| found == ending))
+            .expect("a file")
+    }
+
+    fn serve(&self) -> Server {
+        Server::of(self.snapback("serve").arg("fixtures"))
+    }
+
+    /// Serves, checks that it works, and returns where the native code came from and what was logged.
+    fn origin(&self) -> (String, String) {
+        let server = self.serve();
+        assert_eq!(server.post("/v1/methods/echo", b"on").ok(), b"on");
+        let metrics = server.get("/metrics").text();
+        let line =
+            metrics.lines().find(|line| line.starts_with("snapback_native_code_total{")).expect("counted");
+        let origin = line.split('"').nth(1).expect("a label").to_owned();
+        (origin, server.stop())
+    }
+}
+
+fn flip_byte(path: &Path, from_end: usize) {
+    let mut bytes = fs::read(path).expect("readable");
+    let index = bytes.len() - from_end;
+    bytes[index] ^= 1;
+    fs::set_permissions(path, Permissions::from_mode(0o600)).expect("ours");
+    fs::write(path, bytes).expect("ours");
+    fs::set_permissions(path, Permissions::from_mode(0o400)).expect("ours");
+}
+
+#[test]
+fn a_later_start_finds_image_and_native_code() {
+    let state = State::baked();
+    assert_eq!(state.origin().0, "cached");
+    fs::remove_file(state.file("native", "cwasm")).expect("ours");
+    assert_eq!(state.origin().0, "compiled");
+    assert_eq!(state.origin().0, "cached");
+}
+
+#[test]
+fn native_code_that_does_not_fit_is_rebuilt_with_a_warning() {
+    let state = State::baked();
+    let spoil: [&dyn Fn(); 7] = [
+        &|| flip_byte(&state.file("native", "cwasm"), 1000),
+        &|| flip_byte(&state.file("native", "json"), 10),
+        &|| fs::write(state.file("native", "json"), "{").expect("root writes"),
+        &|| fs::set_permissions(state.file("native", "cwasm"), Permissions::from_mode(0o622)).expect("ours"),
+        &|| fs::set_permissions(state.file("native", "json"), Permissions::from_mode(0o622)).expect("ours"),
+        // Another engine's record, as after an upgrade that kept the name.
+        &|| {
+            let path = state.file("native", "json");
+            let record = fs::read_to_string(&path).expect("readable");
+            let at = record.find(r#""engine":""#).expect("the field") + 10;
+            let foreign = format!("{}0123456789abcdef{}", &record[..at], &record[at + 16..]);
+            fs::remove_file(&path).expect("ours");
+            fs::write(&path, foreign).expect("ours");
+            fs::set_permissions(&path, Permissions::from_mode(0o400)).expect("ours");
+        },
+        // A link to somewhere else.
+        &|| {
+            let path = state.file("native", "cwasm");
+            let moved = state.dir.path().join("moved");
+            fs::rename(&path, &moved).expect("ours");
+            std::os::unix::fs::symlink(&moved, &path).expect("ours");
+        },
+    ];
+    for (index, spoil) in spoil.iter().enumerate() {
+        spoil();
+        let (origin, log) = state.origin();
+        assert_eq!(origin, "rebuilt", "case {index}");
+        assert!(log.contains("native code does not fit"), "case {index}: {log}");
+        assert_eq!(state.origin().0, "cached", "case {index}");
+    }
+}
+
+#[test]
+fn native_code_of_another_user_is_rebuilt() {
+    let state = State::baked();
+    if chown(state.file("native", "cwasm"), Some(12345), None).is_err() {
+        // Only root gives files away, and only files of others are refused: nothing to see without root.
+        return;
+    }
+    let (origin, log) = state.origin();
+    assert_eq!(origin, "rebuilt");
+    assert!(log.contains("belongs to another user"), "{log}");
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_replaced_by_sealed_memory() {
+    let state = State::baked();
+    let native = state.dir.path().join("native");
+    fs::remove_dir_all(&native).expect("ours");
+    // Root writes into any directory, so the place is taken by a file.
+    fs::write(&native, b"").expect("ours");
+    let (origin, log) = state.origin();
+    assert_eq!(origin, "memory");
+    assert!(log.contains("compiled into memory"), "{log}");
+    let inspected = run_ok(state.snapback("inspect").arg("fixtures"));
+    assert!(inspected.contains("copy-on-write  holds"), "{inspected}");
+}
+
+#[test]
+fn a_damaged_image_is_refused_and_named() {
+    let state = State::baked();
+    let image = state.file("images", "wasm");
+    flip_byte(&image, 100);
+    for command in ["inspect", "serve"] {
+        fs::remove_dir_all(state.dir.path().join("native")).ok();
+        let said = run_err(state.snapback(command).args(["fixtures", "--listen", "127.0.0.1:0"]), 1);
+        assert!(said.contains("SHA-256") && said.contains(&image.display().to_string()), "{said}");
+    }
+    // With native code that was checked, what is served is whole; the damage on disk is told.
+    flip_byte(&image, 100);
+    assert_eq!(state.origin().0, "compiled");
+    flip_byte(&image, 100);
+    let server = state.serve();
+    assert_eq!(server.post("/v1/methods/echo", b"on").ok(), b"on");
+}
+
+#[test]
+fn a_damaged_manifest_is_refused_and_named() {
+    let state = State::baked();
+    let image = state.file("images", "wasm");
+    let bytes = fs::read(&image).expect("readable");
+    let spoiled = |spoil: &dyn Fn(&mut Vec<u8>)| {
+        let mut spoiled = bytes.clone();
+        spoil(&mut spoiled);
+        fs::remove_file(&image).expect("ours");
+        fs::write(&image, spoiled).expect("ours");
+        let said = run_err(state.snapback("serve").args(["fixtures", "--listen", "127.0.0.1:0"]), 1);
+        assert!(said.contains("manifest") && said.contains(&image.display().to_string()), "{said}");
+    };
+    spoiled(&|bytes| bytes[40] = b'!');
+    spoiled(&|bytes| bytes.truncate(100));
+    spoiled(&|bytes| bytes.truncate(3));
+    spoiled(&|bytes| bytes[9] = 0xff);
+    spoiled(&|bytes| {
+        let text = br#""format_version":1"#;
+        let at = bytes.windows(text.len()).position(|window| window == text).expect("the field");
+        bytes[at + text.len() - 1] = b'9';
+    });
+    let listed = state.snapback("images").output().expect("it runs");
+    assert_eq!(listed.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("format version 9"));
+}
+
+#[test]
+fn images_are_listed_and_removed_with_their_native_code() {
+    let state = State::baked();
+    let listed = run_ok(&mut state.snapback("images"));
+    assert!(listed.contains("fixtures"), "{listed}");
+    let digest = listed.split(' ').next().expect("a digest").to_owned();
+    let said = run_err(state.snapback("images").args(["remove", &digest[..3]]), 2);
+    assert!(said.contains("no image"), "{said}");
+    run_ok(state.snapback("images").args(["remove", &digest[..8]]));
+    assert_eq!(run_ok(&mut state.snapback("images")), "");
+    assert_eq!(fs::read_dir(state.dir.path().join("native")).expect("a directory").count(), 0);
+    assert_eq!(fs::read_dir(state.dir.path().join("bakes")).expect("a directory").count(), 0);
+    run_err(state.snapback("images").args(["remove", &digest]), 2);
+}
+
+#[test]
+fn a_store_holds_no_half_written_file() {
+    let state = State::baked();
+    for dir in ["images", "bakes", "native"] {
+        for entry in fs::read_dir(state.dir.path().join(dir)).expect("a directory") {
+            let entry = entry.expect("an entry");
+            assert!(!entry.file_name().to_string_lossy().starts_with(".tmp"), "{:?}", entry.path());
+            let mode = entry.metadata().expect("ours").permissions().mode();
+            assert_eq!(mode & 0o777, 0o400, "{:?}", entry.path());
+        }
+    }
+}
