@@ -5,20 +5,23 @@
 
 use super::{App, router};
 use crate::{dispatch::Joined, shutdown::Signals};
-use hyper::server::conn::http1;
+use hyper::{
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use std::{
     io,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
 };
 
@@ -82,7 +85,7 @@ struct Connections {
     app: Arc<App>,
     router: axum::Router,
     room: Arc<Semaphore>,
-    graceful: GracefulShutdown,
+    draining: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
@@ -92,7 +95,7 @@ impl Connections {
             app: Arc::clone(app),
             router: router(app),
             room: Arc::new(Semaphore::new(app.http.connections_max)),
-            graceful: GracefulShutdown::new(),
+            draining: watch::Sender::new(false),
             tasks: JoinSet::new(),
         }
     }
@@ -130,16 +133,36 @@ impl Connections {
         Ok(())
     }
 
-    fn spawn(&mut self, stream: TcpStream, permit: tokio::sync::OwnedSemaphorePermit) {
+    fn spawn(&mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         // Replies are written whole; waiting to fill a segment would only delay them.
         let _ = stream.set_nodelay(true);
+        let (begin, mut begun) = watch::channel(false);
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |request| {
+            begin.send_replace(true);
+            router.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.app.http.header_timeout)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router.clone()));
-        let connection = self.graceful.watch(connection);
+            .serve_connection(TokioIo::new(stream), service);
+        let mut draining = self.draining.subscribe();
         self.tasks.spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            // A connection that was accepted has a request on its way: closing it before that came would lose
+            // it. `http.header_timeout` bounds the wait.
+            let may_close = async {
+                let _ = draining.wait_for(|draining| *draining).await;
+                let _ = begun.wait_for(|begun| *begun).await;
+            };
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = may_close => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(permit);
@@ -148,7 +171,7 @@ impl Connections {
 
     /// Lets every connection finish the request it is at.
     async fn finish(mut self) {
-        self.graceful.shutdown().await;
+        self.draining.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
     }
 }
