@@ -13,6 +13,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use socket2::{SockFilter, SockRef};
 use std::{
     io,
     pin::pin,
@@ -24,6 +25,9 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
 };
+
+/// How long a handshake under way may take to complete after the signal.
+const HANDSHAKE: Duration = Duration::from_millis(100);
 
 /// Why a server ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +63,7 @@ pub async fn serve(
     tracing::info!("draining");
     let deadline = Instant::now() + drain_deadline;
     let drain = async {
-        if let Err(error) = connections.accept_backlog(listener) {
-            tracing::warn!(%error, "connections in the backlog were not accepted");
-        }
+        connections.accept_backlog(listener).await;
         connections.finish().await;
         // Only now: a request that was read is admitted, whatever the moment at which the signal came.
         app.dispatcher.drain();
@@ -117,20 +119,17 @@ impl Connections {
     }
 
     /// Accepts what the kernel has accepted on our behalf, and closes the listener.
-    fn accept_backlog(&mut self, listener: TcpListener) -> io::Result<()> {
-        // Asked of the kernel itself: the runtime learns of a connection only at its next turn.
-        let listener = listener.into_std()?;
-        while let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    stream.set_nonblocking(true)?;
-                    self.spawn(TcpStream::from_std(stream)?, permit);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
+    async fn accept_backlog(&mut self, listener: TcpListener) {
+        if let Err(error) = refuse_new(&listener) {
+            tracing::warn!(%error, "connections may be cut off at the moment of closing");
         }
-        Ok(())
+        // Handshakes under way are let in; nothing new can begin one.
+        let _ = tokio::time::timeout(HANDSHAKE, async {
+            loop {
+                self.accept(&listener).await;
+            }
+        })
+        .await;
     }
 
     fn spawn(&mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
@@ -174,4 +173,19 @@ impl Connections {
         self.draining.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+/// Makes the kernel drop the first packet of every new connection, so that between the last `accept` and the
+/// close no connection is established that nobody would ever accept. Its client tries again, and is refused.
+fn refuse_new(listener: &TcpListener) -> io::Result<()> {
+    // Classic BPF over the TCP header: a set SYN (bit 1 of byte 13) drops the packet.
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_SET: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    SockRef::from(listener).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, 13),
+        SockFilter::new(JUMP_IF_SET, 0, 1, 0x02),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
 }
