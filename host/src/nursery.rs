@@ -87,7 +87,7 @@ impl Crib {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "moved once, on the stack of a lane")]
+/// What a lane found in its place.
 pub(crate) enum Taken {
     Ready(Instance),
     Stale(Instance),

@@ -1,7 +1,7 @@
 //! Native code: compiled once per image and engine, kept, and mapped at every later start.
 //!
 //! ```text
-//! SealedImage --find / compile--> VerifiedImage --load--> LoadedImage
+//! SealedImage --look / compile--> VerifiedCode --map--> LoadedImage
 //! ```
 //!
 //! Loading native code is trusting it. Invariant: what is mapped is the very file that was hashed, it has the
@@ -34,11 +34,8 @@ pub struct SealedImage {
     manifest: Manifest,
 }
 
-/// An image whose native code this host vouches for.
-struct VerifiedImage {
-    sealed: SealedImage,
-    code: File,
-}
+/// Native code that this host vouches for: sealed memory it filled, or a file it hashed and found to be its own.
+struct VerifiedCode(File);
 
 /// An image that can be instantiated.
 pub struct LoadedImage {
@@ -129,6 +126,11 @@ impl SealedImage {
         self.expect_digest(found)
     }
 
+    fn loaded(self, module: Module, native_bytes: u64, origin: Origin) -> LoadedImage {
+        let Self { digest, manifest, .. } = self;
+        LoadedImage { digest, manifest, module, native_bytes, origin }
+    }
+
     fn read_verified(&self) -> Result<Vec<u8>, Error> {
         let read = || {
             let mut bytes = vec![0; usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX)];
@@ -187,32 +189,31 @@ impl NativeCache {
     /// # Errors
     /// When the image is damaged or cannot be compiled.
     pub fn load(&self, engine: &Engine, image: SealedImage) -> Result<LoadedImage, Error> {
-        let (sealed, miss) = match self.find(engine, image) {
-            Ok(verified) => match verified.load(engine, Origin::Cached) {
-                Ok(loaded) => return Ok(loaded),
-                Err((sealed, error)) => (sealed, Miss::Unfit(error.to_string())),
+        let miss = match self.look(engine, &image.digest) {
+            Ok(code) => match code.load(engine) {
+                Ok((module, native_bytes)) => return Ok(image.loaded(module, native_bytes, Origin::Cached)),
+                Err(error) => Miss::Unfit(error.to_string()),
             },
-            Err(missed) => missed,
+            Err(miss) => miss,
         };
         if let Miss::Unfit(reason) = &miss {
-            tracing::warn!(image = %sealed.digest, reason, "native code does not fit and is compiled again");
+            tracing::warn!(image = %image.digest, reason, "native code does not fit and is compiled again");
         }
-        let code = compile(engine, &sealed.read_verified()?)?;
-        let (file, origin) = match self.keep(engine, sealed.digest, &code) {
-            Ok(()) => (open_own(&self.code_path(engine, &sealed.digest)), Origin::Compiled(miss)),
+        let code = compile(engine, &image.read_verified()?)?;
+        let kept = self.keep(engine, image.digest, &code).map(|()| self.look(engine, &image.digest));
+        let (verified, origin) = match kept {
+            Ok(Ok(verified)) => (verified, Origin::Compiled(miss)),
+            Ok(Err(again)) => {
+                tracing::warn!(image = %image.digest, reason = ?again, "the cache does not keep what it is given");
+                (VerifiedCode::seal(&code)?, Origin::Memory(miss))
+            }
             Err(error) => {
                 tracing::warn!(%error, "the native code cache cannot be written: compiled into memory");
-                (sealed_memory(&code), Origin::Memory(miss))
+                (VerifiedCode::seal(&code)?, Origin::Memory(miss))
             }
         };
-        let file = file.map_err(|source| Error::io("map the native code in", &self.dir, source))?;
-        // Written a moment ago, but by path: the file that is open now is the one to look at.
-        let found = NativeDigest::of_file(&file).map_err(|source| Error::io("read", &self.dir, source))?;
-        if found != NativeDigest::of(&code) {
-            let reason = "its native code changed while it was written".into();
-            return Err(Error::Damaged { path: sealed.path, reason });
-        }
-        VerifiedImage { sealed, code: file }.load(engine, origin).map_err(|(_, error)| error)
+        let (module, native_bytes) = verified.load(engine)?;
+        Ok(image.loaded(module, native_bytes, origin))
     }
 
     /// Writes native code and its record.
@@ -238,14 +239,8 @@ impl NativeCache {
         Ok(())
     }
 
-    fn find(&self, engine: &Engine, sealed: SealedImage) -> Result<VerifiedImage, (SealedImage, Miss)> {
-        match self.look(engine, &sealed.digest) {
-            Ok(code) => Ok(VerifiedImage { sealed, code }),
-            Err(miss) => Err((sealed, miss)),
-        }
-    }
-
-    fn look(&self, engine: &Engine, image: &Digest) -> Result<File, Miss> {
+    /// Native code for an image, checked in every respect; it can still be of a build that the engine refuses.
+    fn look(&self, engine: &Engine, image: &Digest) -> Result<VerifiedCode, Miss> {
         let unfit = |reason: String| Miss::Unfit(reason);
         let own = |path: &Path| match open_own(path) {
             Ok(file) => Ok(file),
@@ -260,7 +255,10 @@ impl NativeCache {
         }
         let code = own(&self.code_path(engine, image))?;
         let found = NativeDigest::of_file(&code).map_err(|error| unfit(error.to_string()))?;
-        if found == record.code { Ok(code) } else { Err(unfit("its digest is not the recorded one".into())) }
+        if found != record.code {
+            return Err(unfit("its digest is not the recorded one".into()));
+        }
+        Ok(VerifiedCode(code))
     }
 
     fn code_path(&self, engine: &Engine, image: &Digest) -> PathBuf {
@@ -272,21 +270,16 @@ impl NativeCache {
     }
 }
 
-impl VerifiedImage {
-    fn load(self, engine: &Engine, origin: Origin) -> Result<LoadedImage, (SealedImage, Error)> {
-        let Self { sealed, code } = self;
-        let map = || {
-            let native_bytes =
-                code.metadata().map_err(|source| Error::io("look at", &sealed.path, source))?.len();
-            Ok((native_bytes, map(engine, code)?))
-        };
-        match map() {
-            Ok((native_bytes, module)) => {
-                let SealedImage { digest, manifest, .. } = sealed;
-                Ok(LoadedImage { digest, manifest, module, native_bytes, origin })
-            }
-            Err(error) => Err((sealed, error)),
-        }
+impl VerifiedCode {
+    /// Puts native code that was compiled a moment ago into memory that nobody can write any more.
+    fn seal(code: &[u8]) -> Result<Self, Error> {
+        sealed_memory(code).map(Self).map_err(|source| Error::io("make", "sealed memory", source))
+    }
+
+    /// Maps it; returns the module and the size of the mapped file.
+    fn load(self, engine: &Engine) -> Result<(Module, u64), Error> {
+        let metadata = self.0.metadata().map_err(|source| Error::io("look at", "native code", source))?;
+        Ok((map(engine, self)?, metadata.len()))
     }
 }
 
@@ -307,7 +300,7 @@ pub(crate) fn compile(engine: &Engine, image: &[u8]) -> Result<Vec<u8>, Error> {
 
 /// Loads native code that was compiled a moment ago, without a file.
 pub(crate) fn load_bytes(engine: &Engine, code: &[u8]) -> Result<Module, Error> {
-    map(engine, sealed_memory(code).map_err(|source| Error::io("make", "sealed memory", source))?)
+    map(engine, VerifiedCode::seal(code)?)
 }
 
 /// A name for all that makes native code fit an engine: version, target, and settings.
@@ -347,10 +340,10 @@ fn sealed_memory(bytes: &[u8]) -> io::Result<File> {
 }
 
 #[expect(unsafe_code, reason = "the one place where native code is taken on trust")]
-fn map(engine: &Engine, code: File) -> Result<Module, Error> {
+fn map(engine: &Engine, VerifiedCode(code): VerifiedCode) -> Result<Module, Error> {
     // SAFETY: `deserialize_open_file` asks that the file holds what an engine of this version compiled, and
-    // that it does not change while it is mapped. Every caller passes either sealed memory filled by this
-    // process, or a file that `open_own` found to belong to this user alone, of which the digest was taken
+    // that it does not change while it is mapped. `VerifiedCode` is made in two places: from sealed memory filled
+    // by this process, and from a file that `open_own` found to belong to this user alone, of which the digest was taken
     // through this descriptor and equals the one recorded when it was compiled. Such a file is never
     // written again under its inode (`store::publish` renames over names), and is mode 0400. The engine
     // itself refuses code of another version or other settings.

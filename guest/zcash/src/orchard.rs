@@ -11,7 +11,7 @@ use pczt::{
         verifier::{OrchardError, Verifier},
     },
 };
-use rand_core::{CryptoRng, Rng};
+use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
 use snapback_abi::{guest::Failure, reply::Tag};
 use std::fmt::Write;
@@ -34,7 +34,7 @@ impl Prover {
         Self { proving_key, verifying_key, vk_digest }
     }
 
-    pub(crate) fn prove(&self, pczt: Pczt, rng: &mut (impl Rng + CryptoRng)) -> Result<Pczt, Failure> {
+    pub(crate) fn prove(&self, pczt: Pczt, rng: &mut impl CryptoRng) -> Result<Pczt, Failure> {
         let role = ProverRole::new(pczt.clone());
         if pczt.orchard().actions().is_empty() {
             return Err(Failure::new(Tag::NothingToProve, "the PCZT has no Orchard actions"));

@@ -14,7 +14,7 @@ use pczt::{
         verifier::{SaplingError, Verifier},
     },
 };
-use rand_core::{CryptoRng, Rng};
+use rand_core::CryptoRng;
 use sapling_crypto::{
     circuit::{OutputParameters, SpendParameters},
     pczt::{Bundle, Output, Spend},
@@ -83,7 +83,7 @@ impl Prover {
         }
     }
 
-    pub(crate) fn prove(&self, pczt: Pczt, rng: &mut (impl Rng + CryptoRng)) -> Result<Pczt, Failure> {
+    pub(crate) fn prove(&self, pczt: Pczt, rng: &mut impl CryptoRng) -> Result<Pczt, Failure> {
         let role = ProverRole::new(pczt);
         if !role.requires_sapling_proofs() {
             return Err(Failure::new(Tag::NothingToProve, "the PCZT lacks no Sapling proof"));

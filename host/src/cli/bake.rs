@@ -79,5 +79,5 @@ fn find(text: &str) -> anyhow::Result<Cow<'static, Guest>> {
         Guest::all().iter().map(|guest| format!("{} ({})", guest.name, guest.about)).collect();
     let message =
         format!("no guest is called `{text}`; give the path of a .wasm, or one of: {}", known.join(", "));
-    Err(Failure::new(Exit::Usage, message))
+    Err(Failure::error(Exit::Usage, message))
 }

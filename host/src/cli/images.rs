@@ -80,7 +80,7 @@ fn list(state: &State, json: bool) -> anyhow::Result<()> {
         }
     }
     if images.iter().any(|image| image.manifest.is_err()) {
-        return Err(Failure::new(Exit::Failed, "some images are damaged"));
+        return Err(Failure::error(Exit::Failed, "some images are damaged"));
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ pub(super) struct VerifyArgs {
 
 pub(super) fn prove(args: &ProveArgs, config: &Config) -> anyhow::Result<()> {
     let input = read(&args.input)?;
-    let proven = call(&args.place, METHOD_PROVE, input, config)?;
+    let proven = call(&args.place, METHOD_PROVE, &input, config)?;
     match &args.output {
         Some(path) => fs::write(path, &proven).with_context(|| format!("cannot write {}", path.display())),
         None => io::stdout().write_all(&proven).context("cannot write the result"),
@@ -73,7 +73,7 @@ pub(super) fn prove(args: &ProveArgs, config: &Config) -> anyhow::Result<()> {
 
 pub(super) fn verify(args: &VerifyArgs, config: &Config) -> anyhow::Result<()> {
     let input = read(&args.input)?;
-    call(&args.place, METHOD_VERIFY, input, config)?;
+    call(&args.place, METHOD_VERIFY, &input, config)?;
     if args.json {
         println!("{}", serde_json::json!({ "valid": true }));
     } else {
@@ -93,10 +93,10 @@ fn read(path: &PathBuf) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-fn call(place: &Where, method: &str, body: Zeroizing<Vec<u8>>, config: &Config) -> anyhow::Result<Vec<u8>> {
+fn call(place: &Where, method: &str, body: &[u8], config: &Config) -> anyhow::Result<Vec<u8>> {
     match &place.server {
-        Some(server) => remote(server, &place.circuit, method, &body, config),
-        None => local(place, method, &body, config),
+        Some(server) => remote(server, &place.circuit, method, body, config),
+        None => local(place, method, body, config),
     }
 }
 
@@ -117,16 +117,16 @@ fn local(place: &Where, method: &str, body: &[u8], config: &Config) -> anyhow::R
     };
     let reply = instance.call(&call).map_err(|fault| match fault {
         Fault::NoSuchMethod => {
-            Failure::new(Exit::Usage, format!("`{}` has no method `{method}`", place.image))
+            Failure::error(Exit::Usage, format!("`{}` has no method `{method}`", place.image))
         }
-        fault => Failure::new(Exit::Call, fault.to_string()),
+        fault => Failure::error(Exit::Call, fault.to_string()),
     })?;
     let exit = match reply.tag {
         Tag::Ok => return Ok(reply.body),
         Tag::Refuted => Exit::Refuted,
         _ => Exit::Call,
     };
-    Err(Failure::new(exit, String::from_utf8_lossy(&reply.body)))
+    Err(Failure::error(exit, String::from_utf8_lossy(&reply.body)))
 }
 
 /// The server's one shape of an error.
@@ -159,8 +159,8 @@ fn remote(
         _ => Exit::Call,
     };
     let Ok(Refusal { code, message, request_id }) = serde_json::from_slice(&bytes) else {
-        return Err(Failure::new(Exit::Failed, format!("{server} answered {status}, and is no Snapback")));
+        return Err(Failure::error(Exit::Failed, format!("{server} answered {status}, and is no Snapback")));
     };
     let exit = if code == "refuted" { Exit::Refuted } else { exit };
-    Err(Failure::new(exit, format!("{message} ({code}, request {request_id})")))
+    Err(Failure::error(exit, format!("{message} ({code}, request {request_id})")))
 }

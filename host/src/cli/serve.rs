@@ -90,7 +90,7 @@ fn names(images: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
         .map(|text| {
             let (name, image) = text.split_once('=').unwrap_or_else(|| (own_name(text), text));
             if !snapback_abi::circuits::is_name(name) {
-                return Err(Failure::new(
+                return Err(Failure::error(
                     Exit::Usage,
                     format!("`{name}` cannot name an image: a-z A-Z 0-9 . _ -"),
                 ));
@@ -98,7 +98,7 @@ fn names(images: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
             if !taken.insert(name) {
                 let message =
                     format!("two images are called `{name}`: give one another name with NAME={image}");
-                return Err(Failure::new(Exit::Usage, message));
+                return Err(Failure::error(Exit::Usage, message));
             }
             Ok((name, image))
         })
@@ -118,7 +118,7 @@ fn check_memory_limit(name: &str, image: &SealedImage, config: &Config) -> anyho
     let limit = config.memory_limit_bytes;
     let message =
         format!("`memory.limit` = {limit} bytes is less than the {needed} bytes with which `{name}` starts");
-    Err(Failure::new(Exit::Usage, message))
+    Err(Failure::error(Exit::Usage, message))
 }
 
 /// Hashes the image once more, off the path: the native code that serves was checked already, and an image

@@ -1,0 +1,72 @@
+//! What an empty call costs on a lane, and what HTTP adds to it.
+
+mod support;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use snapback_host::{
+    config::HttpConfig,
+    http::{App, router},
+};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use support::{Host, Image, median, record};
+
+/// The server's own routes, on a port of this process.
+fn listen(host: &Host) -> TcpStream {
+    let http = HttpConfig {
+        body_bytes_max: 8 << 20,
+        buffered_bytes_max: 64 << 20,
+        connections_max: 16,
+        header_timeout: Duration::from_mins(10),
+        body_timeout: Duration::from_secs(30),
+    };
+    let app = App::new(Arc::clone(&host.dispatcher), http, Duration::from_secs(60));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            listener.set_nonblocking(true).expect("a socket");
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+            axum::serve(listener, router(&app)).await.expect("it serves");
+        });
+    });
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_nodelay(true).expect("a socket");
+    stream
+}
+
+/// One empty call on a connection that stays open.
+fn over_http(stream: &mut TcpStream) {
+    let request = b"POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(request).expect("it reads");
+    let mut reply = [0; 1024];
+    let len = stream.read(&mut reply).expect("a reply");
+    assert!(reply[..len].starts_with(b"HTTP/1.1 200") && reply[..len].ends_with(b"\r\n\r\n"));
+}
+
+fn empty(criterion: &mut Criterion) {
+    let host = Host::start(Image::Fixtures, 1);
+    let mut stream = listen(&host);
+    let mut group = criterion.benchmark_group("call/empty");
+    group.bench_function("in_process", |bencher| bencher.iter(|| host.call("echo", "", b"")));
+    group.bench_function("http", |bencher| bencher.iter(|| over_http(&mut stream)));
+    group.finish();
+
+    let mut added = || {
+        let begun = Instant::now();
+        host.call("echo", "", b"");
+        let in_process = begun.elapsed().as_secs_f64();
+        let begun = Instant::now();
+        over_http(&mut stream);
+        begun.elapsed().as_secs_f64() - in_process
+    };
+    record("http_adds_seconds", median((0..5_000).map(|_| added()).collect()));
+}
+
+criterion_group!(benches, empty);
+criterion_main!(benches);

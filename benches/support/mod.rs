@@ -1,0 +1,178 @@
+//! What the benches share: baked images, calls, and figures that are no durations.
+#![expect(dead_code, reason = "each bench uses a part")]
+
+use snapback_host::{
+    config::SwapPolicy,
+    dispatch::{Ask, DispatchConfig, Dispatcher},
+    entropy::Entropy,
+    generation::{Generation, Service},
+    instance::{Call, Instance},
+    metrics::Metrics,
+};
+use snapback_snapshot::{
+    BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Progress, Stage, Ticker, bake, bake_key,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use wasmtime::Engine;
+use zeroize::Zeroizing;
+
+/// Memory that instances may have.
+pub(crate) const MEMORY: u64 = 4 << 30;
+
+/// The images that are compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Image {
+    Fixtures,
+    Orchard,
+    OrchardSapling,
+}
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn stage(&self, _: Stage) {}
+    fn log(&self, _: &str) {}
+}
+
+/// A state directory that outlives a run, so that images are baked once.
+pub(crate) fn state_dir() -> PathBuf {
+    target_dir().join("bench-state")
+}
+
+fn target_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
+}
+
+impl Image {
+    fn guest(self) -> &'static Guest {
+        let name = if self == Self::Fixtures { "fixtures" } else { "zcash" };
+        Guest::find(name).expect("embedded")
+    }
+
+    fn inputs(self) -> Vec<Input> {
+        if self != Self::OrchardSapling {
+            return Vec::new();
+        }
+        let (spend, output) = wagyu_zcash_parameters::load_sapling_parameters();
+        vec![
+            Input { name: "sapling_spend".into(), bytes: spend },
+            Input { name: "sapling_output".into(), bytes: output },
+        ]
+    }
+
+    /// Bakes the image if it was not baked before.
+    pub(crate) fn baked(self) -> Digest {
+        let store = ImageStore::open(&state_dir()).expect("the store");
+        let inputs = self.inputs();
+        store.baked(&bake_key(self.guest(), &inputs)).unwrap_or_else(|| {
+            let cache = NativeCache::open(&state_dir());
+            let progress: Arc<dyn Progress> = Arc::new(Quiet);
+            bake(&store, &cache, self.guest(), &inputs, &BakeLimits::default(), &progress)
+                .expect("a bake")
+                .digest
+        })
+    }
+
+    /// The image on an engine.
+    pub(crate) fn load(self, engine: &Engine) -> Generation {
+        let digest = self.baked();
+        let sealed =
+            ImageStore::open(&state_dir()).and_then(|store| store.open_image(&digest)).expect("the image");
+        let image = NativeCache::open(&state_dir()).load(engine, sealed).expect("native code");
+        Generation::new(image).expect("an image")
+    }
+}
+
+/// A dispatcher over one image, and what keeps its deadlines.
+pub(crate) struct Host {
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    _ticker: Arc<Ticker>,
+}
+
+impl Host {
+    pub(crate) fn start(image: Image, lanes: usize) -> Self {
+        let config = DispatchConfig {
+            lanes,
+            queue_depth: 64,
+            memory_limit_bytes: MEMORY,
+            reply_bytes_max: 64 << 20,
+            swap: SwapPolicy::EveryCall,
+        };
+        let engine = snapback_snapshot::engine(config.instances_max(1)).expect("an engine");
+        let ticker = Ticker::start(&engine).expect("a thread");
+        let service = Arc::new(Service::new("bench", image.load(&engine)));
+        let dispatcher = Dispatcher::start(config, vec![service], Arc::new(Metrics::new())).expect("lanes");
+        Self { dispatcher, _ticker: ticker }
+    }
+
+    /// Submits a call; the receiver answers.
+    pub(crate) fn submit(
+        &self,
+        method: &str,
+        circuit: &str,
+        body: &[u8],
+    ) -> tokio::sync::oneshot::Receiver<snapback_host::dispatch::Outcome> {
+        let ask = Ask {
+            service: 0,
+            method: method.into(),
+            circuit: circuit.into(),
+            body: Zeroizing::new(body.to_vec()),
+            deadline: Duration::from_mins(5),
+        };
+        self.dispatcher.submit(ask).expect("room in the queue")
+    }
+
+    /// Calls and waits.
+    pub(crate) fn call(&self, method: &str, circuit: &str, body: &[u8]) -> Vec<u8> {
+        let outcome = self.submit(method, circuit, body).blocking_recv().expect("an answer");
+        outcome.result.expect("a reply").body
+    }
+}
+
+/// One call in an instance of one's own.
+pub(crate) fn call(instance: &mut Instance, method: &str, circuit: &str, body: &[u8]) -> Vec<u8> {
+    let call = Call {
+        method,
+        circuit,
+        body,
+        entropy: Entropy::fresh(),
+        deadline: Duration::from_mins(5),
+        reply_bytes_max: 64 << 20,
+    };
+    instance.call(&call).expect("a reply").body
+}
+
+/// The PCZT that every proof is made of.
+pub(crate) fn pczt() -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/zcash/orchard2.pczt");
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Keeps a figure for the report.
+pub(crate) fn record(name: &str, value: f64) {
+    let dir = target_dir().join("criterion/figures");
+    fs::create_dir_all(&dir).expect("a directory");
+    fs::write(dir.join(name), value.to_string()).expect("written");
+}
+
+/// Median of samples.
+pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
+
+/// Private memory of this process in bytes: `Private_Clean` and `Private_Dirty` of proc(5).
+pub(crate) fn private_bytes() -> f64 {
+    let rollup = fs::read_to_string("/proc/self/smaps_rollup").expect("proc");
+    let kilobytes: f64 = rollup
+        .lines()
+        .filter(|line| line.starts_with("Private_"))
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok())
+        .sum();
+    kilobytes * 1024.0
+}

@@ -1,0 +1,98 @@
+//! What a swap costs, and what it saves: preparing a standby, dropping a used instance, the pause of a lane; and
+//! a fresh instance against running the initialiser again.
+
+mod support;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use snapback_abi::request::Request;
+use snapback_snapshot::{Guest, call::Doors, epochs};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use support::{Host, Image, MEMORY, call, pczt, record};
+use wasmtime::{Linker, Module, Store};
+
+fn swap(criterion: &mut Criterion) {
+    let engine = snapback_snapshot::engine(64).expect("an engine");
+    let generation = Arc::new(Image::Orchard.load(&engine));
+    let mut group = criterion.benchmark_group("swap");
+    group.bench_function("prepare", |bencher| {
+        bencher.iter_batched(
+            || (),
+            |()| generation.instantiate(MEMORY).expect("an instance"),
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+
+    // A used instance of the prover takes seconds to make, so there are ten of them.
+    let _ticker = snapback_snapshot::Ticker::start(&engine).expect("a thread");
+    let pczt = pczt();
+    let drops = (0..10).map(|_| {
+        let mut used = generation.instantiate(MEMORY).expect("an instance");
+        call(&mut used, "prove", "orchard", &pczt);
+        let begun = Instant::now();
+        drop(used);
+        begun.elapsed().as_secs_f64()
+    });
+    record("swap_drop_seconds", support::median(drops.collect()));
+}
+
+/// The pause as the lanes themselves measure it, under load: an upper bound from the histogram's buckets.
+fn pause(_: &mut Criterion) {
+    let host = Host::start(Image::Fixtures, 2);
+    for _ in 0..20_000 {
+        let calls: Vec<_> = (0..4).map(|_| host.submit("echo", "", b"")).collect();
+        for call in calls {
+            call.blocking_recv().expect("an answer").result.expect("a reply");
+        }
+    }
+    let text = String::from_utf8(host.dispatcher.metrics().render()).expect("text");
+    for quantile in [0.5, 0.99] {
+        record(&format!("swap_pause_seconds_p{:.0}", quantile * 100.0), quantile_bound(&text, quantile));
+    }
+    let missing = text.lines().find_map(|line| line.strip_prefix("snapback_standby_missing_total "));
+    record("standby_missing", missing.and_then(|count| count.parse().ok()).expect("counted"));
+}
+
+/// The upper edge of the bucket in which a quantile of the pauses lies.
+fn quantile_bound(metrics: &str, quantile: f64) -> f64 {
+    let buckets: Vec<(f64, f64)> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("snapback_swap_pause_seconds_bucket{le=\""))
+        .filter_map(|line| {
+            let (edge, count) = line.split_once("\"} ")?;
+            Some((edge.replace("+Inf", "inf").parse().ok()?, count.parse().ok()?))
+        })
+        .collect();
+    let total = buckets.last().expect("buckets").1;
+    buckets.iter().find(|(_, count)| *count >= quantile * total).expect("the last has all").0
+}
+
+fn reset_vs_replay(criterion: &mut Criterion) {
+    let engine = snapback_snapshot::engine(8).expect("an engine");
+    let generation = Arc::new(Image::Orchard.load(&engine));
+    let guest = Module::new(&engine, &Guest::find("zcash").expect("embedded").wasm).expect("compiles");
+    let doors = Doors::find(&guest).expect("a guest");
+    let mut group = criterion.benchmark_group("reset_vs_replay/orchard");
+    group.bench_function("reset", |bencher| {
+        bencher.iter(|| generation.instantiate(MEMORY).expect("an instance"))
+    });
+    group.sample_size(10);
+    group.bench_function("replay", |bencher| {
+        bencher.iter(|| {
+            let mut store = Store::new(&engine, ());
+            store.set_epoch_deadline(epochs(Duration::from_hours(1)));
+            let instance = Linker::new(&engine).instantiate(&mut store, &guest).expect("an instance");
+            let open = doors.open(&instance, &mut store).expect("a guest");
+            let init = instance.get_typed_func(&mut store, "bake_init").expect("a bake method");
+            open.call(&mut store, &init, &Request::header(&[0; 32], ""), &[], 1 << 20).expect("baked");
+            store
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, swap, pause, reset_vs_replay);
+criterion_main!(benches);
