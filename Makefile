@@ -1,4 +1,4 @@
-# The commands of the README. `make serve` and `make test` need nothing but cargo.
+# The commands of the README. `make serve` and `make test` need cargo and a C compiler.
 CARGO ?= cargo
 .DEFAULT_GOAL := serve
 .PHONY: toolchain build serve test lint bench clean

@@ -4,6 +4,8 @@
 
 mod support;
 
+use snapback_host::instance::Instance;
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -27,7 +29,7 @@ fn instantiate(criterion: &mut Criterion) {
     for (name, generation) in &images {
         record(&format!("native_bytes_{name}"), generation.image().native_bytes as f64);
         group.bench_function(*name, |bencher| {
-            bencher.iter(|| generation.instantiate(MEMORY).expect("an instance"))
+            bencher.iter(|| Instance::of(generation, MEMORY).expect("an instance"))
         });
     }
     group.finish();
@@ -36,17 +38,18 @@ fn instantiate(criterion: &mut Criterion) {
     let time = |index: usize| {
         let begun = Instant::now();
         for _ in 0..100 {
-            drop(images[index].1.instantiate(MEMORY).expect("an instance"));
+            drop(Instance::of(&images[index].1, MEMORY).expect("an instance"));
         }
         begun.elapsed().as_secs_f64()
     };
     let ratios = (0..50).map(|_| time(2) / time(1)).collect();
     record("instantiate_sapling_over_orchard", median(ratios));
 
-    // A hundred standbys that were never called.
-    let (_, generation) = &images[1];
+    // A hundred standbys that were never called, in a pool that never held another instance.
+    let engine = snapback_snapshot::engine(128).expect("an engine");
+    let generation = &Arc::new(Image::Orchard.load(&engine));
     let before = private_bytes();
-    let standbys: Vec<_> = (0..100).map(|_| generation.instantiate(MEMORY).expect("an instance")).collect();
+    let standbys: Vec<_> = (0..100).map(|_| Instance::of(generation, MEMORY).expect("an instance")).collect();
     record("standby_private_bytes", (private_bytes() - before) / standbys.len() as f64);
 }
 
@@ -56,6 +59,8 @@ fn process() -> Duration {
     let mut child = Command::new(env!("CARGO_BIN_EXE_snapback"))
         .args(["serve", "zcash", "--listen", "127.0.0.1:0", "--log-level", "error", "--state-dir"])
         .arg(state_dir())
+        .arg("--native-key-file")
+        .arg(state_dir().join("native.key"))
         .stderr(Stdio::piped())
         .spawn()
         .expect("it runs");

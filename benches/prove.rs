@@ -4,6 +4,8 @@
 
 mod support;
 
+use snapback_host::instance::Instance;
+
 use chacha20::ChaCha20Rng;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use orchard::circuit::{OrchardCircuitVersion, ProvingKey};
@@ -38,7 +40,7 @@ fn prove(criterion: &mut Criterion) {
     let one_thread = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
 
     let wasm = || {
-        let mut instance = generation.instantiate(MEMORY).expect("an instance");
+        let mut instance = Instance::of(&generation, MEMORY).expect("an instance");
         counted(|| drop(call(&mut instance, "prove", "orchard", &pczt)))
     };
     // The guest verifies what it made; so does this side.

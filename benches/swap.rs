@@ -3,6 +3,8 @@
 
 mod support;
 
+use snapback_host::instance::Instance;
+
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use snapback_abi::request::Request;
 use snapback_snapshot::{Guest, call::Doors, epochs};
@@ -20,7 +22,7 @@ fn swap(criterion: &mut Criterion) {
     group.bench_function("prepare", |bencher| {
         bencher.iter_batched(
             || (),
-            |()| generation.instantiate(MEMORY).expect("an instance"),
+            |()| Instance::of(&generation, MEMORY).expect("an instance"),
             BatchSize::PerIteration,
         );
     });
@@ -30,7 +32,7 @@ fn swap(criterion: &mut Criterion) {
     let _ticker = snapback_snapshot::Ticker::start(&engine).expect("a thread");
     let pczt = pczt();
     let drops = (0..10).map(|_| {
-        let mut used = generation.instantiate(MEMORY).expect("an instance");
+        let mut used = Instance::of(&generation, MEMORY).expect("an instance");
         call(&mut used, "prove", "orchard", &pczt);
         let begun = Instant::now();
         drop(used);
@@ -41,19 +43,24 @@ fn swap(criterion: &mut Criterion) {
 
 /// The pause as the lanes themselves measure it, under load: an upper bound from the histogram's buckets.
 fn pause(_: &mut Criterion) {
-    let host = Host::start(Image::Fixtures, 2);
-    for _ in 0..20_000 {
-        let calls: Vec<_> = (0..4).map(|_| host.submit("echo", "", b"")).collect();
-        for call in calls {
-            call.blocking_recv().expect("an answer").result.expect("a reply");
+    for (name, lanes, at_once) in [("idle", 1, 1), ("saturated", 2, 4)] {
+        let host = Host::start(Image::Fixtures, lanes);
+        const CALLS: usize = 40_000;
+        for _ in 0..CALLS / at_once {
+            let calls: Vec<_> = (0..at_once).map(|_| host.submit("echo", "", b"")).collect();
+            for call in calls {
+                call.blocking_recv().expect("an answer").result.expect("a reply");
+            }
         }
+        let text = String::from_utf8(host.dispatcher.render_metrics()).expect("text");
+        for quantile in [0.5, 0.99] {
+            let figure = format!("swap_pause_seconds_{name}_p{:.0}", quantile * 100.0);
+            record(&figure, quantile_bound(&text, quantile));
+        }
+        let missing = text.lines().find_map(|line| line.strip_prefix("snapback_standby_missing_total "));
+        let missing: f64 = missing.and_then(|count| count.parse().ok()).expect("counted");
+        record(&format!("standby_missing_share_{name}"), missing / CALLS as f64);
     }
-    let text = String::from_utf8(host.dispatcher.metrics().render()).expect("text");
-    for quantile in [0.5, 0.99] {
-        record(&format!("swap_pause_seconds_p{:.0}", quantile * 100.0), quantile_bound(&text, quantile));
-    }
-    let missing = text.lines().find_map(|line| line.strip_prefix("snapback_standby_missing_total "));
-    record("standby_missing", missing.and_then(|count| count.parse().ok()).expect("counted"));
 }
 
 /// The upper edge of the bucket in which a quantile of the pauses lies.
@@ -77,7 +84,7 @@ fn reset_vs_replay(criterion: &mut Criterion) {
     let doors = Doors::find(&guest).expect("a guest");
     let mut group = criterion.benchmark_group("reset_vs_replay/orchard");
     group.bench_function("reset", |bencher| {
-        bencher.iter(|| generation.instantiate(MEMORY).expect("an instance"))
+        bencher.iter(|| Instance::of(&generation, MEMORY).expect("an instance"))
     });
     group.sample_size(10);
     group.bench_function("replay", |bencher| {

@@ -7,19 +7,23 @@ sysroot=$(rustc --print sysroot)
 packages="rustc-web rust-web-src"
 
 has_target() { [ -d "$sysroot/lib/rustlib/wasm32-unknown-unknown/lib" ]; }
-has_debian() { [ -x /usr/bin/rustc ] && [ -f /usr/lib/rustlib/src/rust/library/std/Cargo.toml ]; }
+has_debian() {
+    [ -x /usr/bin/rustc ] && [ -f /usr/lib/rustlib/src/rust/library/std/Cargo.toml ] &&
+        [ -x "$sysroot/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld" ]
+}
 
-# Asked for by the tests of this very path.
-[ "${SNAPBACK_WASM_TOOLCHAIN:-}" = debian ] || if has_target; then exit 0; fi
-if has_debian; then exit 0; fi
+# SNAPBACK_WASM_TOOLCHAIN=rustup or =debian takes that one and no other; the build script reads it too.
+choice=${SNAPBACK_WASM_TOOLCHAIN:-}
+if [ "$choice" != debian ] && has_target; then exit 0; fi
+if [ "$choice" != rustup ] && has_debian; then exit 0; fi
 
-if [ "${SNAPBACK_WASM_TOOLCHAIN:-}" != debian ] && command -v rustup >/dev/null 2>&1; then
+if [ "$choice" != debian ] && command -v rustup >/dev/null 2>&1; then
     echo "snapback: adding the target wasm32-unknown-unknown with rustup" >&2
     if timeout 120 rustup target add wasm32-unknown-unknown >&2 && has_target; then exit 0; fi
     echo "snapback: rustup cannot download it here" >&2
 fi
 
-if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+if [ "$choice" != rustup ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     echo "snapback: installing Debian's $packages" >&2
     apt-get update -qq >&2
     # shellcheck disable=SC2086 # two packages

@@ -10,20 +10,18 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A guest in text, with what the contract wants and a hole for what is wrong with it.
-fn guest(hole: &str) -> String {
+/// A guest in text that keeps the contract, with something more.
+fn guest(more: &str) -> String {
     format!(
         r#"(module
-            {hole}
+            (memory (export "memory") 1)
+            (func (export "snapback_abi") (result i32) i32.const 1)
             (func (export "snapback_alloc") (param i32) (result i32) i32.const 1024)
-            (func (export "echo") (param i32 i32) (result i64)
-                ;; The reply is the request's last byte but for its tag, 0 at address 2048: one byte long.
-                i64.const 0x0000080000000001))"#
+            ;; One byte at address 2048: the tag of success, and an empty body.
+            (func (export "nothing") (param i32 i32) (result i64) i64.const 0x0000080000000001)
+            {more})"#
     )
 }
-
-const MEMORY: &str = r#"(memory (export "memory") 1)"#;
-const ABI: &str = r#"(func (export "snapback_abi") (result i32) i32.const 1)"#;
 
 struct Bench {
     dir: TempDir,
@@ -49,62 +47,50 @@ impl Bench {
     fn bake_text(&self, text: &str) -> Command {
         self.bake(&self.write("guest.wasm", &wat::parse_str(text).expect("a module")))
     }
-
-    fn refused(&self, text: &str, reason: &str) {
-        let said = run_err(&mut self.bake_text(text), 3);
-        assert!(said.contains(reason), "{said}");
-        let images = run_ok(snapback().arg("images").arg("--state-dir").arg(self.dir.path().join("state")));
-        assert_eq!(images, "", "a refused bake leaves nothing");
-    }
 }
 
 #[test]
 fn a_guest_that_keeps_the_contract_is_baked() {
     let bench = Bench::new();
-    let digest = run_ok(&mut bench.bake_text(&guest(&format!("{MEMORY} {ABI}"))));
+    let digest = run_ok(&mut bench.bake_text(&guest("")));
     let state = bench.dir.path().join("state");
     let json = run_ok(snapback().args(["inspect", digest.trim(), "--json", "--state-dir"]).arg(&state));
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!(json["manifest"]["methods"], serde_json::json!(["echo"]));
+    assert_eq!(json["manifest"]["methods"], serde_json::json!(["nothing"]));
     assert_eq!(json["copy_on_write"]["holds"], true);
     assert_eq!(json["digest"], digest.trim());
-}
 
-#[test]
-fn guests_outside_the_contract_are_refused_with_the_reason() {
-    let bench = Bench::new();
-    let refused = |hole: &str, reason| bench.refused(&guest(hole), reason);
-    refused(&format!(r#"(import "env" "abort" (func)) {MEMORY} {ABI}"#), "imports `env.abort`");
-    refused(
-        &format!(r#"(import "snapback" "log" (func (param i64))) {MEMORY} {ABI}"#),
-        "imports `snapback.log`",
-    );
-    refused(r#"(memory (export "memory") 1)"#, "no export `snapback_abi`");
-    refused(ABI, "no export `memory`");
-    refused(&format!(r#"{MEMORY} (func (export "snapback_abi") (result i32) i32.const 2)"#), "version 2");
-    refused(&format!(r#"(memory (export "memory") i64 1) {ABI}"#), "guest is refused");
-    refused(&format!(r#"(memory (export "memory") 1 1 shared) {ABI}"#), "guest is refused");
-    refused(&format!(r#"{MEMORY} {ABI} (memory 1)"#), "guest is refused");
-    let table = "(table 1 funcref) (func (table.set (i32.const 0) (ref.null func)))";
-    refused(&format!("{MEMORY} {ABI} {table}"), "table.set");
-    let prove = r#"(func (export "prove") (param i32 i32) (result i64) i64.const 0)"#;
-    refused(&format!("{MEMORY} {ABI} {prove}"), "wide arithmetic");
-    let wide = r#"(func (export "prove") (param i32 i32) (result i64)
+    let prover = r#"(func (export "prove") (param i32 i32) (result i64)
         (i64.mul_wide_u (i64.const 1) (i64.const 2)) drop)"#;
-    run_ok(&mut bench.bake_text(&guest(&format!("{MEMORY} {ABI} {wide}"))));
+    run_ok(&mut bench.bake_text(&guest(prover)));
+}
+
+/// Each file of `guest/fixtures/refused` says in its first line why.
+#[test]
+fn guests_that_cannot_be_served_well_are_refused_with_the_reason() {
+    let bench = Bench::new();
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest/fixtures/refused");
+    let mut refused = 0;
+    for entry in fs::read_dir(dir).expect("the fixtures") {
+        let path = entry.expect("an entry").path();
+        let text = fs::read_to_string(&path).expect("text");
+        let reason =
+            text.lines().next().and_then(|line| line.strip_prefix(";; refused: ")).expect("a reason");
+        let said = run_err(&mut bench.bake_text(&text), 3);
+        assert!(said.contains(reason), "{}: {said}", path.display());
+        refused += 1;
+    }
+    assert!(refused >= 20, "{refused} fixtures were tried");
+    let images = run_ok(snapback().arg("images").arg("--state-dir").arg(bench.dir.path().join("state")));
+    assert_eq!(images, "", "a refused bake leaves nothing");
 }
 
 #[test]
-fn an_initialiser_that_fails_or_never_ends_is_told() {
+fn an_initialiser_that_never_ends_is_stopped() {
     let bench = Bench::new();
-    let trap = r#"(func (export "bake_init") (param i32 i32) (result i64) unreachable)"#;
-    bench.refused(&guest(&format!("{MEMORY} {ABI} {trap}")), "`bake_init` failed: wasm trap");
     let spin = r#"(func (export "bake_init") (param i32 i32) (result i64) (loop (br 0)) unreachable)"#;
-    let spin = guest(&format!("{MEMORY} {ABI} {spin}"));
-    let said = run_err(bench.bake_text(&spin).args(["--bake-deadline", "100ms"]), 3);
+    let said = run_err(bench.bake_text(&guest(spin)).args(["--bake-deadline", "100ms"]), 3);
     assert!(said.contains("bake.deadline"), "{said}");
-    let outside = r#"(func (export "bake_init") (param i32 i32) (result i64) i64.const -1)"#;
-    bench.refused(&guest(&format!("{MEMORY} {ABI} {outside}")), "outside its memory");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Server, fixture, run_err, snapback, state_with};
+use harness::{Server, run_err, snapback, state_with, until};
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener},
@@ -110,6 +110,7 @@ fn bodies_are_bounded_in_length_and_time() {
     stream.shutdown(Shutdown::Write).expect("half closed");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it closes");
+    // The answer may find nobody; that the body was given up is what counts.
     assert!(answer.is_empty() || answer.contains("body_broken"), "{answer}");
     // No HTTP at all.
     assert!(server.raw(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").starts_with("HTTP/1.1 400"));
@@ -130,9 +131,9 @@ fn a_full_queue_says_when_to_come_again() {
     let server = Server::start("fixtures", &args);
     thread::scope(|scope| {
         let running = scope.spawn(|| server.post("/v1/methods/spin", b""));
-        until(|| metric(&server, "snapback_queue_wait_seconds_count") == 1.0);
+        until("it runs", || server.metric("snapback_queue_wait_seconds_count") == 1.0);
         let waiting = scope.spawn(|| server.post("/v1/methods/echo", b"patience"));
-        until(|| server.get("/v1/status").json()["queue"]["length"] == 1);
+        until("it waits", || server.metric("snapback_queue_length") == 1.0);
 
         let refused = server.post("/v1/methods/echo", b"one too many");
         refused.error(429, "queue_full");
@@ -145,21 +146,52 @@ fn a_full_queue_says_when_to_come_again() {
         assert_eq!(waiting.join().expect("an answer").ok(), b"patience");
     });
     assert_eq!(server.get("/readyz").status, 200);
-    assert_eq!(metric(&server, r#"snapback_rejected_total{limit="queue.depth"}"#), 1.0);
+    assert_eq!(server.metric(r#"snapback_rejected_total{limit="queue.depth"}"#), 1.0);
+}
+
+#[test]
+fn a_client_that_leaves_loses_its_place_and_its_body_stays_counted_until_then() {
+    let server = Server::start("fixtures", &["--lanes", "1", "--call-deadline", "2s"]);
+    thread::scope(|scope| {
+        let running = scope.spawn(|| server.post("/v1/methods/spin", b""));
+        until("it runs", || server.metric("snapback_queue_wait_seconds_count") == 1.0);
+        let mut leaver = server.connect();
+        let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
+        leaver.write_all(head.as_bytes()).expect("it reads");
+        leaver.write_all(&[7; 1000]).expect("it reads");
+        until("it waits", || server.metric("snapback_queue_length") == 1.0);
+        drop(leaver);
+        assert!(server.metric("snapback_http_buffered_bytes") >= 1000.0);
+        running.join().expect("an answer").error(504, "deadline");
+    });
+    until("its turn passes", || server.metric("snapback_calls_abandoned_total") == 1.0);
+    assert_eq!(server.metric("snapback_http_buffered_bytes"), 0.0);
+}
+
+#[test]
+fn a_used_instance_that_runs_out_of_memory_costs_no_call() {
+    // A plain host whose guest leaks 20 MB a call under a limit of 64 MiB: every few calls a used instance is full.
+    let args = ["--lanes", "1", "--swap-policy", "off", "--memory-limit", "64MiB"];
+    let server = Server::start("fixtures", &args);
+    for _ in 0..12 {
+        server.post("/v1/methods/leak", b"20000000").ok();
+    }
+    assert!(server.metric("snapback_calls_retried_total") >= 3.0);
+    server.post("/v1/methods/leak", b"100000000").error(422, "out_of_memory");
 }
 
 #[test]
 fn bodies_in_transfer_share_a_budget() {
     let server =
-        Server::start("fixtures", &["--http-buffered-bytes-max", "64KiB", "--http-body-timeout", "30s"]);
+        Server::start("fixtures", &["--http-buffered-bytes-max", "64KiB", "--http-body-bytes-max", "64KiB"]);
     let mut hog = server.connect();
     let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n";
     hog.write_all(head.as_bytes()).expect("it reads");
     hog.write_all(&[7; 65_535]).expect("it reads");
-    until(|| metric(&server, "snapback_http_buffered_bytes") == 65_535.0);
+    until("the body came", || server.metric("snapback_http_buffered_bytes") >= 65_535.0);
     server.post("/v1/methods/echo", &[1; 1000]).error(429, "overloaded");
     hog.write_all(&[7]).expect("it reads");
-    until(|| server.post("/v1/methods/echo", &[1; 1000]).status == 200);
+    until("there is room again", || server.post("/v1/methods/echo", &[1; 1000]).status == 200);
 }
 
 #[test]
@@ -171,7 +203,9 @@ fn request_ids_are_taken_where_plain_and_made_where_not() {
         answer.contains("x-request-id: my-request.1") && answer.contains(r#""request_id":"my-request.1""#)
     );
     let answer = server.raw(format!("{head} a b\"c\r\n\r\n").as_bytes());
-    assert!(!answer.contains("a b"), "{answer}");
+    let drawn = answer.lines().find_map(|line| line.strip_prefix("x-request-id: ")).expect("an id");
+    assert!(drawn.len() == 16 && !answer.contains("a b"), "{answer}");
+    server.post("/v1/methods/%ff", b"").error(404, "no_route");
 }
 
 #[test]
@@ -237,21 +271,8 @@ fn what_cannot_start_says_why() {
     assert!(said.contains("no image `0123456789ab`"), "{said}");
     // A guest is no image.
     let dir = tempfile::tempdir().expect("a directory");
-    let guest = dir.path().join("calculator.wasm");
-    std::fs::write(&guest, fixture("circom/x5chain-pallas/x5chain.wasm")).expect("written");
+    let guest = dir.path().join("guest.wasm");
+    std::fs::write(&guest, wat::parse_str("(module)").expect("a module")).expect("written");
     let said = run_err(snapback().arg("serve").arg(&guest).arg("--state-dir").arg(&state).args(free), 1);
     assert!(said.contains("snapback bake"), "{said}");
-}
-
-fn metric(server: &Server, name: &str) -> f64 {
-    let metrics = server.get("/metrics").text();
-    let line = metrics.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
-}
-
-/// Asks again until it is so. What is waited for is certain to come; the harness's own limit bounds it.
-fn until(mut is_so: impl FnMut() -> bool) {
-    while !is_so() {
-        thread::yield_now();
-    }
 }

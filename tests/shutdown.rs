@@ -2,14 +2,11 @@
 
 mod harness;
 
-use harness::{Answer, Server};
+use harness::{Answer, Server, until};
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    sync::{
-        Barrier,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
@@ -47,9 +44,7 @@ fn under_load_nothing_that_was_accepted_is_lost() {
                 }
             });
         }
-        while answered.load(Ordering::SeqCst) < 500 {
-            thread::yield_now();
-        }
+        until("there is load", || answered.load(Ordering::SeqCst) >= 500);
         stopping.store(true, Ordering::SeqCst);
         server.terminate();
     });
@@ -61,23 +56,15 @@ fn under_load_nothing_that_was_accepted_is_lost() {
 #[test]
 fn calls_under_way_and_in_the_queue_are_answered_after_the_signal() {
     let server = Server::start("fixtures", &["--lanes", "1", "--call-deadline", "1s"]);
-    let started = Barrier::new(4);
     thread::scope(|scope| {
         let post = |method: &'static str| {
-            let (server, started) = (&server, &started);
-            scope.spawn(move || -> Answer {
-                started.wait();
-                server.post(&format!("/v1/methods/{method}"), b"body")
-            })
+            let server = &server;
+            scope.spawn(move || -> Answer { server.post(&format!("/v1/methods/{method}"), b"body") })
         };
-        let (spin, echoes) = (post("spin"), [post("echo"), post("echo")]);
-        started.wait();
-        // Three calls: one runs, or all wait; none is done before the spin's second is over, unless it came first.
-        while server.get("/metrics").text().matches("snapback_calls_total{").count() == 0
-            && server.get("/v1/status").json()["queue"]["length"].as_u64() < Some(2)
-        {
-            thread::yield_now();
-        }
+        let spin = post("spin");
+        until("it runs", || server.metric("snapback_queue_wait_seconds_count") == 1.0);
+        let echoes = [post("echo"), post("echo")];
+        until("they wait", || server.metric("snapback_queue_length") == 2.0);
         server.terminate();
         spin.join().expect("an answer").error(504, "deadline");
         for echo in echoes {
@@ -89,15 +76,30 @@ fn calls_under_way_and_in_the_queue_are_answered_after_the_signal() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once() {
+    let server = Server::start("fixtures", &["--lanes", "1", "--call-deadline", "1h"]);
+    let mut stream = server.connect();
+    let request = "POST /v1/methods/spin HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("it reads");
+    until("it runs", || server.metric("snapback_queue_wait_seconds_count") == 1.0);
+    // Its client leaves; the call goes on, and the lane with it.
+    drop(stream);
+    server.terminate();
+    until("it drains", || server.log_so_far().contains("draining"));
+    server.terminate();
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("second signal"), "{log}");
+}
+
+#[test]
 fn a_drain_that_takes_too_long_ends_with_a_failure() {
     let server =
         Server::start("fixtures", &["--lanes", "1", "--call-deadline", "1h", "--drain-deadline", "100ms"]);
     let mut stream = server.connect();
     let request = "POST /v1/methods/spin HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("it reads");
-    while !server.get("/metrics").text().contains("snapback_queue_wait_seconds_count 1") {
-        thread::yield_now();
-    }
+    until("it runs", || server.metric("snapback_queue_wait_seconds_count") == 1.0);
     server.terminate();
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(1), "{log}");

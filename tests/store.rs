@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Server, run_err, run_ok, snapback};
+use harness::{Server, run_err, run_ok, snapback, until};
 use std::{
     fs::{self, Permissions},
     os::unix::fs::{PermissionsExt, chown},
@@ -52,13 +52,17 @@ impl State {
     }
 }
 
+fn replace(path: &Path, bytes: &[u8]) {
+    fs::remove_file(path).expect("ours");
+    fs::write(path, bytes).expect("ours");
+    fs::set_permissions(path, Permissions::from_mode(0o400)).expect("ours");
+}
+
 fn flip_byte(path: &Path, from_end: usize) {
     let mut bytes = fs::read(path).expect("readable");
     let index = bytes.len() - from_end;
     bytes[index] ^= 1;
-    fs::set_permissions(path, Permissions::from_mode(0o600)).expect("ours");
-    fs::write(path, bytes).expect("ours");
-    fs::set_permissions(path, Permissions::from_mode(0o400)).expect("ours");
+    replace(path, &bytes);
 }
 
 #[test]
@@ -73,10 +77,10 @@ fn a_later_start_finds_image_and_native_code() {
 #[test]
 fn native_code_that_does_not_fit_is_rebuilt_with_a_warning() {
     let state = State::baked();
-    let spoil: [&dyn Fn(); 7] = [
+    let spoil: [&dyn Fn(); 8] = [
         &|| flip_byte(&state.file("native", "cwasm"), 1000),
         &|| flip_byte(&state.file("native", "json"), 10),
-        &|| fs::write(state.file("native", "json"), "{").expect("root writes"),
+        &|| replace(&state.file("native", "json"), b"{"),
         &|| fs::set_permissions(state.file("native", "cwasm"), Permissions::from_mode(0o622)).expect("ours"),
         &|| fs::set_permissions(state.file("native", "json"), Permissions::from_mode(0o622)).expect("ours"),
         // Another engine's record, as after an upgrade that kept the name.
@@ -85,9 +89,12 @@ fn native_code_that_does_not_fit_is_rebuilt_with_a_warning() {
             let record = fs::read_to_string(&path).expect("readable");
             let at = record.find(r#""engine":""#).expect("the field") + 10;
             let foreign = format!("{}0123456789abcdef{}", &record[..at], &record[at + 16..]);
-            fs::remove_file(&path).expect("ours");
-            fs::write(&path, foreign).expect("ours");
-            fs::set_permissions(&path, Permissions::from_mode(0o400)).expect("ours");
+            replace(&path, foreign.as_bytes());
+        },
+        // A second name, through which somebody could write later.
+        &|| {
+            let name = state.dir.path().join("second-name");
+            fs::hard_link(state.file("native", "cwasm"), name).expect("ours");
         },
         // A link to somewhere else.
         &|| {
@@ -110,7 +117,7 @@ fn native_code_that_does_not_fit_is_rebuilt_with_a_warning() {
 fn native_code_of_another_user_is_rebuilt() {
     let state = State::baked();
     if chown(state.file("native", "cwasm"), Some(12345), None).is_err() {
-        // Only root gives files away, and only files of others are refused: nothing to see without root.
+        eprintln!("skipped: only root can give a file away");
         return;
     }
     let (origin, log) = state.origin();
@@ -146,8 +153,69 @@ fn a_damaged_image_is_refused_and_named() {
     flip_byte(&image, 100);
     assert_eq!(state.origin().0, "compiled");
     flip_byte(&image, 100);
-    let server = state.serve();
+    let mut serve = state.snapback("serve");
+    let server = Server::of(serve.arg("fixtures"));
     assert_eq!(server.post("/v1/methods/echo", b"on").ok(), b"on");
+    until("the damage is told", || server.log_so_far().contains("an image on disk is damaged"));
+}
+
+/// Somebody else's state directory, unpacked here: it has images, records and native code that fit each other.
+#[test]
+fn native_code_that_came_with_a_state_directory_is_not_mapped() {
+    let state = State::baked();
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let server = Server::of(state.snapback("serve").arg("fixtures").env("XDG_DATA_HOME", elsewhere.path()));
+    assert_eq!(server.metric(r#"snapback_native_code_total{origin="rebuilt"}"#), 1.0);
+    let log = server.stop();
+    assert!(log.contains("native code does not fit"), "{log}");
+}
+
+#[test]
+fn a_state_directory_that_others_can_write_is_refused() {
+    let state = State::baked();
+    fs::set_permissions(state.dir.path().join("bakes"), Permissions::from_mode(0o777)).expect("ours");
+    let said = run_err(state.snapback("serve").args(["fixtures", "--listen", "127.0.0.1:0"]), 1);
+    assert!(said.contains("bakes") && said.contains("others"), "{said}");
+}
+
+#[test]
+fn a_bake_without_a_place_for_native_code_is_a_bake_all_the_same() {
+    let state = State { dir: tempfile::tempdir().expect("a directory") };
+    fs::write(state.dir.path().join("native"), b"").expect("ours");
+    run_ok(state.snapback("bake").arg("fixtures"));
+    assert_eq!(state.origin().0, "memory");
+}
+
+/// An image from anywhere is checked before it is compiled.
+#[test]
+fn an_image_with_a_start_function_is_refused() {
+    let state = State::baked();
+    let image = state.file("images", "wasm");
+    let mut bytes = fs::read(&image).expect("readable");
+    // Section 8 with one function index goes between exports and elements; this one is put behind everything
+    // else in a module of its own, with the real manifest in front.
+    let manifest_end = 8 + 1 + leb_len(&bytes[9..]) + leb(&bytes[9..]);
+    let hostile = wat::parse_str(
+        r#"(module (memory (export "memory") 1)
+            (func (export "snapback_abi") (result i32) i32.const 1)
+            (func (export "snapback_alloc") (param i32) (result i32) i32.const 0)
+            (func $spin (loop (br 0))) (start $spin))"#,
+    );
+    bytes.truncate(manifest_end);
+    bytes.extend_from_slice(&hostile.expect("a module")[8..]);
+    let path = state.dir.path().join("hostile.wasm");
+    fs::write(&path, bytes).expect("ours");
+    let said = run_err(state.snapback("inspect").arg(&path), 3);
+    assert!(said.contains("start function"), "{said}");
+}
+
+fn leb(bytes: &[u8]) -> usize {
+    let digits = &bytes[..leb_len(bytes)];
+    digits.iter().rev().fold(0, |value, byte| value << 7 | usize::from(byte & 0x7f))
+}
+
+fn leb_len(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| byte & 0x80 == 0).expect("it ends") + 1
 }
 
 #[test]

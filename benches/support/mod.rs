@@ -3,10 +3,11 @@
 
 use snapback_host::{
     config::SwapPolicy,
-    dispatch::{Ask, DispatchConfig, Dispatcher},
+    dispatch::{DispatchConfig, Dispatcher},
     entropy::Entropy,
     generation::{Generation, Service},
     instance::{Call, Instance},
+    job::{Ask, Outcome},
     metrics::Metrics,
 };
 use snapback_snapshot::{
@@ -19,7 +20,6 @@ use std::{
     time::Duration,
 };
 use wasmtime::Engine;
-use zeroize::Zeroizing;
 
 /// Memory that instances may have.
 pub(crate) const MEMORY: u64 = 4 << 30;
@@ -48,6 +48,10 @@ fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
 }
 
+fn cache() -> NativeCache {
+    NativeCache::open(&state_dir(), &state_dir().join("native.key"))
+}
+
 impl Image {
     fn guest(self) -> &'static Guest {
         let name = if self == Self::Fixtures { "fixtures" } else { "zcash" };
@@ -70,7 +74,7 @@ impl Image {
         let store = ImageStore::open(&state_dir()).expect("the store");
         let inputs = self.inputs();
         store.baked(&bake_key(self.guest(), &inputs)).unwrap_or_else(|| {
-            let cache = NativeCache::open(&state_dir());
+            let cache = cache();
             let progress: Arc<dyn Progress> = Arc::new(Quiet);
             bake(&store, &cache, self.guest(), &inputs, &BakeLimits::default(), &progress)
                 .expect("a bake")
@@ -83,7 +87,7 @@ impl Image {
         let digest = self.baked();
         let sealed =
             ImageStore::open(&state_dir()).and_then(|store| store.open_image(&digest)).expect("the image");
-        let image = NativeCache::open(&state_dir()).load(engine, sealed).expect("native code");
+        let image = cache().load(engine, sealed).expect("native code");
         Generation::new(image).expect("an image")
     }
 }
@@ -116,12 +120,12 @@ impl Host {
         method: &str,
         circuit: &str,
         body: &[u8],
-    ) -> tokio::sync::oneshot::Receiver<snapback_host::dispatch::Outcome> {
+    ) -> tokio::sync::oneshot::Receiver<Outcome> {
         let ask = Ask {
             service: 0,
             method: method.into(),
             circuit: circuit.into(),
-            body: Zeroizing::new(body.to_vec()),
+            body: body.to_vec().into(),
             deadline: Duration::from_mins(5),
         };
         self.dispatcher.submit(ask).expect("room in the queue")
@@ -149,7 +153,7 @@ pub(crate) fn call(instance: &mut Instance, method: &str, circuit: &str, body: &
 
 /// The PCZT that every proof is made of.
 pub(crate) fn pczt() -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/zcash/orchard2.pczt");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/orchard2.pczt");
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

@@ -38,7 +38,17 @@ pub const SETTINGS: &[Setting] = &[
     setting("http.connections_max", "1024", "connections open at once; more wait to be accepted"),
     setting("http.header_timeout", "10s", "how long a client may take to send a request's head"),
     setting("http.body_timeout", "30s", "how long a client may take to send a request's body"),
-    setting("drain.deadline", "30s", "how long a shutdown waits for calls that were accepted"),
+    setting("drain.deadline", "90s", "how long a shutdown waits for calls that were accepted"),
+    setting(
+        "native.key_file",
+        "~/.local/share/snapback/native.key",
+        "key by which native code is known; made where missing",
+    ),
+    setting(
+        "bake.memory_limit",
+        "2GiB",
+        "linear memory that an initialiser may use, and an image start with",
+    ),
     setting("bake.deadline", "30m", "how long a guest's initialiser may run"),
     setting("bake.image_bytes_max", "1GiB", "largest image"),
     setting("bake.input_bytes_max", "1GiB", "largest input"),
@@ -114,6 +124,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// `drain.deadline`
     pub drain_deadline: Duration,
+    /// `native.key_file`
+    pub key_file: PathBuf,
     /// `bake.*`
     pub bake: BakeLimits,
     /// `log.level`
@@ -176,6 +188,9 @@ pub enum ConfigError {
         /// What is accepted.
         reason: String,
     },
+    /// Two values do not fit each other.
+    #[error("{0}")]
+    Contradiction(&'static str),
     /// There is no home directory to put the state into.
     #[error("set `state_dir` (--state-dir, SNAPBACK_STATE_DIR): there is no home directory to put it into")]
     NoHome,
@@ -263,6 +278,11 @@ impl Sources {
         for (key, (value, origin)) in self.values {
             config.set(&key, &value).map_err(|reason| ConfigError::Value { origin, key, value, reason })?;
         }
+        if config.http.buffered_bytes_max < config.http.body_bytes_max {
+            return Err(ConfigError::Contradiction(
+                "`http.buffered_bytes_max` is less than `http.body_bytes_max`: the longest body would never be taken",
+            ));
+        }
         if config.state_dir.as_os_str().is_empty() { Err(ConfigError::NoHome) } else { Ok(config) }
     }
 }
@@ -271,7 +291,8 @@ impl Config {
     fn defaults() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            state_dir: default_state_dir().unwrap_or_default(),
+            state_dir: default_dir("XDG_STATE_HOME", ".local/state").unwrap_or_default(),
+            key_file: default_dir("XDG_DATA_HOME", ".local/share").unwrap_or_default().join("native.key"),
             lanes: std::thread::available_parallelism().map_or(1, usize::from),
             memory_limit_bytes: MEMORY_BYTES_MAX,
             swap: SwapPolicy::EveryCall,
@@ -285,7 +306,7 @@ impl Config {
                 header_timeout: Duration::from_secs(10),
                 body_timeout: Duration::from_secs(30),
             },
-            drain_deadline: Duration::from_secs(30),
+            drain_deadline: Duration::from_secs(90),
             bake: BakeLimits::default(),
             log_level: "info".into(),
             log_format: LogFormat::Text,
@@ -297,7 +318,7 @@ impl Config {
             "listen" => {
                 self.listen = value.parse().map_err(|_| "an address and port such as 127.0.0.1:8080")?;
             }
-            "state_dir" => self.state_dir = directory(value)?,
+            "state_dir" => self.state_dir = path(value)?,
             "lanes" => self.lanes = number(value, 1, 1024)?,
             "memory.limit" => self.memory_limit_bytes = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?,
             "swap.policy" => {
@@ -316,6 +337,8 @@ impl Config {
             "http.header_timeout" => self.http.header_timeout = duration(value)?,
             "http.body_timeout" => self.http.body_timeout = duration(value)?,
             "drain.deadline" => self.drain_deadline = duration(value)?,
+            "native.key_file" => self.key_file = path(value)?,
+            "bake.memory_limit" => self.bake.memory_bytes_max = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?,
             "bake.deadline" => self.bake.deadline = duration(value)?,
             "bake.image_bytes_max" => self.bake.image_bytes_max = bytes(value, 1, MEMORY_BYTES_MAX)?,
             "bake.input_bytes_max" => self.bake.input_bytes_max = bytes(value, 1, MEMORY_BYTES_MAX)?,
@@ -339,16 +362,15 @@ impl Config {
 }
 
 /// Follows the XDG base directory specification.
-fn default_state_dir() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state =
-        set("XDG_STATE_HOME").or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
-    Some(state.join("snapback"))
+fn default_dir(variable: &str, in_home: &str) -> Option<PathBuf> {
+    let set = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = set.or_else(|| std::env::home_dir().map(|home| home.join(in_home)))?;
+    Some(base.join("snapback"))
 }
 
-fn directory(value: &str) -> Result<PathBuf, String> {
+fn path(value: &str) -> Result<PathBuf, String> {
     if value.is_empty() {
-        return Err("a directory".into());
+        return Err("a path".into());
     }
     match value.strip_prefix("~/") {
         Some(rest) => std::env::home_dir()
@@ -420,8 +442,8 @@ mod tests {
     #[test]
     fn every_setting_refuses_nonsense_and_says_what_it_takes() {
         for Setting { key, .. } in SETTINGS {
-            // A directory may have any name but none.
-            let value = if *key == "state_dir" { "" } else { "=nonsense=" };
+            // A path may have any name but none.
+            let value = if ["state_dir", "native.key_file"].contains(key) { "" } else { "=nonsense=" };
             let error = resolve(|sources| sources.set(key, value.into(), format!("--{key}")));
             let error = error.expect_err(key).to_string();
             assert!(error.contains(key) && error.contains("not accepted"), "{error}");
@@ -431,7 +453,7 @@ mod tests {
     #[test]
     fn every_default_is_what_the_table_says() {
         for Setting { key, default, .. } in SETTINGS {
-            if !["lanes", "state_dir"].contains(key) {
+            if !["lanes", "state_dir", "native.key_file"].contains(key) {
                 let written = resolve(|sources| sources.set(key, (*default).into(), "table".into()));
                 let written = format!("{:?}", written.expect(key));
                 let unset = format!("{:?}", resolve(|_| Ok(())).expect("defaults"));

@@ -3,10 +3,11 @@
 //! Invariant: the queue is bounded, a job that was admitted is answered, and stopping means admitting
 //! nothing more, then letting the lanes finish.
 
+pub use crate::lane::StartError;
 use crate::{
     config::SwapPolicy,
     generation::{Generation, Service},
-    instance::Fault,
+    job::{Ask, Job, Outcome},
     lane::{Lane, Notice, Shared},
     metrics::Metrics,
     nursery::Nursery,
@@ -15,9 +16,7 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use snapback_snapshot::call::Reply;
 use std::{
-    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -26,7 +25,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
-use zeroize::Zeroizing;
 
 /// Rooms in the reaper's queue for each lane.
 const REAPER_ROOM_PER_LANE: usize = 4;
@@ -55,39 +53,6 @@ impl DispatchConfig {
         let instances = self.lanes * services * 6 + self.lanes * REAPER_ROOM_PER_LANE + 2;
         u32::try_from(instances).unwrap_or(u32::MAX)
     }
-}
-
-/// A call on its way to a lane.
-pub(crate) struct Job {
-    pub(crate) service: usize,
-    pub(crate) method: String,
-    pub(crate) circuit: String,
-    pub(crate) body: Zeroizing<Vec<u8>>,
-    pub(crate) deadline: Duration,
-    pub(crate) queued: Instant,
-    pub(crate) reply: oneshot::Sender<Outcome>,
-}
-
-/// What a client asks for.
-pub struct Ask {
-    /// Index of the service.
-    pub service: usize,
-    /// The method's name.
-    pub method: String,
-    /// The circuit it concerns, or nothing.
-    pub circuit: String,
-    /// The client's bytes; overwritten when the call is over.
-    pub body: Zeroizing<Vec<u8>>,
-    /// How long the call may run, from the moment it begins.
-    pub deadline: Duration,
-}
-
-/// How a call ended.
-pub struct Outcome {
-    /// The reply, or why there is none.
-    pub result: Result<Reply, Fault>,
-    /// How long it ran.
-    pub took: Duration,
 }
 
 /// Why a call was not admitted.
@@ -205,16 +170,19 @@ impl Dispatcher {
         let queue = self.queue.load();
         let queue = queue.as_ref().ok_or(Rejected::Draining)?;
         let (reply, answer) = oneshot::channel();
-        let Ask { service, method, circuit, body, deadline } = ask;
-        let job = Job { service, method, circuit, body, deadline, queued: Instant::now(), reply };
+        let job = Job { ask, queued: Instant::now(), reply };
         match queue.try_send(job) {
-            Ok(()) => {
-                self.metrics.enqueued();
-                Ok(answer)
-            }
+            Ok(()) => Ok(answer),
             Err(TrySendError::Full(_)) => Err(Rejected::QueueFull { retry_after: self.retry_after() }),
             Err(TrySendError::Disconnected(_)) => Err(Rejected::Draining),
         }
+    }
+
+    /// The metrics as Prometheus reads them, with what is known only now.
+    #[must_use]
+    pub fn render_metrics(&self) -> Vec<u8> {
+        self.metrics.queue_is(self.queue_len());
+        self.metrics.render()
     }
 
     /// Replaces the generation of a service. Calls under way finish where they began; lanes move over at
@@ -304,18 +272,4 @@ pub enum Joined {
     Finished,
     /// The deadline passed first.
     GaveUp,
-}
-
-/// Why the lanes did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// No thread could be had.
-    #[error("cannot start a thread: {0}")]
-    Thread(#[from] io::Error),
-    /// The pool of lanes could not be built.
-    #[error("cannot start the lanes: {0}")]
-    Lanes(#[from] rayon::ThreadPoolBuildError),
-    /// The first instance of an image could not be made.
-    #[error("cannot make an instance: {0}")]
-    Instance(#[from] Fault),
 }

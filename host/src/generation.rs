@@ -5,16 +5,10 @@
 //!
 //! Invariant: everything fallible happens before publication.
 
-use crate::{
-    instance::{Fault, Instance},
-    meter::Meter,
-};
+use crate::meter::Meter;
 use arc_swap::ArcSwap;
 use snapback_abi::{IMPORT_LOG, IMPORT_MODULE, is_method_name};
-use snapback_snapshot::{
-    LoadedImage,
-    call::{CallError, Doors},
-};
+use snapback_snapshot::{LoadedImage, call::Doors};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -33,19 +27,31 @@ pub struct Generation {
     methods: BTreeMap<String, ModuleExport>,
 }
 
+/// Why an image cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum NotServable {
+    /// It imports something outside the contract.
+    #[error("the image imports something outside the contract: {0}")]
+    Imports(wasmtime::Error),
+    /// It lacks an export of the contract.
+    #[error("the image lacks the exports of the contract")]
+    Exports,
+}
+
 impl Generation {
     /// Prepares an image.
     ///
     /// # Errors
     /// When it imports something outside the contract, or does not keep it.
-    pub fn new(image: LoadedImage) -> Result<Self, Fault> {
+    pub fn new(image: LoadedImage) -> Result<Self, NotServable> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut linker = Linker::new(image.module.engine());
         // What a guest logs while serving may hold its input: it is taken and dropped.
-        linker.func_wrap(IMPORT_MODULE, IMPORT_LOG, |_ptr: u32, _len: u32| {}).map_err(Fault::Engine)?;
-        let pre = linker.instantiate_pre(&image.module).map_err(Fault::Engine)?;
-        let doors = Doors::find(&image.module)
-            .ok_or(Fault::Contract(CallError::Contract("it lacks the exports of the contract")))?;
+        linker
+            .func_wrap(IMPORT_MODULE, IMPORT_LOG, |_ptr: u32, _len: u32| {})
+            .map_err(NotServable::Imports)?;
+        let pre = linker.instantiate_pre(&image.module).map_err(NotServable::Imports)?;
+        let doors = Doors::find(&image.module).ok_or(NotServable::Exports)?;
         let methods = image
             .module
             .exports()
@@ -73,14 +79,6 @@ impl Generation {
     /// The names of the methods that clients may call.
     pub fn methods(&self) -> impl Iterator<Item = &str> {
         self.methods.keys().map(String::as_str)
-    }
-
-    /// Makes an instance.
-    ///
-    /// # Errors
-    /// When the pool is exhausted, or the image needs more memory than the limit.
-    pub fn instantiate(self: &Arc<Self>, memory_limit_bytes: u64) -> Result<Instance, Fault> {
-        Instance::new(Arc::clone(self), memory_limit_bytes)
     }
 
     pub(crate) fn method(&self, name: &str) -> Option<&ModuleExport> {

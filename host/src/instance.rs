@@ -14,6 +14,7 @@ use snapback_snapshot::{
 };
 use std::{sync::Arc, time::Duration};
 use wasmtime::{Store, Trap};
+use zeroize::Zeroizing;
 
 /// A live instance.
 pub struct Instance {
@@ -83,7 +84,11 @@ pub enum Fault {
 }
 
 impl Instance {
-    pub(crate) fn new(generation: Arc<Generation>, memory_limit_bytes: u64) -> Result<Self, Fault> {
+    /// Makes an instance of a generation.
+    ///
+    /// # Errors
+    /// When the pool is exhausted, or the image needs more memory than the limit.
+    pub fn of(generation: &Arc<Generation>, memory_limit_bytes: u64) -> Result<Self, Fault> {
         let mut store = Store::new(generation.engine(), Meter::new(memory_limit_bytes));
         store.limiter(|meter| meter);
         // A start function gets a second: images have none, their work was done while baking.
@@ -93,7 +98,7 @@ impl Instance {
             .doors()
             .open(&instance, &mut store)
             .ok_or(Fault::Contract(CallError::Contract("it lacks the exports of the contract")))?;
-        Ok(Self { generation, store, instance, doors, condition: Condition::Fresh })
+        Ok(Self { generation: Arc::clone(generation), store, instance, doors, condition: Condition::Fresh })
     }
 
     /// The generation it is a view of.
@@ -133,7 +138,7 @@ impl Instance {
             .typed(&self.store)
             .expect("methods are found by their type");
         self.store.set_epoch_deadline(epochs(call.deadline));
-        let header = Request::header(call.entropy.expose(), call.circuit);
+        let header = Zeroizing::new(Request::header(call.entropy.expose(), call.circuit));
         let reply = self
             .doors
             .call(&mut self.store, &method, &header, call.body, call.reply_bytes_max)

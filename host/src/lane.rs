@@ -7,9 +7,10 @@
 
 use crate::{
     config::SwapPolicy,
-    dispatch::{Job, Outcome},
+    entropy::Entropy,
     generation::Service,
     instance::{Call, Condition, Fault, Instance},
+    job::{Ask, Job, Outcome},
     metrics::{Metrics, SwapReason},
     nursery::{Crib, Nursery, Taken},
     reaper::Reaper,
@@ -17,9 +18,10 @@ use crate::{
 use crossbeam_channel::{Receiver, select};
 use snapback_snapshot::call::Reply;
 use std::{
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// What a lane is told besides its jobs.
@@ -59,14 +61,15 @@ impl Lane {
         shared: Arc<Shared>,
         jobs: Receiver<Job>,
         notices: Receiver<Notice>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, StartError> {
         let seat = |service: &Arc<Service>| {
-            let active = service.current().instantiate(shared.memory_limit_bytes)?;
+            let active = Instance::of(&service.current(), shared.memory_limit_bytes)
+                .map_err(|fault| StartError::Instance { image: service.name().into(), fault })?;
             let mut standby = Crib::new(Arc::clone(service), shared.nursery.clone());
             standby.order();
             Ok(Seat { service: Arc::clone(service), active: Some(active), standby })
         };
-        let seats = shared.services.iter().map(seat).collect::<Result<_, Fault>>()?;
+        let seats = shared.services.iter().map(seat).collect::<Result<_, StartError>>()?;
         Ok(Self { shared, jobs, notices, seats })
     }
 
@@ -97,16 +100,9 @@ impl Lane {
             metrics.abandoned();
             return;
         }
-        let seat = &mut seats[job.service];
+        let seat = &mut seats[job.ask.service];
         let begun = Instant::now();
-        let outcome = match seat.take(shared) {
-            Ok(mut instance) => {
-                let outcome = run(&mut instance, &job, shared.reply_bytes_max);
-                seat.active = Some(instance);
-                outcome
-            }
-            Err(fault) => Err(fault),
-        };
+        let outcome = seat.run(&job.ask, shared);
         metrics.called(seat.service.name(), begun.elapsed(), &outcome);
         // The client may have gone: its answer is then nobody's.
         let _ = job.reply.send(Outcome { result: outcome, took: begun.elapsed() });
@@ -115,6 +111,24 @@ impl Lane {
 }
 
 impl Seat {
+    /// Runs a call; one that found too little memory left in a used instance runs once more in a fresh one.
+    fn run(&mut self, ask: &Ask, shared: &Shared) -> Result<Reply, Fault> {
+        let mut instance = self.take(shared)?;
+        let condition = instance.condition();
+        let outcome = call(&mut instance, ask, shared.reply_bytes_max);
+        if let (Condition::Used, Err(Fault::OutOfMemory(_))) = (condition, &outcome) {
+            shared.metrics.retried();
+            shared.metrics.swapped(self.service.name(), SwapReason::Fault);
+            shared.reaper.retire(instance);
+            instance = self.take(shared)?;
+            let outcome = call(&mut instance, ask, shared.reply_bytes_max);
+            self.active = Some(instance);
+            return outcome;
+        }
+        self.active = Some(instance);
+        outcome
+    }
+
     /// The instance for the next call: the active one, else the standby, else, when the nursery did not keep
     /// up, one made on the spot.
     fn take(&mut self, shared: &Shared) -> Result<Instance, Fault> {
@@ -128,9 +142,11 @@ impl Seat {
         if let Some(standby) = self.ready_standby(shared) {
             return Ok(standby);
         }
+        let begun = Instant::now();
         shared.metrics.standby_missing();
-        let made = self.service.current().instantiate(shared.memory_limit_bytes);
+        let made = Instance::of(&self.service.current(), shared.memory_limit_bytes);
         self.standby.order();
+        shared.metrics.swap_paused(begun.elapsed());
         made
     }
 
@@ -177,16 +193,35 @@ impl Seat {
     }
 }
 
-fn run(instance: &mut Instance, job: &Job, reply_bytes_max: u64) -> Result<Reply, Fault> {
+fn call(instance: &mut Instance, ask: &Ask, reply_bytes_max: u64) -> Result<Reply, Fault> {
     let call = Call {
-        method: &job.method,
-        circuit: &job.circuit,
-        body: &job.body,
-        entropy: crate::entropy::Entropy::fresh(),
-        deadline: job.deadline.max(Duration::from_millis(1)),
+        method: &ask.method,
+        circuit: &ask.circuit,
+        body: &ask.body.bytes,
+        entropy: Entropy::fresh(),
+        deadline: ask.deadline,
         reply_bytes_max,
     };
     // A panic of the host in the middle of a call costs that call and its instance, not the lane.
     catch_unwind(AssertUnwindSafe(|| instance.call(&call)))
         .unwrap_or_else(|_| Err(Fault::Engine(wasmtime::Error::msg("the host panicked"))))
+}
+
+/// Why the lanes did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No thread could be had.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// The pool of lanes could not be built.
+    #[error("cannot start the lanes: {0}")]
+    Lanes(#[from] rayon::ThreadPoolBuildError),
+    /// The first instance of an image could not be made.
+    #[error("cannot make an instance of `{image}`: {fault}")]
+    Instance {
+        /// The name it is served under.
+        image: String,
+        /// Why not.
+        fault: Fault,
+    },
 }

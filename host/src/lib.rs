@@ -14,6 +14,7 @@ pub mod entropy;
 pub mod generation;
 pub mod http;
 pub mod instance;
+pub mod job;
 mod lane;
 pub mod meter;
 pub mod metrics;

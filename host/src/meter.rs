@@ -13,7 +13,6 @@ const TABLE_ELEMENTS_MAX: usize = 1 << 16;
 pub struct Meter {
     limit_bytes: u64,
     now_bytes: u64,
-    refused: u32,
 }
 
 /// A guest asked for more memory than it may have.
@@ -30,19 +29,13 @@ impl Meter {
     /// A meter with that limit.
     #[must_use]
     pub fn new(limit_bytes: u64) -> Self {
-        Self { limit_bytes, now_bytes: 0, refused: 0 }
+        Self { limit_bytes, now_bytes: 0 }
     }
 
     /// Size of the linear memory. It never shrinks, so this is the peak as well.
     #[must_use]
     pub fn now_bytes(&self) -> u64 {
         self.now_bytes
-    }
-
-    /// Growths that were refused.
-    #[must_use]
-    pub fn refused(&self) -> u32 {
-        self.refused
     }
 }
 
@@ -56,7 +49,6 @@ impl ResourceLimiter for Meter {
         let wanted_bytes = desired as u64;
         let limit_bytes = maximum.map_or(self.limit_bytes, |maximum| self.limit_bytes.min(maximum as u64));
         if wanted_bytes > limit_bytes {
-            self.refused += 1;
             return Err(OutOfMemory { wanted_bytes, limit_bytes }.into());
         }
         self.now_bytes = wanted_bytes;
@@ -64,7 +56,6 @@ impl ResourceLimiter for Meter {
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused += 1;
         Err(error)
     }
 

@@ -19,6 +19,8 @@ pub struct Metrics {
     calls: IntCounterVec,
     call_seconds: HistogramVec,
     abandoned: IntCounter,
+    retried: IntCounter,
+    connections: IntGauge,
     buffered_bytes: IntGauge,
     queue_length: IntGauge,
     queue_wait_seconds: Histogram,
@@ -124,6 +126,11 @@ impl Metrics {
                 "snapback_calls_abandoned_total",
                 "Queued calls whose client left before their turn.",
             ),
+            retried: family.counter(
+                "snapback_calls_retried_total",
+                "Calls run again in a fresh instance, a used one having had too little memory left.",
+            ),
+            connections: family.gauge("snapback_http_connections", "Connections open."),
             buffered_bytes: family
                 .gauge("snapback_http_buffered_bytes", "Bytes of request bodies in memory."),
             queue_length: family.gauge("snapback_queue_length", "Calls that wait for a lane."),
@@ -196,7 +203,7 @@ impl Metrics {
 
     /// The text format that Prometheus scrapes.
     #[must_use]
-    pub fn render(&self) -> Vec<u8> {
+    pub(crate) fn render(&self) -> Vec<u8> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a vector takes any text");
         text
@@ -211,13 +218,20 @@ impl Metrics {
         self.rejected.with_label_values(&[limit.label()]).inc();
     }
 
-    pub(crate) fn enqueued(&self) {
-        self.queue_length.inc();
+    pub(crate) fn dequeued(&self, waited: Duration) {
+        self.queue_wait_seconds.observe(waited.as_secs_f64());
     }
 
-    pub(crate) fn dequeued(&self, waited: Duration) {
-        self.queue_length.dec();
-        self.queue_wait_seconds.observe(waited.as_secs_f64());
+    pub(crate) fn queue_is(&self, length: usize) {
+        self.queue_length.set(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn connections_are(&self, open: usize) {
+        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn retried(&self) {
+        self.retried.inc();
     }
 
     pub(crate) fn abandoned(&self) {
@@ -234,7 +248,10 @@ impl Metrics {
             }
             Err(Fault::Deadline(_)) => "deadline",
             Err(Fault::Trap(_)) => "trap",
-            Err(_) => "error",
+            Err(Fault::ReplyTooLarge { .. }) => "reply_too_large",
+            Err(Fault::Contract(_)) => "broke_contract",
+            Err(Fault::NoSuchMethod) => "no_such_method",
+            Err(Fault::Engine(_)) => "engine",
         };
         self.calls.with_label_values(&[image, outcome]).inc();
         self.call_seconds.with_label_values(&[image]).observe(took.as_secs_f64());

@@ -11,6 +11,7 @@ use crate::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Instant,
@@ -38,7 +39,10 @@ impl Nursery {
         let thread = thread::Builder::new().name("nursery".into()).spawn(move || {
             for Order { service, place } in queue {
                 let begun = Instant::now();
-                let standby = service.current().instantiate(memory_limit_bytes);
+                // A panic costs a standby, not the thread that makes them all.
+                let make = || Instance::of(&service.current(), memory_limit_bytes);
+                let standby = catch_unwind(AssertUnwindSafe(make))
+                    .unwrap_or_else(|_| Err(Fault::Engine(wasmtime::Error::msg("the host panicked"))));
                 metrics.standby_made(begun.elapsed(), standby.is_ok());
                 if let Err(fault) = &standby {
                     tracing::warn!(image = service.name(), %fault, "no standby could be made");

@@ -32,13 +32,20 @@ pub struct BakeLimits {
     pub image_bytes_max: u64,
     /// Largest input, in bytes.
     pub input_bytes_max: u64,
+    /// Most linear memory that the initialiser may use, in bytes.
+    pub memory_bytes_max: u64,
     /// Longest run of all bake methods together.
     pub deadline: Duration,
 }
 
 impl Default for BakeLimits {
     fn default() -> Self {
-        Self { image_bytes_max: 1 << 30, input_bytes_max: 1 << 30, deadline: Duration::from_mins(30) }
+        Self {
+            image_bytes_max: 1 << 30,
+            input_bytes_max: 1 << 30,
+            memory_bytes_max: 2 << 30,
+            deadline: Duration::from_mins(30),
+        }
     }
 }
 
@@ -128,7 +135,7 @@ pub fn bake_key(guest: &Guest, inputs: &[Input]) -> Digest {
     Digest::of(&serde_json::to_vec(&parts).expect("no maps with odd keys"))
 }
 
-/// Bakes a guest, or finds that it was baked with the same inputs before.
+/// Bakes a guest. Whether it was baked with the same inputs before, [`ImageStore::baked`] knows.
 ///
 /// # Errors
 /// When an input is wrong, the guest is refused or fails, or the store cannot be written.
@@ -141,19 +148,19 @@ pub fn bake(
     progress: &Arc<dyn Progress>,
 ) -> Result<Baked, Error> {
     progress.stage(Stage::Check);
-    let checked = check(&guest.wasm)?;
+    let checked = check(&guest.wasm, limits.memory_bytes_max)?;
     check_inputs(guest, inputs, &checked.bake_methods)?;
 
     progress.stage(Stage::Initialise);
-    let engine = engine(4)?;
+    // Two runs at once, and the instance that copy-on-write is probed with.
+    let engine = engine(3)?;
     let _ticker = Ticker::start(&engine)?;
     let log: Log = {
         let progress = Arc::clone(progress);
         Arc::new(move |line| progress.log(line))
     };
     let run = |entropy: [u8; ENTROPY_LEN], log: Log| {
-        let run =
-            Run { guest: &guest.wasm, checked: &checked, inputs, entropy, deadline: limits.deadline, log };
+        let run = Run { guest: &guest.wasm, checked: &checked, inputs, entropy, limits, log };
         wizen(&engine, &run)
     };
     // Any two values serve: the question is only whether the image depends on them.
@@ -181,8 +188,10 @@ pub fn bake(
 
     progress.stage(Stage::Publish);
     let digest = store.publish(&image)?;
-    cache.keep(&engine, digest, &native)?;
     store.remember_bake(&bake_key(guest, inputs), &digest)?;
+    if let Err(error) = cache.keep(&engine, digest, &manifest, &native) {
+        tracing::warn!(%error, "native code cannot be kept: every start will compile the image");
+    }
     Ok(Baked { digest, manifest, image_bytes, native_bytes: native.len() as u64 })
 }
 

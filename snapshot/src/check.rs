@@ -2,7 +2,7 @@
 //!
 //! Invariant: no code of the guest runs here, and every refusal carries its reason.
 
-use crate::error::Refusal;
+use crate::{bake::BakeLimits, error::Refusal};
 use snapback_abi::{
     BAKE_PREFIX, EXPORT_ABI, EXPORT_ALLOC, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE, METHOD_PROVE,
     is_method_name,
@@ -12,6 +12,8 @@ use wasmparser::{
     ExternalKind, FuncType, Operator, Parser, Payload, TypeRef, ValType, Validator, WasmFeatures,
     types::{CoreTypeId, TypesRef},
 };
+
+const WASM_PAGE_BYTES: u64 = 1 << 16;
 
 /// What guests may use: WebAssembly 2.0 and wide arithmetic. Exceptions, threads and garbage collection keep
 /// state that a snapshot cannot hold.
@@ -35,8 +37,17 @@ pub(crate) struct Checked {
     pub(crate) bake_methods: Vec<String>,
 }
 
-/// Checks a guest.
-pub(crate) fn check(wasm: &[u8]) -> Result<Checked, Refusal> {
+/// Checks an image before it is compiled: it may come from anywhere, and its digest says only that it is whole.
+pub(crate) fn check_image(wasm: &[u8]) -> Result<(), Refusal> {
+    check(wasm, BakeLimits::default().memory_bytes_max)?;
+    let starts =
+        Parser::new(0).parse_all(wasm).any(|payload| matches!(payload, Ok(Payload::StartSection { .. })));
+    // A snapshot never has one: its start function has run.
+    if starts { Err(Refusal::Unsupported("a start function".into())) } else { Ok(()) }
+}
+
+/// Checks a guest. What it starts with is bounded because the engine reserves it while compiling.
+pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refusal> {
     if !Parser::is_core_wasm(wasm) {
         return Err(Refusal::Invalid("a component, or no WebAssembly at all".into()));
     }
@@ -64,6 +75,10 @@ pub(crate) fn check(wasm: &[u8]) -> Result<Checked, Refusal> {
                     let memory = memory.map_err(|error| Refusal::Invalid(error.to_string()))?;
                     if memory.memory64 || memory.shared {
                         return Err(Refusal::Unsupported("a shared or 64-bit memory".into()));
+                    }
+                    let bytes = memory.initial.saturating_mul(WASM_PAGE_BYTES);
+                    if bytes > memory_bytes_max {
+                        return Err(Refusal::Memory { bytes, bytes_max: memory_bytes_max });
                     }
                 }
             }

@@ -28,6 +28,7 @@ impl CopyOnWrite {
 /// Makes an instance and looks at what backs its memory.
 pub(crate) fn probe(module: &Module) -> wasmtime::Result<CopyOnWrite> {
     let mut store = Store::new(module.engine(), ());
+    // Nothing runs: images have no start function.
     store.set_epoch_deadline(u64::MAX >> 1);
     let mut linker = wasmtime::Linker::new(module.engine());
     linker.define_unknown_imports_as_traps(module)?;
@@ -70,4 +71,38 @@ fn parse(line: &str) -> Option<Mapping> {
     let inode = fields.nth(3)?.parse().ok()?;
     let address = |text| u64::from_str_radix(text, 16).ok();
     Some(Mapping { range: address(start)?..address(end)?, inode })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::{Config, Engine};
+
+    const DATA: &str = r#"(module (memory (export "memory") 1) (data (i32.const 70) "initialised"))"#;
+
+    fn probed(config: &Config, text: &str) -> CopyOnWrite {
+        let engine = Engine::new(config).expect("an engine");
+        let module = Module::new(&engine, wat::parse_str(text).expect("text")).expect("a module");
+        probe(&module).expect("an instance")
+    }
+
+    #[test]
+    fn the_loss_of_copy_on_write_is_seen() {
+        let mut config = Config::new();
+        config.concurrency_support(false).epoch_interruption(true);
+        assert!(matches!(probed(&config, DATA), CopyOnWrite::Mapped { bytes } if bytes >= 4096));
+        config.memory_init_cow(false);
+        assert_eq!(probed(&config, DATA), CopyOnWrite::Copied);
+        let empty = r#"(module (memory (export "memory") 1))"#;
+        assert_eq!(probed(&config, empty), CopyOnWrite::Nothing);
+    }
+
+    #[test]
+    fn lines_of_the_kernel_are_read() {
+        let line = "7f12a0000000-7f12a0021000 rw-p 00001000 fe:01 1234    /some/file with spaces";
+        let mapping = parse(line).expect("a mapping");
+        assert_eq!((mapping.range, mapping.inode), (0x7f12_a000_0000..0x7f12_a002_1000, 1234));
+        assert_eq!(parse("7ffc-7ffd rw-p 00000000 00:00 0 [stack]").expect("a mapping").inode, 0);
+        assert!(parse("").is_none() && parse("zz-yy rw-p 0 0 0").is_none());
+    }
 }

@@ -23,12 +23,6 @@ impl Digest {
         Self(bytes)
     }
 
-    /// The digest's bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
     /// Hashes bytes in memory.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
@@ -46,23 +40,19 @@ impl Digest {
     }
 }
 
-/// A BLAKE3 digest of native code.
+/// A BLAKE3 digest of native code under a key of this user: who lacks the key cannot make one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NativeDigest(blake3::Hash);
 
 impl NativeDigest {
     /// Hashes bytes in memory.
-    #[must_use]
-    pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self(blake3::hash(bytes))
+    pub(crate) fn of(key: &[u8; 32], bytes: &[u8]) -> Self {
+        Self(blake3::keyed_hash(key, bytes))
     }
 
     /// Hashes an open file from its beginning, whatever its cursor.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
-        let mut hash = blake3::Hasher::new();
+    pub(crate) fn of_file(key: &[u8; 32], file: &File) -> io::Result<Self> {
+        let mut hash = blake3::Hasher::new_keyed(key);
         read_in_pieces(file, |piece| {
             hash.update(piece);
         })?;
@@ -175,6 +165,9 @@ mod tests {
         let mut file = tempfile::tempfile().expect("a temporary file");
         file.write_all(&bytes).expect("room for it");
         assert_eq!(Digest::of_file(&file).expect("readable"), Digest::of(&bytes));
-        assert!(NativeDigest::of_file(&file).expect("readable") == NativeDigest::of(&bytes));
+        let (key, other) = ([1; 32], [2; 32]);
+        let found = NativeDigest::of_file(&key, &file).expect("readable");
+        assert!(found == NativeDigest::of(&key, &bytes));
+        assert!(found != NativeDigest::of(&other, &bytes));
     }
 }

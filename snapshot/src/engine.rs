@@ -18,7 +18,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 /// How often an engine's epoch advances: the resolution of every deadline.
-pub const EPOCH: Duration = Duration::from_millis(10);
+const EPOCH: Duration = Duration::from_millis(10);
 
 /// An engine whose pool holds that many instances at once.
 ///
@@ -45,7 +45,8 @@ pub fn engine(instances: u32) -> Result<Engine, Error> {
         .concurrency_support(false)
         // A trap is told by its class; collecting frames would be work on the request's path.
         .wasm_backtrace_max_frames(None);
-    Engine::new(&config).map_err(Error::engine("reserve its pool"))
+    Engine::new(&config)
+        .map_err(Error::engine("reserve its pool (fewer `lanes` or images need less address space)"))
 }
 
 /// Advances an engine's epoch until it is dropped.

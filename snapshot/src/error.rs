@@ -45,7 +45,7 @@ pub enum Error {
         reason: String,
     },
     /// The manifest in an image cannot be read.
-    #[error("the manifest of {} is unreadable: {source}", path.display())]
+    #[error("the manifest of {} is unreadable: {source}; if it is an image, bake it again", path.display())]
     Manifest {
         /// The image.
         path: PathBuf,
@@ -53,7 +53,9 @@ pub enum Error {
         source: ManifestError,
     },
     /// No image of that name, digest or path.
-    #[error("no image `{0}`: `snapback images` lists those in the store, `snapback bake` makes one")]
+    #[error(
+        "no image `{0}` (a digest's beginning has at least four digits): `snapback images` lists those in the store, `snapback bake` makes one"
+    )]
     NoSuchImage(String),
     /// A prefix fits several images.
     #[error("`{prefix}` fits {} images: {}", digests.len(), list(digests))]
@@ -64,7 +66,7 @@ pub enum Error {
         digests: Vec<Digest>,
     },
     /// The engine failed at something that the checks let through.
-    #[error("the engine cannot {action}: {source}")]
+    #[error("the engine cannot {action}: {source:#}")]
     Engine {
         /// What was tried, as a verb with its object.
         action: &'static str,
@@ -119,6 +121,14 @@ pub enum Refusal {
     #[error("its image has {bytes} bytes, more than bake.image_bytes_max = {bytes_max}")]
     TooLarge {
         /// Size of the image.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// It starts with more memory than an initialiser may use.
+    #[error("it starts with {bytes} bytes of memory, more than bake.memory_limit = {bytes_max}")]
+    Memory {
+        /// Size of its memory.
         bytes: u64,
         /// The limit.
         bytes_max: u64,

@@ -22,7 +22,7 @@ mod wizen;
 pub use bake::{BakeLimits, Baked, Input, Progress, Stage, bake, bake_key};
 pub use cow::CopyOnWrite;
 pub use digest::{Digest, NotADigest};
-pub use engine::{EPOCH, MEMORY_BYTES_MAX, Ticker, engine, epochs};
+pub use engine::{MEMORY_BYTES_MAX, Ticker, engine, epochs};
 pub use error::{Error, Refusal};
 pub use guests::Guest;
 pub use native::{LoadedImage, Miss, NativeCache, Origin, SealedImage};

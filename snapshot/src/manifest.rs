@@ -140,6 +140,11 @@ impl Manifest {
         image
     }
 
+    /// A name for this manifest.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).expect("a manifest has string keys only"))
+    }
+
     /// Reads the manifest at the head of an image.
     ///
     /// # Errors
@@ -150,9 +155,8 @@ impl Manifest {
         if header != WASM_HEADER {
             return Err(ManifestError::NotWasm);
         }
-        let mut id = [0];
-        image.read_exact(&mut id)?;
-        if id != [0] {
+        let mut id = [0xff];
+        if image.read(&mut id)? == 0 || id != [0] {
             return Err(ManifestError::Missing);
         }
         let len = read_leb(&mut image)?;
@@ -251,6 +255,19 @@ mod tests {
         fn any_bytes_are_a_manifest_or_an_error(bytes: Vec<u8>) {
             let image = [&WASM_HEADER[..], &[0], &bytes].concat();
             prop_assert!(Manifest::read(image.as_slice()).is_err());
+        }
+
+        #[test]
+        fn a_manifest_with_any_byte_changed_is_read_or_refused(
+            manifest in manifest(), at: prop::sample::Index, byte: u8,
+        ) {
+            let mut image = manifest.embed(&WASM_HEADER);
+            let at = at.index(image.len());
+            image[at] = byte;
+            // Whatever it is now, it is read to its end without a panic, and what is read can be written.
+            if let Ok(read) = Manifest::read(image.as_slice()) {
+                prop_assert_eq!(Manifest::read(read.embed(&WASM_HEADER).as_slice()).expect("our own"), read);
+            }
         }
 
         #[test]

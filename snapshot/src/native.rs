@@ -6,13 +6,16 @@
 //!
 //! Loading native code is trusting it. Invariant: what is mapped is the very file that was hashed, it has the
 //! digest that was recorded when this user compiled it, and it belongs to this user alone; anything else is
-//! compiled again from the image.
+//! compiled again from the image. The digest is keyed, and the key lies outside the state directory: a state
+//! directory that somebody else filled (unpacked from an archive, say) holds no code that would be mapped.
 
 use crate::{
-    CopyOnWrite, Digest, Error, cow,
+    CopyOnWrite, Digest, Error,
+    check::check_image,
+    cow,
     digest::NativeDigest,
     manifest::{Manifest, ManifestError},
-    store::{make_private_dir, publish},
+    store::{make_private_dir, publish, publish_new},
 };
 use memfd::{FileSeal, MemfdOptions};
 use rustix::fs::{Mode, OFlags};
@@ -168,20 +171,43 @@ fn open(path: &Path) -> Result<(File, Manifest), Error> {
 struct Record {
     image: Digest,
     engine: String,
+    /// Of the manifest that was embedded in the image when it was compiled.
+    manifest: Digest,
     code: NativeDigest,
 }
 
 /// The native code of a state directory.
 pub struct NativeCache {
     dir: PathBuf,
+    key_file: PathBuf,
 }
 
 impl NativeCache {
-    /// The cache of a state directory. A directory that cannot be made or written is no error: native code
-    /// then lives in sealed memory, and is compiled at every start.
+    /// The cache of a state directory, with the file that holds the key of its digests. A directory or a key
+    /// that cannot be made is no error: native code then lives in sealed memory, and is compiled at every start.
     #[must_use]
-    pub fn open(state_dir: &Path) -> Self {
-        Self { dir: state_dir.join("native") }
+    pub fn open(state_dir: &Path, key_file: &Path) -> Self {
+        Self { dir: state_dir.join("native"), key_file: key_file.into() }
+    }
+
+    /// The key; drawn at the first use.
+    fn key(&self) -> Result<[u8; 32], Error> {
+        let read = || -> io::Result<[u8; 32]> {
+            let mut key = [0; 32];
+            open_own(&self.key_file)?.read_exact_at(&mut key, 0)?;
+            Ok(key)
+        };
+        let failed = |source| Error::io("read the key", &self.key_file, source);
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other.map_err(failed),
+        }
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| failed(io::Error::other(error)))?;
+        make_private_dir(self.key_file.parent().unwrap_or(Path::new(".")))?;
+        publish_new(&self.key_file, &key)?;
+        // Another process may have been first: there is one key, and it is the one on disk.
+        read().map_err(failed)
     }
 
     /// Loads an image, from the cache if that has fitting native code for it.
@@ -189,7 +215,7 @@ impl NativeCache {
     /// # Errors
     /// When the image is damaged or cannot be compiled.
     pub fn load(&self, engine: &Engine, image: SealedImage) -> Result<LoadedImage, Error> {
-        let miss = match self.look(engine, &image.digest) {
+        let miss = match self.look(engine, &image) {
             Ok(code) => match code.load(engine) {
                 Ok((module, native_bytes)) => return Ok(image.loaded(module, native_bytes, Origin::Cached)),
                 Err(error) => Miss::Unfit(error.to_string()),
@@ -199,8 +225,11 @@ impl NativeCache {
         if let Miss::Unfit(reason) = &miss {
             tracing::warn!(image = %image.digest, reason, "native code does not fit and is compiled again");
         }
-        let code = compile(engine, &image.read_verified()?)?;
-        let kept = self.keep(engine, image.digest, &code).map(|()| self.look(engine, &image.digest));
+        let bytes = image.read_verified()?;
+        check_image(&bytes)?;
+        let code = compile(engine, &bytes)?;
+        let kept =
+            self.keep(engine, image.digest, &image.manifest, &code).map(|()| self.look(engine, &image));
         let (verified, origin) = match kept {
             Ok(Ok(verified)) => (verified, Origin::Compiled(miss)),
             Ok(Err(again)) => {
@@ -217,10 +246,22 @@ impl NativeCache {
     }
 
     /// Writes native code and its record.
-    pub(crate) fn keep(&self, engine: &Engine, image: Digest, code: &[u8]) -> Result<(), Error> {
+    pub(crate) fn keep(
+        &self,
+        engine: &Engine,
+        image: Digest,
+        manifest: &Manifest,
+        code: &[u8],
+    ) -> Result<(), Error> {
+        let key = self.key()?;
         make_private_dir(&self.dir)?;
         publish(&self.code_path(engine, &image), code)?;
-        let record = Record { image, engine: fingerprint(engine), code: NativeDigest::of(code) };
+        let record = Record {
+            image,
+            engine: fingerprint(engine),
+            manifest: manifest.digest(),
+            code: NativeDigest::of(&key, code),
+        };
         let json = serde_json::to_vec(&record).expect("a record has string keys only");
         publish(&self.record_path(engine, &image), &json)
     }
@@ -240,21 +281,26 @@ impl NativeCache {
     }
 
     /// Native code for an image, checked in every respect; it can still be of a build that the engine refuses.
-    fn look(&self, engine: &Engine, image: &Digest) -> Result<VerifiedCode, Miss> {
+    fn look(&self, engine: &Engine, image: &SealedImage) -> Result<VerifiedCode, Miss> {
+        let SealedImage { digest, manifest, .. } = image;
         let unfit = |reason: String| Miss::Unfit(reason);
         let own = |path: &Path| match open_own(path) {
             Ok(file) => Ok(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Miss::Absent),
             Err(error) => Err(unfit(format!("{}: {error}", path.display()))),
         };
-        let record_file = own(&self.record_path(engine, image))?;
+        let record_file = own(&self.record_path(engine, digest))?;
         let record: Record = serde_json::from_reader(BufReader::new(record_file))
             .map_err(|error| unfit(format!("its record is unreadable: {error}")))?;
-        if record.image != *image || record.engine != fingerprint(engine) {
+        if record.image != *digest || record.engine != fingerprint(engine) {
             return Err(unfit("its record is of another image or engine".into()));
         }
-        let code = own(&self.code_path(engine, image))?;
-        let found = NativeDigest::of_file(&code).map_err(|error| unfit(error.to_string()))?;
+        if record.manifest != manifest.digest() {
+            return Err(unfit("the image has another manifest now".into()));
+        }
+        let key = self.key().map_err(|error| unfit(error.to_string()))?;
+        let code = own(&self.code_path(engine, digest))?;
+        let found = NativeDigest::of_file(&key, &code).map_err(|error| unfit(error.to_string()))?;
         if found != record.code {
             return Err(unfit("its digest is not the recorded one".into()));
         }
@@ -324,6 +370,9 @@ fn open_own(path: &Path) -> io::Result<File> {
     }
     if metadata.mode() & 0o022 != 0 {
         return refuse("others than its owner can write it");
+    }
+    if metadata.nlink() != 1 {
+        return refuse("it has a second name");
     }
     Ok(file)
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     Error,
-    bake::Input,
+    bake::{BakeLimits, Input},
     call::{CallError, Doors, Method, OpenDoors, Reply},
     check::Checked,
     engine::epochs,
@@ -21,7 +21,10 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use wasmtime::{Caller, Engine, Global, Instance, Linker, Memory, Module, Store, Trap, Val};
+use wasmtime::{
+    Caller, Engine, Global, Instance, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, Trap,
+    Val,
+};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
 /// Inputs are fed in pieces of this size.
@@ -46,7 +49,7 @@ pub(crate) struct Run<'a> {
     pub(crate) checked: &'a Checked,
     pub(crate) inputs: &'a [Input],
     pub(crate) entropy: [u8; ENTROPY_LEN],
-    pub(crate) deadline: Duration,
+    pub(crate) limits: &'a BakeLimits,
     pub(crate) log: Log,
 }
 
@@ -70,9 +73,15 @@ pub(crate) fn wizen(engine: &Engine, run: &Run<'_>) -> Result<Wizened, Error> {
     Ok(Wizened { snapshot, memory_bytes, circuits: live.circuits(run)? })
 }
 
+/// What the store of a bake holds.
+struct Watched {
+    log: Log,
+    memory: StoreLimits,
+}
+
 /// An instance of the instrumented guest.
 struct Live {
-    store: Store<Log>,
+    store: Store<Watched>,
     instance: Instance,
     doors: OpenDoors,
     entropy: [u8; ENTROPY_LEN],
@@ -80,19 +89,25 @@ struct Live {
 
 impl Live {
     fn start(module: &Module, run: &Run<'_>) -> Result<Self, Error> {
-        let mut store = Store::new(module.engine(), Arc::clone(&run.log));
-        store.set_epoch_deadline(epochs(run.deadline));
+        let memory = StoreLimitsBuilder::new()
+            .memory_size(usize::try_from(run.limits.memory_bytes_max).unwrap_or(usize::MAX))
+            // An error of its own: a refusal would look like any other trap of the guest.
+            .trap_on_grow_failure(true)
+            .build();
+        let mut store = Store::new(module.engine(), Watched { log: Arc::clone(&run.log), memory });
+        store.limiter(|watched| &mut watched.memory);
+        store.set_epoch_deadline(epochs(run.limits.deadline));
         let mut linker = Linker::new(module.engine());
         linker
             .func_wrap(IMPORT_MODULE, IMPORT_LOG, log)
             .map_err(Error::engine("define the guest's imports"))?;
         let instance = linker
             .instantiate(&mut store, module)
-            .map_err(|error| failed("start", &CallError::Stopped(error), run.deadline))?;
+            .map_err(|error| failed("start", &CallError::Stopped(error), run.limits.deadline))?;
         let abi = instance
             .get_typed_func::<(), i32>(&mut store, EXPORT_ABI)
             .and_then(|abi| abi.call(&mut store, ()))
-            .map_err(|error| failed(EXPORT_ABI, &CallError::Stopped(error), run.deadline))?;
+            .map_err(|error| failed(EXPORT_ABI, &CallError::Stopped(error), run.limits.deadline))?;
         if abi != ABI_VERSION {
             return Err(Refusal::AbiVersion { found: abi }.into());
         }
@@ -112,7 +127,7 @@ impl Live {
                 let rest = &input.bytes[offset..];
                 let bytes = &rest[..rest.len().min(PIECE_BYTES)];
                 let piece = Piece { offset: offset as u64, total, bytes };
-                self.bake_call(&method, &piece.encode(), run.deadline)?;
+                self.bake_call(&method, &piece.encode(), run.limits.deadline)?;
                 offset += bytes.len();
                 if piece.is_last() {
                     break;
@@ -120,7 +135,7 @@ impl Live {
             }
         }
         if run.checked.bake_methods.iter().any(|method| method == BAKE_INIT) {
-            self.bake_call(BAKE_INIT, &[], run.deadline)?;
+            self.bake_call(BAKE_INIT, &[], run.limits.deadline)?;
         }
         Ok(())
     }
@@ -129,7 +144,7 @@ impl Live {
         if !run.checked.methods.iter().any(|method| method == METHOD_CIRCUITS) {
             return Ok(Vec::new());
         }
-        let list = self.bake_call(METHOD_CIRCUITS, &[], run.deadline)?;
+        let list = self.bake_call(METHOD_CIRCUITS, &[], run.limits.deadline)?;
         let circuits = circuits::decode(&list).map_err(|error| Refusal::Circuits(error.to_string()))?;
         Ok(circuits.iter().map(|circuit| (circuit.name.to_owned(), circuit.vk_digest)).collect())
     }
@@ -150,14 +165,14 @@ impl Live {
     }
 }
 
-fn log(mut caller: Caller<'_, Log>, ptr: u32, len: u32) {
+fn log(mut caller: Caller<'_, Watched>, ptr: u32, len: u32) {
     let Some(memory) = caller.get_export(EXPORT_MEMORY).and_then(wasmtime::Extern::into_memory) else {
         return;
     };
-    let (data, log) = memory.data_and_store_mut(&mut caller);
+    let (data, watched) = memory.data_and_store_mut(&mut caller);
     let line = data.get(ptr as usize..).and_then(|tail| tail.get(..(len as usize).min(LOG_LINE_BYTES_MAX)));
     if let Some(line) = line {
-        log(&String::from_utf8_lossy(line));
+        (watched.log)(&String::from_utf8_lossy(line));
     }
 }
 
@@ -198,5 +213,74 @@ impl<T: Send> InstanceState for Exported<'_, T> {
     async fn memory_contents(&mut self, name: &str, contents: impl FnOnce(&[u8]) + Send) {
         let memory: Memory = self.instance.get_memory(&mut *self.store, name).expect("instrumented");
         contents(memory.data(&self.store));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{check::check, engine::engine, guests::Guest};
+
+    fn run<'a>(
+        guest: &'a Guest,
+        checked: &'a Checked,
+        inputs: &'a [Input],
+        limits: &'a BakeLimits,
+    ) -> Run<'a> {
+        Run { guest: &guest.wasm, checked, inputs, entropy: [1; ENTROPY_LEN], limits, log: Arc::new(|_| {}) }
+    }
+
+    /// What every method of the fixtures answers, well or badly; those that end in no answer aside.
+    fn answers(live: &mut Live) -> Vec<Result<Vec<u8>, String>> {
+        let calls: [(&str, &[u8]); 10] = [
+            ("entropy", b""),
+            ("table", b"0"),
+            ("table", b"262143"),
+            ("table", b"262144"),
+            ("table", b"no number"),
+            ("echo", b"some bytes"),
+            ("remember", b"something"),
+            ("remember", b"something else"),
+            ("leak", b"100000"),
+            ("fail", b"3"),
+        ];
+        let deadline = Duration::from_mins(1);
+        calls
+            .map(|(method, body)| live.bake_call(method, body, deadline).map_err(|error| error.to_string()))
+            .into()
+    }
+
+    #[test]
+    fn a_baked_guest_answers_as_the_unbaked_one_after_its_initialiser() {
+        let engine = engine(4).expect("an engine");
+        let guest = Guest::find("fixtures").expect("embedded");
+        let checked = check(&guest.wasm, 1 << 30).expect("it keeps the contract");
+        let inputs = [Input { name: "seed".into(), bytes: vec![9; 3 * PIECE_BYTES / 2] }];
+        let limits = BakeLimits::default();
+        let run = run(guest, &checked, &inputs, &limits);
+
+        let unbaked = Module::new(&engine, &guest.wasm).expect("it compiles");
+        let mut unbaked = Live::start(&unbaked, &run).expect("it starts");
+        unbaked.feed(&run).expect("it initialises");
+
+        let wizened = wizen(&engine, &run).expect("it bakes");
+        let baked = Module::new(&engine, &wizened.snapshot).expect("it compiles");
+        let mut baked = Live::start(&baked, &run).expect("it starts");
+
+        let expected = answers(&mut unbaked);
+        assert!(expected[1].is_ok() && expected[3].is_err());
+        assert_eq!(answers(&mut baked), expected);
+    }
+
+    #[test]
+    fn before_its_initialiser_the_guest_says_so() {
+        let engine = engine(1).expect("an engine");
+        let guest = Guest::find("fixtures").expect("embedded");
+        let checked = check(&guest.wasm, 1 << 30).expect("it keeps the contract");
+        let module = Module::new(&engine, &guest.wasm).expect("it compiles");
+        let mut live =
+            Live::start(&module, &run(guest, &checked, &[], &BakeLimits::default())).expect("it starts");
+        let error = live.bake_call("table", b"0", Duration::from_mins(1)).expect_err("no table yet");
+        assert!(error.to_string().contains("not baked yet"), "{error}");
     }
 }

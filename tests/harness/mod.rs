@@ -11,13 +11,16 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
-    sync::{Mutex, OnceLock, mpsc},
+    sync::{Arc, Mutex, OnceLock, mpsc},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 /// The binary under test, with the environment it would have on a fresh machine.
 pub(crate) fn snapback() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snapback"));
+    // The key of native code is the user's; tests have one of their own.
+    command.env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"));
     for (name, _) in std::env::vars() {
         if name.starts_with("SNAPBACK_") {
             command.env_remove(name);
@@ -26,9 +29,9 @@ pub(crate) fn snapback() -> Command {
     command
 }
 
-/// A file of the fixtures that lie beside the repository.
+/// A file of `tests/fixtures`.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -52,6 +55,20 @@ pub(crate) fn state_with(guest: &str) -> PathBuf {
     dir
 }
 
+/// The key of native code that the binary uses in tests.
+pub(crate) fn native_key() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("snapback/native.key")
+}
+
+/// Asks again until it is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// Runs a command that has to succeed, and returns what it printed.
 pub(crate) fn run_ok(command: &mut Command) -> String {
     let output = command.output().expect("it runs");
@@ -71,7 +88,8 @@ pub(crate) fn run_err(command: &mut Command, code: i32) -> String {
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    log: Option<JoinHandle<String>>,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -90,10 +108,17 @@ impl Server {
             .expect("it runs");
         let stderr = child.stderr.take().expect("piped");
         let (serving, address) = mpsc::channel();
-        let log = std::thread::spawn(move || collect(stderr, &serving));
+        let log = Arc::new(Mutex::new(String::new()));
+        let reader = {
+            let log = Arc::clone(&log);
+            std::thread::spawn(move || collect(stderr, &serving, &log))
+        };
         match address.recv() {
-            Ok(address) => Self { child, address, log: Some(log) },
-            Err(_) => panic!("the server did not start: {}", log.join().expect("its log")),
+            Ok(address) => Self { child, address, log, reader: Some(reader) },
+            Err(_) => {
+                reader.join().expect("it reads to the end");
+                panic!("the server did not start: {}", log.lock().expect("read"))
+            }
         }
     }
 
@@ -103,6 +128,14 @@ impl Server {
 
     pub(crate) fn post(&self, path: &str, body: &[u8]) -> Answer {
         Answer::to(ureq_agent().post(self.url(path)).send(body).expect("an answer"))
+    }
+
+    /// A sample of `/metrics`; zero before the first.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").text();
+        let line =
+            metrics.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -131,7 +164,13 @@ impl Server {
     /// Waits for the end, and returns how it ended and what was logged.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("it ends");
-        (status, self.log.take().expect("joined once").join().expect("its log"))
+        self.reader.take().expect("joined once").join().expect("it reads to the end");
+        (status, self.log_so_far())
+    }
+
+    /// What was logged until now.
+    pub(crate) fn log_so_far(&self) -> String {
+        self.log.lock().expect("whole").clone()
     }
 
     /// Ends the server and returns its log.
@@ -151,17 +190,16 @@ impl Drop for Server {
     }
 }
 
-fn collect(stderr: ChildStderr, serving: &mpsc::Sender<SocketAddr>) -> String {
-    let mut log = String::new();
+fn collect(stderr: ChildStderr, serving: &mpsc::Sender<SocketAddr>, log: &Mutex<String>) {
     for line in BufReader::new(stderr).lines() {
         let line = line.expect("text");
+        let mut log = log.lock().expect("whole");
+        log.push_str(&line);
+        log.push('\n');
         if let Some((_, address)) = line.split_once(" on http://") {
             serving.send(address.trim().parse().expect("an address")).expect("the test waits");
         }
-        log.push_str(&line);
-        log.push('\n');
     }
-    log
 }
 
 fn ureq_agent() -> &'static ureq::Agent {

@@ -11,7 +11,7 @@ use rand_core::SeedableRng;
 use std::sync::OnceLock;
 
 pub(crate) fn unproven() -> Vec<u8> {
-    fixture("zcash/orchard2.pczt")
+    fixture("orchard2.pczt")
 }
 
 /// Combines a proven PCZT with its signed twin and extracts the transaction, which verifies every proof and
@@ -20,7 +20,7 @@ pub(crate) fn extract(proven: &[u8]) -> Result<(), String> {
     static KEY: OnceLock<VerifyingKey> = OnceLock::new();
     let key = KEY.get_or_init(|| VerifyingKey::build(OrchardCircuitVersion::FixedPostNu6_2));
     let parse = |bytes: &[u8]| Pczt::parse(bytes).map_err(|error| format!("{error:?}"));
-    let combined = Combiner::new(vec![parse(proven)?, parse(&fixture("zcash/orchard2.signed.pczt"))?])
+    let combined = Combiner::new(vec![parse(proven)?, parse(&fixture("orchard2.signed.pczt"))?])
         .combine()
         .map_err(|error| format!("{error:?}"))?;
     let finalized = SpendFinalizer::new(combined).finalize_spends().map_err(|error| format!("{error:?}"))?;
@@ -31,7 +31,7 @@ pub(crate) fn extract(proven: &[u8]) -> Result<(), String> {
         .map_err(|error| format!("{error:?}"))
 }
 
-/// Where the proof's bytes lie in a proven PCZT: the longest run that the unproven one lacks.
+/// Flips a bit in the middle of the proof: of what follows the part that both PCZTs begin with.
 pub(crate) fn with_flipped_proof_byte(proven: &[u8]) -> Vec<u8> {
     let unproven = unproven();
     let start = unproven.iter().zip(proven).take_while(|(a, b)| a == b).count();

@@ -1,6 +1,7 @@
 //! The Orchard Action circuit: halo2 over Pasta, without a trusted setup.
 
 use orchard::{
+    Proof,
     circuit::{Instance, OrchardCircuitVersion, ProvingKey, VerifyingKey},
     pczt::Bundle,
 };
@@ -60,6 +61,16 @@ impl Prover {
                 .zkproof()
                 .as_ref()
                 .ok_or_else(|| Failure::new(Tag::Unsupported, "the PCZT has no Orchard proof to verify"))?;
+            if bundle.actions().is_empty() {
+                return Err(Failure::new(Tag::Unsupported, "the PCZT has no Orchard actions to verify"));
+            }
+            // The network takes proofs of exactly this length, and the verifier below ignores what follows one.
+            if proof.as_ref().len() != Proof::expected_proof_size(bundle.actions().len()) {
+                return Err(Failure::new(
+                    Tag::Refuted,
+                    "the Orchard proof has another length than its actions need",
+                ));
+            }
             let instances = bundle
                 .actions()
                 .iter()

@@ -1,7 +1,6 @@
 //! The Sapling Spend and Output circuits: Groth16 over BLS12-381, with the parameters of the 2018 ceremony.
 //!
-//! The host has checked the digests of the parameters before they arrive, so their points are not
-//! checked again one by one.
+//! Invariant: parameters have the digests of the ceremony's files, so their points are not checked one by one.
 
 use bellman::gadgets::multipack;
 use bls12_381::{Bls12, Scalar};
@@ -23,6 +22,29 @@ use sha2::{Digest, Sha256};
 use snapback_abi::{guest::Failure, reply::Tag};
 use zeroize::Zeroize;
 
+/// SHA-256 of `sapling-spend.params`, as zcashd's `fetch-params` pins it.
+const SPEND_DIGEST: [u8; 32] = hex("8e48ffd23abb3a5fd9c5589204f32d9c31285a04b78096ba40a79b75677efc13");
+/// SHA-256 of `sapling-output.params`, as zcashd's `fetch-params` pins it.
+const OUTPUT_DIGEST: [u8; 32] = hex("2f0ebbcbb9bb0bcffe95a397e7eba89c29eb4dde6191c339db88570e3f3fb0e4");
+
+const fn hex(text: &str) -> [u8; 32] {
+    const fn digit(character: u8) -> u8 {
+        match character {
+            b'0'..=b'9' => character - b'0',
+            b'a'..=b'f' => character - b'a' + 10,
+            _ => panic!("not a hexadecimal digit"),
+        }
+    }
+    let text = text.as_bytes();
+    let mut bytes = [0; 32];
+    let mut index = 0;
+    while index < 32 {
+        bytes[index] = digit(text[2 * index]) << 4 | digit(text[2 * index + 1]);
+        index += 1;
+    }
+    bytes
+}
+
 pub(crate) struct SpendKey {
     parameters: SpendParameters,
     verifying_key: VerifyingKey<Bls12>,
@@ -35,22 +57,31 @@ pub(crate) struct OutputKey {
 
 impl SpendKey {
     pub(crate) fn read(bytes: Vec<u8>) -> Result<Self, Failure> {
-        let (verifying_key, parameters) = read(bytes, |bytes| SpendParameters::read(bytes, false))?;
+        let (verifying_key, parameters) =
+            read(bytes, &SPEND_DIGEST, |bytes| SpendParameters::read(bytes, false))?;
         Ok(Self { parameters, verifying_key })
     }
 }
 
 impl OutputKey {
     pub(crate) fn read(bytes: Vec<u8>) -> Result<Self, Failure> {
-        let (verifying_key, parameters) = read(bytes, |bytes| OutputParameters::read(bytes, false))?;
+        let (verifying_key, parameters) =
+            read(bytes, &OUTPUT_DIGEST, |bytes| OutputParameters::read(bytes, false))?;
         Ok(Self { parameters, verifying_key })
     }
 }
 
 fn read<P>(
     mut bytes: Vec<u8>,
+    digest: &[u8; 32],
     parameters: impl FnOnce(&[u8]) -> std::io::Result<P>,
 ) -> Result<(VerifyingKey<Bls12>, P), Failure> {
+    if Sha256::digest(&bytes)[..] != digest[..] {
+        return Err(Failure::new(
+            Tag::Malformed,
+            "not the parameters of the ceremony: their SHA-256 differs",
+        ));
+    }
     let malformed = |error| Failure::new(Tag::Malformed, format!("not Sapling parameters: {error}"));
     let verifying_key = VerifyingKey::read(bytes.as_slice()).map_err(malformed)?;
     let parameters = parameters(&bytes).map_err(malformed)?;

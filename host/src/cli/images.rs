@@ -1,6 +1,6 @@
 //! `snapback images`
 
-use super::{Exit, Failure, resolve::State};
+use super::{Exit, Failure, progress::printable, resolve::State};
 use crate::config::Config;
 use bytesize::ByteSize;
 use clap::Subcommand;
@@ -74,7 +74,11 @@ fn list(state: &State, json: bool) -> anyhow::Result<()> {
             Ok(manifest) => {
                 let circuits: Vec<&str> =
                     manifest.circuits.iter().map(|circuit| circuit.name.as_str()).collect();
-                println!("{digest}  {size:>10}  {}  {}", manifest.guest.name, circuits.join(","));
+                println!(
+                    "{digest}  {size:>10}  {}  {}",
+                    printable(&manifest.guest.name),
+                    printable(&circuits.join(","))
+                );
             }
             Err(error) => println!("{digest}  {size:>10}  {error}"),
         }

@@ -1,6 +1,6 @@
 //! `snapback inspect`
 
-use super::resolve::State;
+use super::{progress::printable, resolve::State};
 use crate::config::Config;
 use bytesize::ByteSize;
 use snapback_snapshot::{CopyOnWrite, LoadedImage, engine};
@@ -49,14 +49,14 @@ fn print(image: &LoadedImage, image_bytes: u64, copy_on_write: CopyOnWrite) {
     let manifest = &image.manifest;
     println!("image          {}", image.digest);
     println!("  size         {}, native code and memory {}", size(image_bytes), size(image.native_bytes));
-    println!("guest          {} {}", manifest.guest.name, manifest.guest.digest);
+    println!("guest          {} {}", printable(&manifest.guest.name), manifest.guest.digest);
     for input in &manifest.inputs {
-        println!("input          {} {} {}", input.name, size(input.bytes), input.digest);
+        println!("input          {} {} {}", printable(&input.name), size(input.bytes), input.digest);
     }
     for circuit in &manifest.circuits {
-        println!("circuit        {} {}", circuit.name, circuit.vk_digest);
+        println!("circuit        {} {}", printable(&circuit.name), circuit.vk_digest);
     }
-    println!("methods        {}", manifest.methods.join(" "));
+    println!("methods        {}", printable(&manifest.methods.join(" ")));
     println!("memory         {} in a fresh instance", size(manifest.memory_bytes));
     match copy_on_write {
         CopyOnWrite::Mapped { bytes } => println!("copy-on-write  holds: {} mapped", size(bytes)),

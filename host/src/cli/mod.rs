@@ -107,7 +107,7 @@ pub fn run(cli: Cli) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("snapback: {}", describe(&error));
+            eprintln!("snapback: {}", progress::printable(&describe(&error)));
             ExitCode::from(exit_of(&error) as u8)
         }
     }

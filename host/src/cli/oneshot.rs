@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     entropy::Entropy,
     generation::Generation,
-    instance::{Call, Fault},
+    instance::{Call, Fault, Instance},
 };
 use anyhow::Context;
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use snapback_snapshot::{Ticker, engine};
 use std::{
     fs,
     io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::Arc,
 };
@@ -66,7 +67,15 @@ pub(super) fn prove(args: &ProveArgs, config: &Config) -> anyhow::Result<()> {
     let input = read(&args.input)?;
     let proven = call(&args.place, METHOD_PROVE, &input, config)?;
     match &args.output {
-        Some(path) => fs::write(path, &proven).with_context(|| format!("cannot write {}", path.display())),
+        // What a wallet proves holds its secrets: the file is its owner's.
+        Some(path) => fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
+            .and_then(|mut file| file.write_all(&proven))
+            .with_context(|| format!("cannot write {}", path.display())),
         None => io::stdout().write_all(&proven).context("cannot write the result"),
     }
 }
@@ -106,7 +115,7 @@ fn local(place: &Where, method: &str, body: &[u8], config: &Config) -> anyhow::R
     let engine = engine(1)?;
     let _ticker = Ticker::start(&engine)?;
     let generation = Arc::new(Generation::new(state.cache.load(&engine, sealed)?)?);
-    let mut instance = generation.instantiate(config.memory_limit_bytes)?;
+    let mut instance = Instance::of(&generation, config.memory_limit_bytes)?;
     let call = Call {
         method,
         circuit: &place.circuit,

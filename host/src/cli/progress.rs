@@ -4,6 +4,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use snapback_snapshot::{Progress, Stage};
 use std::{io::IsTerminal, sync::Arc, time::Duration};
 
+/// A guest's or an image's text, fit for a terminal: without the characters that steer one.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
 pub(super) struct Bar {
     guest: String,
     bar: ProgressBar,
@@ -43,6 +48,7 @@ impl Progress for Bar {
     }
 
     fn log(&self, line: &str) {
-        self.bar.println(format!("  {}: {line}", self.guest));
+        let line = format!("  {}: {}", self.guest, printable(line));
+        if self.for_a_person { self.bar.println(line) } else { eprintln!("{line}") }
     }
 }

@@ -15,7 +15,10 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn open(config: &Config) -> Result<Self, Error> {
-        Ok(Self { store: ImageStore::open(&config.state_dir)?, cache: NativeCache::open(&config.state_dir) })
+        Ok(Self {
+            store: ImageStore::open(&config.state_dir)?,
+            cache: NativeCache::open(&config.state_dir, &config.key_file),
+        })
     }
 
     /// Opens an image; an embedded guest that was never baked is baked now.

@@ -54,11 +54,11 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let mut services = Vec::new();
     for (name, image) in sealed {
         check_memory_limit(name, &image, config)?;
-        let path_check = image.try_clone()?;
+        let to_scrub = image.try_clone()?;
         let loaded = state.cache.load(&engine, image)?;
         metrics.image_loaded(name, &loaded.digest.to_string(), &loaded.origin);
         tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, "image");
-        scrub(path_check);
+        scrub(to_scrub);
         let generation = Generation::new(loaded).with_context(|| format!("cannot serve `{name}`"))?;
         services.push(Arc::new(Service::new(name, generation)));
     }
@@ -77,6 +77,8 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
         tracing::info!(%address, lanes = config.lanes, ready_us = begun.elapsed().as_micros() as u64, "serving");
         Ok(serve(app, listener, signals, config.drain_deadline).await?)
     });
+    // Not waited for: after a second signal a call may still be running.
+    runtime.shutdown_background();
     drop(ticker);
     tracing::info!("stopped");
     served

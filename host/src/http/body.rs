@@ -3,20 +3,14 @@
 //! Invariant: memory is reserved for bytes that came, never for a length that a client claims.
 
 use super::{App, error::ApiError};
-use crate::metrics::Limit;
-use axum::body::{Body, HttpBody};
+use crate::{job::Body, metrics::Limit};
+use axum::body::HttpBody;
 use std::{future::poll_fn, pin::Pin};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
-/// A body, and its share of `http.buffered_bytes_max`; both are given back when it is dropped.
-pub(crate) struct Taken {
-    pub(crate) bytes: Zeroizing<Vec<u8>>,
-    pub(crate) share: Option<OwnedSemaphorePermit>,
-}
-
 /// Reads a body to its end.
-pub(crate) async fn take(app: &App, mut body: Body) -> Result<Taken, ApiError> {
+pub(crate) async fn take(app: &App, mut body: axum::body::Body) -> Result<Body, ApiError> {
     let metrics = app.dispatcher.metrics();
     let read = tokio::time::timeout(app.http.body_timeout, read(app, &mut body)).await;
     let result = read.unwrap_or(Err(ApiError::BodyTooSlow));
@@ -29,24 +23,19 @@ pub(crate) async fn take(app: &App, mut body: Body) -> Result<Taken, ApiError> {
     result
 }
 
-async fn read(app: &App, body: &mut Body) -> Result<Taken, ApiError> {
+async fn read(app: &App, body: &mut axum::body::Body) -> Result<Body, ApiError> {
     let bytes_max = app.http.body_bytes_max;
     if body.size_hint().lower() > bytes_max {
         return Err(ApiError::BodyTooLarge { bytes_max });
     }
-    let mut taken = Taken { bytes: Zeroizing::new(Vec::new()), share: None };
+    let mut taken = Body::default();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
         let frame = frame.map_err(|_| ApiError::BodyBroken)?;
         let Ok(data) = frame.into_data() else { continue };
         if (taken.bytes.len() + data.len()) as u64 > bytes_max {
             return Err(ApiError::BodyTooLarge { bytes_max });
         }
-        let share = reserve(&app.buffered, data.len())?;
-        match &mut taken.share {
-            Some(whole) => whole.merge(share),
-            None => taken.share = Some(share),
-        }
-        append(&mut taken.bytes, &data);
+        append(app, &mut taken, &data)?;
     }
     Ok(taken)
 }
@@ -57,12 +46,20 @@ fn reserve(buffered: &std::sync::Arc<Semaphore>, bytes: usize) -> Result<OwnedSe
 }
 
 /// Appends without leaving a copy behind: a vector that grows on its own frees its old bytes as they are.
-fn append(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
-    if bytes.capacity() - bytes.len() < data.len() {
-        let mut larger =
-            Zeroizing::new(Vec::with_capacity((bytes.len() + data.len()).max(2 * bytes.capacity())));
-        larger.extend_from_slice(bytes);
-        *bytes = larger;
+fn append(app: &App, body: &mut Body, data: &[u8]) -> Result<(), ApiError> {
+    let (len, capacity) = (body.bytes.len() + data.len(), body.bytes.capacity());
+    if len > capacity {
+        let bytes_max = usize::try_from(app.http.body_bytes_max).unwrap_or(usize::MAX);
+        let larger = len.max(2 * capacity).min(bytes_max.max(len));
+        let share = reserve(&app.buffered, larger - capacity)?;
+        match &mut body.share {
+            Some(whole) => whole.merge(share),
+            None => body.share = Some(share),
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(larger));
+        bytes.extend_from_slice(&body.bytes);
+        body.bytes = bytes;
     }
-    bytes.extend_from_slice(data);
+    body.bytes.extend_from_slice(data);
+    Ok(())
 }

@@ -2,19 +2,25 @@
 
 use super::{App, body, error::ApiError};
 use crate::{
-    dispatch::{Ask, Outcome, Rejected},
+    dispatch::Rejected,
     generation::Generation,
+    job::{Ask, Outcome},
     metrics::Limit,
 };
 use axum::{
     body::Body,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::Deserialize;
 use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, reply::Tag};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Where several images are served, a client may have to say which one it means.
 #[derive(Deserialize)]
@@ -23,24 +29,30 @@ pub(crate) struct Which {
     image: Option<String>,
 }
 
+/// Longest message of a guest that a client sees.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+type PathText = Result<Path<String>, PathRejection>;
 type WhichQuery = Result<Query<Which>, QueryRejection>;
 
 pub(crate) async fn prove(
     State(app): State<Arc<App>>,
-    Path(circuit): Path<String>,
+    circuit: PathText,
     which: WhichQuery,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let circuit = text(circuit)?;
     let service = of_circuit(&app, &circuit, which)?;
     call(&app, service, METHOD_PROVE, circuit, body).await
 }
 
 pub(crate) async fn verify(
     State(app): State<Arc<App>>,
-    Path(circuit): Path<String>,
+    circuit: PathText,
     which: WhichQuery,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let circuit = text(circuit)?;
     let service = of_circuit(&app, &circuit, which)?;
     call(&app, service, METHOD_VERIFY, circuit, body).await?;
     Ok(axum::Json(serde_json::json!({ "valid": true })).into_response())
@@ -48,13 +60,19 @@ pub(crate) async fn verify(
 
 pub(crate) async fn method(
     State(app): State<Arc<App>>,
-    Path(method): Path<String>,
+    method: PathText,
     which: WhichQuery,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let method = text(method)?;
     let has = |generation: &Generation| generation.methods().any(|name| name == method);
     let service = find(&app, which, &method, has, ApiError::NoSuchMethod)?;
     call(&app, service, &method, String::new(), body).await
+}
+
+/// A segment of the path that is not UTF-8 names nothing there is.
+fn text(segment: PathText) -> Result<String, ApiError> {
+    segment.map(|Path(text)| text).map_err(|_| ApiError::NoRoute)
 }
 
 fn of_circuit(app: &App, circuit: &str, which: WhichQuery) -> Result<usize, ApiError> {
@@ -97,8 +115,8 @@ async fn call(
     circuit: String,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let body::Taken { bytes, share } = body::take(app, body).await?;
-    let ask = Ask { service, method: method.into(), circuit, body: bytes, deadline: app.call_deadline };
+    let body = body::take(app, body).await?;
+    let ask = Ask { service, method: method.into(), circuit, body, deadline: app.call_deadline };
     let answer = app.dispatcher.submit(ask).map_err(|rejected| {
         if matches!(rejected, Rejected::QueueFull { .. }) {
             app.dispatcher.metrics().rejected(Limit::QueueDepth);
@@ -106,15 +124,15 @@ async fn call(
         ApiError::Rejected(rejected)
     })?;
     let Outcome { result, took } = answer.await.map_err(|_| ApiError::Lost)?;
-    drop(share);
     let reply = result.map_err(ApiError::Fault)?;
     if reply.tag != Tag::Ok {
-        return Err(ApiError::Guest {
-            tag: reply.tag,
-            message: String::from_utf8_lossy(&reply.body).into_owned(),
-        });
+        // A message, not a document: a guest's megabytes would be escaped and copied on the runtime's threads.
+        let said = &reply.body[..reply.body.len().min(MESSAGE_BYTES_MAX)];
+        let message = String::from_utf8_lossy(said).into_owned();
+        return Err(ApiError::Guest { tag: reply.tag, message });
     }
-    let mut response = reply.body.into_response();
+    // Overwritten once it is sent, as the request was.
+    let mut response = Bytes::from_owner(Zeroizing::new(reply.body)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     let timing = format!("call;dur={:.3}", took.as_secs_f64() * 1e3);

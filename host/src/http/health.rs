@@ -14,7 +14,7 @@ pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// A lane could prove now.
+/// A call that came now would run at once or soon: the lanes live, and the queue has room.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let unready = |reason: &'static str| (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
     match app.dispatcher.readiness() {
@@ -27,6 +27,6 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.dispatcher.metrics().buffered(app.buffered_bytes());
-    let text = app.dispatcher.metrics().render();
+    let text = app.dispatcher.render_metrics();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -48,12 +48,6 @@ impl App {
         let budget = usize::try_from(self.http.buffered_bytes_max).unwrap_or(usize::MAX);
         budget.min(Semaphore::MAX_PERMITS) - self.buffered.available_permits()
     }
-
-    /// The dispatcher behind it.
-    #[must_use]
-    pub fn dispatcher(&self) -> &Arc<Dispatcher> {
-        &self.dispatcher
-    }
 }
 
 /// Every route.

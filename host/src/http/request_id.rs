@@ -66,7 +66,7 @@ pub(crate) async fn layer(
     let status = response.status().as_u16();
     app.dispatcher.metrics().requested(route, status, took);
     let (code, took_us) = (error.as_ref().map_or("ok", |error| error.code()), took.as_micros() as u64);
-    if status >= 500 {
+    if let (Some(_), 500..) = (&error, status) {
         tracing::warn!(request_id = id.as_str(), %method, route, status, code, took_us, "request failed");
     } else {
         tracing::debug!(request_id = id.as_str(), %method, route, status, code, took_us, "request");

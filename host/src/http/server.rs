@@ -26,6 +26,8 @@ use tokio::{
     task::JoinSet,
 };
 
+/// Longest head of a request, and the largest piece in which a body is read.
+const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// How long a handshake under way may take to complete after the signal.
 const HANDSHAKE: Duration = Duration::from_millis(100);
 
@@ -35,6 +37,9 @@ pub enum ServeError {
     /// The listener cannot be used.
     #[error("cannot serve: {0}")]
     Io(#[from] io::Error),
+    /// A second signal came before everything was answered.
+    #[error("stopped by a second signal, with requests unanswered")]
+    Interrupted,
     /// Calls were still running when `drain.deadline` passed.
     #[error("drain.deadline passed with calls still running")]
     DrainDeadline,
@@ -79,7 +84,7 @@ pub async fn serve(
             Ok(Joined::Finished) => Ok(()),
             _ => Err(ServeError::DrainDeadline),
         },
-        () = signals.next() => Err(ServeError::DrainDeadline),
+        () = signals.next() => Err(ServeError::Interrupted),
     }
 }
 
@@ -106,8 +111,13 @@ impl Connections {
     /// stays in the backlog.
     async fn accept(&mut self, listener: &TcpListener) {
         while self.tasks.try_join_next().is_some() {}
-        let room = Arc::clone(&self.room);
-        let permit = room.acquire_owned().await.expect("never closed");
+        let metrics = self.app.dispatcher.metrics();
+        metrics.connections_are(self.app.http.connections_max.saturating_sub(self.room.available_permits()));
+        let permit = Arc::clone(&self.room).acquire_owned().await.expect("never closed");
+        self.accept_into(listener, Some(permit)).await;
+    }
+
+    async fn accept_into(&mut self, listener: &TcpListener, permit: Option<OwnedSemaphorePermit>) {
         match listener.accept().await {
             Ok((stream, _)) => self.spawn(stream, permit),
             Err(error) => {
@@ -123,18 +133,20 @@ impl Connections {
         if let Err(error) = refuse_new(&listener) {
             tracing::warn!(%error, "connections may be cut off at the moment of closing");
         }
-        // Handshakes under way are let in; nothing new can begin one.
+        // Handshakes under way are let in, whatever the room: nothing new can begin one, so they are few.
         let _ = tokio::time::timeout(HANDSHAKE, async {
             loop {
-                self.accept(&listener).await;
+                self.accept_into(&listener, None).await;
             }
         })
         .await;
     }
 
-    fn spawn(&mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    fn spawn(&mut self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) {
         // Replies are written whole; waiting to fill a segment would only delay them.
         let _ = stream.set_nodelay(true);
+        // A client that takes no bytes of its reply is given up after the time it would have to send them.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(self.app.http.body_timeout));
         let (begin, mut begun) = watch::channel(false);
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(move |request| {
@@ -144,6 +156,7 @@ impl Connections {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.app.http.header_timeout)
+            .max_buf_size(READ_BUFFER_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service);
         let mut draining = self.draining.subscribe();
         self.tasks.spawn(async move {
