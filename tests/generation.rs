@@ -50,7 +50,7 @@ fn generation(engine: &Engine, seed: &[u8]) -> Generation {
         let quiet: Arc<dyn Progress> = Arc::new(Quiet);
         bake(&store, &cache, guest, &inputs, &Default::default(), &quiet).expect("a bake").digest
     });
-    let image = cache.load(engine, store.open_image(&digest).expect("the image")).expect("native code");
+    let image = cache.load(engine, &store.open_image(&digest).expect("the image")).expect("native code");
     Generation::new(image).expect("an image")
 }
 

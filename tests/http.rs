@@ -266,7 +266,7 @@ fn what_cannot_start_says_why() {
     assert!(said.contains("memory.limit"), "{said}");
 
     let said = run_err(snapback().args(["serve", "zcash", "--state-dir", "/dev/null/state"]).args(free), 1);
-    assert!(said.contains("/dev/null/state"), "{said}");
+    assert!(said.contains("/dev/null/state") && said.contains("`state_dir`"), "{said}");
     let said = run_err(snapback().args(["serve", "0123456789ab", "--state-dir"]).arg(&state).args(free), 2);
     assert!(said.contains("no image `0123456789ab`"), "{said}");
     // A guest is no image.

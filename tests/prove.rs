@@ -130,7 +130,7 @@ fn zcash_instance() -> Instance {
     let digest = store.baked(&bake_key(guest, &[])).expect("baked");
     let engine = engine(2).expect("an engine");
     let image = NativeCache::open(&state, &native_key())
-        .load(&engine, store.open_image(&digest).expect("the image"))
+        .load(&engine, &store.open_image(&digest).expect("the image"))
         .expect("native code");
     let generation = Arc::new(Generation::new(image).expect("an image"));
     Instance::of(&generation, 4 << 30).expect("an instance")

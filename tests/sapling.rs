@@ -141,7 +141,7 @@ fn one_image_proves_sapling_and_orchard_and_the_network_agrees() {
 
     // Parameters of another ceremony are refused, and so is half of them.
     let said = run_err(&mut bake(&[named("sapling_spend", &output)]), 3);
-    assert!(said.contains("`sapling_spend`") && said.contains("SHA-256"), "{said}");
+    assert!(said.contains("`bake_sapling_spend`") && said.contains("SHA-256"), "{said}");
     let said = run_err(&mut bake(&[named("sapling_spend", &spend)]), 3);
     assert!(said.contains("sapling_output is missing"), "{said}");
 

@@ -87,7 +87,7 @@ impl Image {
         let digest = self.baked();
         let sealed =
             ImageStore::open(&state_dir()).and_then(|store| store.open_image(&digest)).expect("the image");
-        let image = cache().load(engine, sealed).expect("native code");
+        let image = cache().load(engine, &sealed).expect("native code");
         Generation::new(image).expect("an image")
     }
 }

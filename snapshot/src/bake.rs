@@ -8,46 +8,15 @@ use crate::{
     cow,
     engine::{Ticker, engine},
     error::Refusal,
-    guests::{Guest, PINNED_INPUTS},
+    guests::Guest,
+    inputs::{BakeLimits, Input},
     manifest::{CircuitId, FORMAT_VERSION, GuestId, InputId, Manifest, Tools},
     native::{self, NativeCache},
     wizen::{Log, Run, Wizened, wizen},
 };
 use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN};
-use std::{fmt, fs, path::Path, sync::Arc, thread, time::Duration};
+use std::{fmt, sync::Arc, thread};
 use wasmtime::Engine;
-
-/// A named input, in memory: what is hashed is what is fed, whatever happens to the file.
-pub struct Input {
-    /// The guest takes it with its method `bake_<name>`.
-    pub name: String,
-    /// Its contents.
-    pub bytes: Vec<u8>,
-}
-
-/// Bounds of a bake.
-#[derive(Clone, Copy, Debug)]
-pub struct BakeLimits {
-    /// Largest image, in bytes.
-    pub image_bytes_max: u64,
-    /// Largest input, in bytes.
-    pub input_bytes_max: u64,
-    /// Most linear memory that the initialiser may use, in bytes.
-    pub memory_bytes_max: u64,
-    /// Longest run of all bake methods together.
-    pub deadline: Duration,
-}
-
-impl Default for BakeLimits {
-    fn default() -> Self {
-        Self {
-            image_bytes_max: 1 << 30,
-            input_bytes_max: 1 << 30,
-            memory_bytes_max: 2 << 30,
-            deadline: Duration::from_mins(30),
-        }
-    }
-}
 
 /// The stages of a bake, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,32 +70,6 @@ pub struct Baked {
     pub native_bytes: u64,
 }
 
-impl Input {
-    /// Reads an input.
-    ///
-    /// # Errors
-    /// When the file cannot be read or is larger than the limit.
-    pub fn read(name: &str, path: &Path, limits: &BakeLimits) -> Result<Self, Error> {
-        let len = fs::metadata(path).map_err(|source| Error::io("read the input", path, source))?.len();
-        if len > limits.input_bytes_max {
-            return Err(Error::Input {
-                name: name.into(),
-                reason: format!(
-                    "{} has {len} bytes, more than bake.input_bytes_max = {}",
-                    path.display(),
-                    limits.input_bytes_max
-                ),
-            });
-        }
-        let bytes = fs::read(path).map_err(|source| Error::io("read the input", path, source))?;
-        Ok(Self { name: name.into(), bytes })
-    }
-
-    fn id(&self) -> InputId {
-        InputId { name: self.name.clone(), digest: Digest::of(&self.bytes), bytes: self.bytes.len() as u64 }
-    }
-}
-
 /// Names a bake by what goes into it: equal keys give equal images.
 #[must_use]
 pub fn bake_key(guest: &Guest, inputs: &[Input]) -> Digest {
@@ -149,7 +92,7 @@ pub fn bake(
 ) -> Result<Baked, Error> {
     progress.stage(Stage::Check);
     let checked = check(&guest.wasm, limits.memory_bytes_max)?;
-    check_inputs(guest, inputs, &checked.bake_methods)?;
+    check_inputs(inputs, &checked.bake_methods)?;
 
     progress.stage(Stage::Initialise);
     // Two runs at once, and the instance that copy-on-write is probed with.
@@ -190,12 +133,12 @@ pub fn bake(
     let digest = store.publish(&image)?;
     store.remember_bake(&bake_key(guest, inputs), &digest)?;
     if let Err(error) = cache.keep(&engine, digest, &manifest, &native) {
-        tracing::warn!(%error, "native code cannot be kept: every start will compile the image");
+        tracing::warn!(%error, "native code cannot be kept (see `state_dir`, `native.key_file`): every start compiles the image");
     }
     Ok(Baked { digest, manifest, image_bytes, native_bytes: native.len() as u64 })
 }
 
-fn check_inputs(guest: &Guest, inputs: &[Input], bake_methods: &[String]) -> Result<(), Error> {
+fn check_inputs(inputs: &[Input], bake_methods: &[String]) -> Result<(), Error> {
     for (index, input) in inputs.iter().enumerate() {
         let refuse = |reason| Err(Error::Input { name: input.name.clone(), reason });
         if inputs[..index].iter().any(|earlier| earlier.name == input.name) {
@@ -212,13 +155,6 @@ fn check_inputs(guest: &Guest, inputs: &[Input], bake_methods: &[String]) -> Res
                 [] => "the guest takes no inputs".into(),
                 known => format!("the guest takes no such input; it takes: {}", known.join(", ")),
             });
-        }
-        let pinned = PINNED_INPUTS.iter().find(|(of, name, _)| *of == guest.name && *name == input.name);
-        if let Some((_, _, wanted)) = pinned {
-            let found = Digest::of(&input.bytes).to_string();
-            if found != *wanted {
-                return refuse(format!("its SHA-256 is {found}, and the guest's parameters have {wanted}"));
-            }
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Invariant: no code of the guest runs here, and every refusal carries its reason.
 
-use crate::{bake::BakeLimits, error::Refusal};
+use crate::{error::Refusal, inputs::BakeLimits};
 use snapback_abi::{
     BAKE_PREFIX, EXPORT_ABI, EXPORT_ALLOC, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE, METHOD_PROVE,
     is_method_name,

@@ -51,12 +51,3 @@ mod embedded {
 
     include!(concat!(env!("OUT_DIR"), "/guests.rs"));
 }
-
-/// Digests that an embedded guest's inputs must have: parameters of a ceremony are what they are, and the
-/// guest relies on them having been checked.
-///
-/// Source: `ZcashFoundation`'s and `zcashd`'s `fetch-params`, which pin the same two values.
-pub(crate) const PINNED_INPUTS: &[(&str, &str, &str)] = &[
-    ("zcash", "sapling_spend", "8e48ffd23abb3a5fd9c5589204f32d9c31285a04b78096ba40a79b75677efc13"),
-    ("zcash", "sapling_output", "2f0ebbcbb9bb0bcffe95a397e7eba89c29eb4dde6191c339db88570e3f3fb0e4"),
-];

@@ -14,8 +14,9 @@ use crate::{
     check::check_image,
     cow,
     digest::NativeDigest,
-    manifest::{Manifest, ManifestError},
-    store::{make_private_dir, publish, publish_new},
+    files::{make_private_dir, publish, publish_new},
+    image::SealedImage,
+    manifest::Manifest,
 };
 use memfd::{FileSeal, MemfdOptions};
 use rustix::fs::{Mode, OFlags};
@@ -28,14 +29,6 @@ use std::{
     path::{Path, PathBuf},
 };
 use wasmtime::{Engine, Module};
-
-/// An image file whose manifest was read. Its body is checked when it is compiled, and by [`Self::scrub`].
-pub struct SealedImage {
-    path: PathBuf,
-    file: File,
-    digest: Digest,
-    manifest: Manifest,
-}
 
 /// Native code that this host vouches for: sealed memory it filled, or a file it hashed and found to be its own.
 struct VerifiedCode(File);
@@ -72,97 +65,6 @@ pub enum Miss {
     Absent,
     /// What it has must not be mapped.
     Unfit(String),
-}
-
-impl SealedImage {
-    /// Opens an image file of any name, and hashes it for its own.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is not an image.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let (file, manifest) = open(path)?;
-        let digest = Digest::of_file(&file).map_err(|source| Error::io("read", path, source))?;
-        Ok(Self { path: path.into(), file, digest, manifest })
-    }
-
-    pub(crate) fn open_named(path: &Path, digest: Digest) -> Result<Self, Error> {
-        let (file, manifest) = open(path)?;
-        Ok(Self { path: path.into(), file, digest, manifest })
-    }
-
-    /// The same image, for a second use of the same open file.
-    ///
-    /// # Errors
-    /// When no descriptor can be had.
-    pub fn try_clone(&self) -> Result<Self, Error> {
-        let file = self.file.try_clone().map_err(|source| Error::io("open", &self.path, source))?;
-        Ok(Self { path: self.path.clone(), file, digest: self.digest, manifest: self.manifest.clone() })
-    }
-
-    /// The image's name.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    /// What the image says of itself.
-    #[must_use]
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// Size of the image in bytes.
-    ///
-    /// # Errors
-    /// When the file cannot be looked at.
-    pub fn bytes(&self) -> Result<u64, Error> {
-        let metadata = self.file.metadata().map_err(|source| Error::io("look at", &self.path, source))?;
-        Ok(metadata.len())
-    }
-
-    /// Hashes the whole image again.
-    ///
-    /// # Errors
-    /// When it does not have its digest.
-    pub fn scrub(&self) -> Result<(), Error> {
-        let found = Digest::of_file(&self.file).map_err(|source| Error::io("read", &self.path, source))?;
-        self.expect_digest(found)
-    }
-
-    fn loaded(self, module: Module, native_bytes: u64, origin: Origin) -> LoadedImage {
-        let Self { digest, manifest, .. } = self;
-        LoadedImage { digest, manifest, module, native_bytes, origin }
-    }
-
-    fn read_verified(&self) -> Result<Vec<u8>, Error> {
-        let read = || {
-            let mut bytes = vec![0; usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX)];
-            self.file.read_exact_at(&mut bytes, 0)?;
-            Ok(bytes)
-        };
-        let bytes: Vec<u8> = read().map_err(|source| Error::io("read", &self.path, source))?;
-        self.expect_digest(Digest::of(&bytes))?;
-        Ok(bytes)
-    }
-
-    fn expect_digest(&self, found: Digest) -> Result<(), Error> {
-        if found == self.digest {
-            return Ok(());
-        }
-        let reason = format!("its SHA-256 is {found}, not {}", self.digest);
-        Err(Error::Damaged { path: self.path.clone(), reason })
-    }
-}
-
-fn open(path: &Path) -> Result<(File, Manifest), Error> {
-    let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-    let manifest = Manifest::read(BufReader::new(&file)).map_err(|source| match source {
-        ManifestError::Read(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
-            Error::io("read", path, source)
-        }
-        source => Error::Manifest { path: path.into(), source },
-    })?;
-    Ok((file, manifest))
 }
 
 /// What the cache records of one native code file, beside it.
@@ -214,35 +116,37 @@ impl NativeCache {
     ///
     /// # Errors
     /// When the image is damaged or cannot be compiled.
-    pub fn load(&self, engine: &Engine, image: SealedImage) -> Result<LoadedImage, Error> {
-        let miss = match self.look(engine, &image) {
+    pub fn load(&self, engine: &Engine, image: &SealedImage) -> Result<LoadedImage, Error> {
+        let miss = match self.look(engine, image) {
             Ok(code) => match code.load(engine) {
-                Ok((module, native_bytes)) => return Ok(image.loaded(module, native_bytes, Origin::Cached)),
+                Ok((module, native_bytes)) => {
+                    return Ok(LoadedImage::of(image, module, native_bytes, Origin::Cached));
+                }
                 Err(error) => Miss::Unfit(error.to_string()),
             },
             Err(miss) => miss,
         };
         if let Miss::Unfit(reason) = &miss {
-            tracing::warn!(image = %image.digest, reason, "native code does not fit and is compiled again");
+            tracing::warn!(image = %image.digest(), reason, "native code does not fit and is compiled again");
         }
         let bytes = image.read_verified()?;
         check_image(&bytes)?;
         let code = compile(engine, &bytes)?;
         let kept =
-            self.keep(engine, image.digest, &image.manifest, &code).map(|()| self.look(engine, &image));
+            self.keep(engine, image.digest(), image.manifest(), &code).map(|()| self.look(engine, image));
         let (verified, origin) = match kept {
             Ok(Ok(verified)) => (verified, Origin::Compiled(miss)),
             Ok(Err(again)) => {
-                tracing::warn!(image = %image.digest, reason = ?again, "the cache does not keep what it is given");
+                tracing::warn!(image = %image.digest(), reason = ?again, "the cache does not keep what it is given");
                 (VerifiedCode::seal(&code)?, Origin::Memory(miss))
             }
             Err(error) => {
-                tracing::warn!(%error, "the native code cache cannot be written: compiled into memory");
+                tracing::warn!(%error, "native code cannot be kept (see `state_dir`, `native.key_file`): compiled into memory");
                 (VerifiedCode::seal(&code)?, Origin::Memory(miss))
             }
         };
         let (module, native_bytes) = verified.load(engine)?;
-        Ok(image.loaded(module, native_bytes, origin))
+        Ok(LoadedImage::of(image, module, native_bytes, origin))
     }
 
     /// Writes native code and its record.
@@ -282,7 +186,7 @@ impl NativeCache {
 
     /// Native code for an image, checked in every respect; it can still be of a build that the engine refuses.
     fn look(&self, engine: &Engine, image: &SealedImage) -> Result<VerifiedCode, Miss> {
-        let SealedImage { digest, manifest, .. } = image;
+        let (digest, manifest) = (&image.digest(), image.manifest());
         let unfit = |reason: String| Miss::Unfit(reason);
         let own = |path: &Path| match open_own(path) {
             Ok(file) => Ok(file),
@@ -330,6 +234,10 @@ impl VerifiedCode {
 }
 
 impl LoadedImage {
+    fn of(image: &SealedImage, module: Module, native_bytes: u64, origin: Origin) -> Self {
+        Self { digest: image.digest(), manifest: image.manifest().clone(), module, native_bytes, origin }
+    }
+
     /// Asks the kernel whether instances map their memory.
     ///
     /// # Errors

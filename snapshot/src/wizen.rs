@@ -5,11 +5,11 @@
 
 use crate::{
     Error,
-    bake::{BakeLimits, Input},
     call::{CallError, Doors, Method, OpenDoors, Reply},
     check::Checked,
     engine::epochs,
     error::Refusal,
+    inputs::{BakeLimits, Input},
 };
 use snapback_abi::{
     ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN, EXPORT_ABI, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE,

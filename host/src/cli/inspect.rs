@@ -23,7 +23,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let sealed = state.existing(&args.image)?;
     sealed.scrub()?;
     let image_bytes = sealed.bytes()?;
-    let loaded = state.cache.load(&engine(1)?, sealed)?;
+    let loaded = state.cache.load(&engine(1)?, &sealed)?;
     let copy_on_write = loaded.copy_on_write()?;
     if args.json {
         let mapped = match copy_on_write {

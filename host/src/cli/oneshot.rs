@@ -114,7 +114,7 @@ fn local(place: &Where, method: &str, body: &[u8], config: &Config) -> anyhow::R
     let sealed = state.image(&place.image, config)?;
     let engine = engine(1)?;
     let _ticker = Ticker::start(&engine)?;
-    let generation = Arc::new(Generation::new(state.cache.load(&engine, sealed)?)?);
+    let generation = Arc::new(Generation::new(state.cache.load(&engine, &sealed)?)?);
     let mut instance = Instance::of(&generation, config.memory_limit_bytes)?;
     let call = Call {
         method,

@@ -2,6 +2,7 @@
 
 use super::progress::Bar;
 use crate::config::Config;
+use anyhow::Context;
 use snapback_snapshot::{
     Baked, Digest, Error, Guest, ImageStore, Input, NativeCache, Progress, SealedImage, bake, bake_key,
 };
@@ -14,11 +15,10 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn open(config: &Config) -> Result<Self, Error> {
-        Ok(Self {
-            store: ImageStore::open(&config.state_dir)?,
-            cache: NativeCache::open(&config.state_dir, &config.key_file),
-        })
+    pub(super) fn open(config: &Config) -> anyhow::Result<Self> {
+        let store = ImageStore::open(&config.state_dir)
+            .context("`state_dir` (--state-dir, SNAPBACK_STATE_DIR) is no usable directory")?;
+        Ok(Self { store, cache: NativeCache::open(&config.state_dir, &config.key_file) })
     }
 
     /// Opens an image; an embedded guest that was never baked is baked now.

@@ -54,11 +54,10 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let mut services = Vec::new();
     for (name, image) in sealed {
         check_memory_limit(name, &image, config)?;
-        let to_scrub = image.try_clone()?;
-        let loaded = state.cache.load(&engine, image)?;
+        let loaded = state.cache.load(&engine, &image)?;
         metrics.image_loaded(name, &loaded.digest.to_string(), &loaded.origin);
         tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, "image");
-        scrub(to_scrub);
+        scrub(image);
         let generation = Generation::new(loaded).with_context(|| format!("cannot serve `{name}`"))?;
         services.push(Arc::new(Service::new(name, generation)));
     }

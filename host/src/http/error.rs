@@ -3,7 +3,7 @@
 //!
 //! Invariant: a message holds nothing of a request's body but what the guest itself says to its client.
 
-use crate::{dispatch::Rejected, http::request_id::RequestId, instance::Fault};
+use crate::{dispatch::Rejected, instance::Fault};
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -125,9 +125,9 @@ impl ApiError {
     }
 
     /// The reply, with the id of the request it answers.
-    pub(crate) fn respond(&self, id: &RequestId) -> Response {
+    pub(crate) fn respond(&self, request_id: &str) -> Response {
         let Parts { status, code, message, retry_after_seconds } = self.parts();
-        let body = Body { code, message: &message, request_id: id.as_str() };
+        let body = Body { code, message: &message, request_id };
         let json = serde_json::to_vec(&body).expect("three strings");
         let mut response = (status, [(header::CONTENT_TYPE, "application/json")], json).into_response();
         if let Some(seconds) = retry_after_seconds {

@@ -61,7 +61,7 @@ pub(crate) async fn layer(
 
     let route = matched.as_ref().map_or("none", MatchedPath::as_str);
     let error = response.extensions().get::<Arc<ApiError>>().cloned();
-    let mut response = error.as_ref().map_or(response, |error| error.respond(&id));
+    let mut response = error.as_ref().map_or(response, |error| error.respond(id.as_str()));
     let took = begun.elapsed();
     let status = response.status().as_u16();
     app.dispatcher.metrics().requested(route, status, took);
