@@ -89,7 +89,7 @@ fn every_way_to_fail_has_an_error_of_its_own_and_the_server_goes_on() {
 #[test]
 fn bodies_are_bounded_in_length_and_time() {
     let server =
-        Server::start("fixtures", &["--http-body-bytes-max", "1000", "--http-body-timeout", "100ms"]);
+        Server::start("fixtures", &["--http-body-bytes-max", "1000", "--http-body-timeout", "500ms"]);
     assert_eq!(server.post("/v1/methods/echo", &[1; 1000]).ok(), [1; 1000]);
     let told = server.post("/v1/methods/echo", &[1; 1001]).error(413, "body_too_large");
     assert!(told.contains("http.body_bytes_max = 1000"), "{told}");
@@ -119,7 +119,7 @@ fn bodies_are_bounded_in_length_and_time() {
 
 #[test]
 fn clients_that_never_finish_their_head_are_cut_off() {
-    let server = Server::start("fixtures", &["--http-header-timeout", "100ms"]);
+    let server = Server::start("fixtures", &["--http-header-timeout", "500ms"]);
     let answer = server.raw(b"POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nX-Slow:");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert_eq!(server.post("/v1/methods/echo", b"on").ok(), b"on");

@@ -170,6 +170,35 @@ fn native_code_that_came_with_a_state_directory_is_not_mapped() {
     assert!(log.contains("native code does not fit"), "{log}");
 }
 
+/// Code and record of one image, put in the place of another's.
+#[test]
+fn native_code_of_another_image_is_not_mapped() {
+    let state = State::baked();
+    let seed = state.dir.path().join("seed");
+    fs::write(&seed, b"another table").expect("ours");
+    let (code, record) = (state.file("native", "cwasm"), state.file("native", "json"));
+    let (old_code, old_record) = (fs::read(&code).expect("ours"), fs::read_to_string(&record).expect("ours"));
+    let digest = |path: &Path| path.file_name().expect("a name").to_string_lossy()[..64].to_owned();
+    let old = digest(&code);
+    fs::remove_file(&code).expect("ours");
+    fs::remove_file(&record).expect("ours");
+    run_ok(state.snapback("bake").arg("fixtures").arg("--input").arg(format!("seed={}", seed.display())));
+    let (code, record) = (state.file("native", "cwasm"), state.file("native", "json"));
+    let new = digest(&code);
+    assert_ne!(old, new);
+    let moved: serde_json::Value = {
+        let mut moved: serde_json::Value = serde_json::from_str(&old_record).expect("JSON");
+        let own: serde_json::Value = serde_json::from_slice(&fs::read(&record).expect("ours")).expect("JSON");
+        moved["image"] = own["image"].clone();
+        moved["manifest"] = own["manifest"].clone();
+        moved
+    };
+    replace(&code, &old_code);
+    replace(&record, moved.to_string().as_bytes());
+    let server = Server::of(state.snapback("serve").arg(format!("other={new}")));
+    assert_eq!(server.metric(r#"snapback_native_code_total{origin="rebuilt"}"#), 1.0);
+}
+
 #[test]
 fn a_state_directory_that_others_can_write_is_refused() {
     let state = State::baked();

@@ -40,23 +40,31 @@ impl Digest {
     }
 }
 
-/// A BLAKE3 digest of native code under a key of this user: who lacks the key cannot make one.
+/// A BLAKE3 digest of native code, and of what it is the code of, under a key of this user: who lacks the key can
+/// neither make one nor pass one off for another image's.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NativeDigest(blake3::Hash);
 
 impl NativeDigest {
     /// Hashes bytes in memory.
-    pub(crate) fn of(key: &[u8; 32], bytes: &[u8]) -> Self {
-        Self(blake3::keyed_hash(key, bytes))
+    pub(crate) fn of(key: &[u8; 32], of_what: &str, bytes: &[u8]) -> Self {
+        Self(Self::hasher(key, of_what).update(bytes).finalize())
     }
 
     /// Hashes an open file from its beginning, whatever its cursor.
-    pub(crate) fn of_file(key: &[u8; 32], file: &File) -> io::Result<Self> {
-        let mut hash = blake3::Hasher::new_keyed(key);
+    pub(crate) fn of_file(key: &[u8; 32], of_what: &str, file: &File) -> io::Result<Self> {
+        let mut hash = Self::hasher(key, of_what);
         read_in_pieces(file, |piece| {
             hash.update(piece);
         })?;
         Ok(Self(hash.finalize()))
+    }
+
+    fn hasher(key: &[u8; 32], of_what: &str) -> blake3::Hasher {
+        let mut hash = blake3::Hasher::new_keyed(key);
+        // The length first, so that no text runs into the bytes behind it.
+        hash.update(&(of_what.len() as u64).to_le_bytes()).update(of_what.as_bytes());
+        hash
     }
 }
 
@@ -166,8 +174,9 @@ mod tests {
         file.write_all(&bytes).expect("room for it");
         assert_eq!(Digest::of_file(&file).expect("readable"), Digest::of(&bytes));
         let (key, other) = ([1; 32], [2; 32]);
-        let found = NativeDigest::of_file(&key, &file).expect("readable");
-        assert!(found == NativeDigest::of(&key, &bytes));
-        assert!(found != NativeDigest::of(&other, &bytes));
+        let found = NativeDigest::of_file(&key, "a", &file).expect("readable");
+        assert!(found == NativeDigest::of(&key, "a", &bytes));
+        assert!(found != NativeDigest::of(&key, "b", &bytes));
+        assert!(found != NativeDigest::of(&other, "a", &bytes));
     }
 }

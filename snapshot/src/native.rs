@@ -164,7 +164,7 @@ impl NativeCache {
             image,
             engine: fingerprint(engine),
             manifest: manifest.digest(),
-            code: NativeDigest::of(&key, code),
+            code: NativeDigest::of(&key, &of_what(engine, &image, manifest), code),
         };
         let json = serde_json::to_vec(&record).expect("a record has string keys only");
         publish(&self.record_path(engine, &image), &json)
@@ -204,7 +204,8 @@ impl NativeCache {
         }
         let key = self.key().map_err(|error| unfit(error.to_string()))?;
         let code = own(&self.code_path(engine, digest))?;
-        let found = NativeDigest::of_file(&key, &code).map_err(|error| unfit(error.to_string()))?;
+        let found = NativeDigest::of_file(&key, &of_what(engine, digest, manifest), &code)
+            .map_err(|error| unfit(error.to_string()))?;
         if found != record.code {
             return Err(unfit("its digest is not the recorded one".into()));
         }
@@ -255,6 +256,11 @@ pub(crate) fn compile(engine: &Engine, image: &[u8]) -> Result<Vec<u8>, Error> {
 /// Loads native code that was compiled a moment ago, without a file.
 pub(crate) fn load_bytes(engine: &Engine, code: &[u8]) -> Result<Module, Error> {
     map(engine, VerifiedCode::seal(code)?)
+}
+
+/// What native code is the code of: the digest covers it, so that no record can be moved to another image.
+fn of_what(engine: &Engine, image: &Digest, manifest: &Manifest) -> String {
+    format!("{image} {} {}", fingerprint(engine), manifest.digest())
 }
 
 /// A name for all that makes native code fit an engine: version, target, and settings.
