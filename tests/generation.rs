@@ -43,7 +43,7 @@ struct Host {
 fn generation(engine: &Engine, seed: &[u8]) -> Generation {
     let state = state_with("fixtures");
     let store = ImageStore::open(&state).expect("the store");
-    let cache = NativeCache::open(&state, &native_key());
+    let cache = NativeCache::open(&state, &native_key(), CONFIG.memory_limit_bytes);
     let guest = Guest::find("fixtures").expect("embedded");
     let inputs = [Input { name: "seed".into(), bytes: seed.to_vec() }];
     let digest: Digest = store.baked(&bake_key(guest, &inputs)).unwrap_or_else(|| {

@@ -129,7 +129,7 @@ fn zcash_instance() -> Instance {
     let guest = Guest::find("zcash").expect("embedded");
     let digest = store.baked(&bake_key(guest, &[])).expect("baked");
     let engine = engine(2).expect("an engine");
-    let image = NativeCache::open(&state, &native_key())
+    let image = NativeCache::open(&state, &native_key(), 1 << 30)
         .load(&engine, &store.open_image(&digest).expect("the image"))
         .expect("native code");
     let generation = Arc::new(Generation::new(image).expect("an image"));

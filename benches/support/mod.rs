@@ -49,7 +49,7 @@ fn target_dir() -> PathBuf {
 }
 
 fn cache() -> NativeCache {
-    NativeCache::open(&state_dir(), &state_dir().join("native.key"))
+    NativeCache::open(&state_dir(), &state_dir().join("native.key"), 1 << 30)
 }
 
 impl Image {

@@ -138,13 +138,12 @@ impl Dispatcher {
             .num_threads(config.lanes)
             .thread_name(|lane| format!("lane-{lane}"))
             .build()?;
-        let lanes_ready = Arc::new(AtomicUsize::new(0));
+        // Relaxed: a count for people and probes; the queue carries what has to be ordered.
+        let lanes_ready = Arc::new(AtomicUsize::new(config.lanes));
         let (done, lanes_done) = bounded(0);
         for lane in lanes.drain(..) {
             let (ready, done) = (Arc::clone(&lanes_ready), done.clone());
             pool.spawn(move || {
-                // Relaxed: a count for people and probes; the queue carries what has to be ordered.
-                ready.fetch_add(1, Ordering::Relaxed);
                 lane.run();
                 ready.fetch_sub(1, Ordering::Relaxed);
                 drop(done);

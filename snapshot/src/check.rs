@@ -2,7 +2,7 @@
 //!
 //! Invariant: no code of the guest runs here, and every refusal carries its reason.
 
-use crate::{error::Refusal, inputs::BakeLimits};
+use crate::error::Refusal;
 use snapback_abi::{
     BAKE_PREFIX, EXPORT_ABI, EXPORT_ALLOC, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE, METHOD_PROVE,
     is_method_name,
@@ -38,8 +38,8 @@ pub(crate) struct Checked {
 }
 
 /// Checks an image before it is compiled: it may come from anywhere, and its digest says only that it is whole.
-pub(crate) fn check_image(wasm: &[u8]) -> Result<(), Refusal> {
-    check(wasm, BakeLimits::default().memory_bytes_max)?;
+pub(crate) fn check_image(wasm: &[u8], memory_bytes_max: u64) -> Result<(), Refusal> {
+    check(wasm, memory_bytes_max)?;
     let starts =
         Parser::new(0).parse_all(wasm).any(|payload| matches!(payload, Ok(Payload::StartSection { .. })));
     // A snapshot never has one: its start function has run.

@@ -82,14 +82,16 @@ struct Record {
 pub struct NativeCache {
     dir: PathBuf,
     key_file: PathBuf,
+    memory_bytes_max: u64,
 }
 
 impl NativeCache {
     /// The cache of a state directory, with the file that holds the key of its digests. A directory or a key
     /// that cannot be made is no error: native code then lives in sealed memory, and is compiled at every start.
+    /// `memory_bytes_max` is what an image that is compiled may start with, as compiling lays its memory out.
     #[must_use]
-    pub fn open(state_dir: &Path, key_file: &Path) -> Self {
-        Self { dir: state_dir.join("native"), key_file: key_file.into() }
+    pub fn open(state_dir: &Path, key_file: &Path, memory_bytes_max: u64) -> Self {
+        Self { dir: state_dir.join("native"), key_file: key_file.into(), memory_bytes_max }
     }
 
     /// The key; drawn at the first use.
@@ -130,7 +132,7 @@ impl NativeCache {
             tracing::warn!(image = %image.digest(), reason, "native code does not fit and is compiled again");
         }
         let bytes = image.read_verified()?;
-        check_image(&bytes)?;
+        check_image(&bytes, self.memory_bytes_max)?;
         let code = compile(engine, &bytes)?;
         let kept =
             self.keep(engine, image.digest(), image.manifest(), &code).map(|()| self.look(engine, image));

@@ -1,6 +1,9 @@
 //! `snapback prove` and `snapback verify`: one call, here or on a server.
 
-use super::{Exit, Failure, resolve::State};
+use super::{
+    Exit, Failure,
+    resolve::{DEFAULT_IMAGE, State, check_memory_limit},
+};
 use crate::{
     config::Config,
     entropy::Entropy,
@@ -23,7 +26,7 @@ use zeroize::Zeroizing;
 #[derive(clap::Args)]
 struct Where {
     /// Image to use: a guest's name, a digest or its beginning, or a file
-    #[arg(long, default_value = "zcash")]
+    #[arg(long, default_value = DEFAULT_IMAGE)]
     image: String,
     /// Circuit of that image
     #[arg(long, default_value = "orchard")]
@@ -112,6 +115,7 @@ fn call(place: &Where, method: &str, body: &[u8], config: &Config) -> anyhow::Re
 fn local(place: &Where, method: &str, body: &[u8], config: &Config) -> anyhow::Result<Vec<u8>> {
     let state = State::open(config)?;
     let sealed = state.image(&place.image, config)?;
+    check_memory_limit(&place.image, &sealed, config)?;
     let engine = engine(1)?;
     let _ticker = Ticker::start(&engine)?;
     let generation = Arc::new(Generation::new(state.cache.load(&engine, &sealed)?)?);
@@ -159,7 +163,13 @@ fn remote(
     let status = response.status().as_u16();
     let limit = config.reply_bytes_max;
     let bytes =
-        response.body_mut().with_config().limit(limit).read_to_vec().context("the reply broke off")?;
+        response.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| match error {
+            ureq::Error::BodyExceedsLimit(bytes_max) => {
+                let message = format!("the reply is longer than `call.reply_bytes_max` = {bytes_max} bytes");
+                Failure::error(Exit::Call, message)
+            }
+            error => anyhow::Error::new(error).context("the reply broke off"),
+        })?;
     if status == 200 {
         return Ok(bytes);
     }

@@ -1,12 +1,15 @@
 //! From what a user types to an image: an embedded guest's name, a digest or its beginning, or a file.
 
-use super::progress::Bar;
+use super::{Exit, Failure, progress::Bar};
 use crate::config::Config;
 use anyhow::Context;
 use snapback_snapshot::{
     Baked, Digest, Error, Guest, ImageStore, Input, NativeCache, Progress, SealedImage, bake, bake_key,
 };
 use std::{path::Path, sync::Arc};
+
+/// The image that is meant when none is named.
+pub(super) const DEFAULT_IMAGE: &str = "zcash";
 
 /// The image store and native code cache of a state directory.
 pub(super) struct State {
@@ -18,7 +21,8 @@ impl State {
     pub(super) fn open(config: &Config) -> anyhow::Result<Self> {
         let store = ImageStore::open(&config.state_dir)
             .context("`state_dir` (--state-dir, SNAPBACK_STATE_DIR) is no usable directory")?;
-        Ok(Self { store, cache: NativeCache::open(&config.state_dir, &config.key_file) })
+        let cache = NativeCache::open(&config.state_dir, &config.key_file, config.bake.memory_bytes_max);
+        Ok(Self { store, cache })
     }
 
     /// Opens an image; an embedded guest that was never baked is baked now.
@@ -57,4 +61,16 @@ impl State {
 /// A name has neither slashes nor the ending of a module.
 pub(super) fn is_path(text: &str) -> bool {
     text.contains('/') || Path::new(text).extension().is_some_and(|ending| ending == "wasm")
+}
+
+/// An image that starts with more memory than instances may have would never run.
+pub(super) fn check_memory_limit(name: &str, image: &SealedImage, config: &Config) -> anyhow::Result<()> {
+    let needed = image.manifest().memory_bytes;
+    if needed <= config.memory_limit_bytes {
+        return Ok(());
+    }
+    let limit = config.memory_limit_bytes;
+    let message =
+        format!("`memory.limit` = {limit} bytes is less than the {needed} bytes with which `{name}` starts");
+    Err(Failure::error(Exit::Usage, message))
 }

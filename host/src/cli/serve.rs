@@ -1,6 +1,9 @@
 //! `snapback serve`
 
-use super::{Exit, Failure, resolve::State};
+use super::{
+    Exit, Failure,
+    resolve::{DEFAULT_IMAGE, State, check_memory_limit},
+};
 use crate::{
     config::Config,
     dispatch::{DispatchConfig, Dispatcher},
@@ -12,9 +15,6 @@ use crate::{
 use anyhow::Context;
 use snapback_snapshot::{SealedImage, Ticker, engine};
 use std::{collections::BTreeSet, net::TcpListener, sync::Arc, time::Instant};
-
-/// The image that is served when none is named.
-const DEFAULT_IMAGE: &str = "zcash";
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -109,17 +109,6 @@ fn names(images: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
 fn own_name(image: &str) -> &str {
     let file = image.rsplit('/').next().unwrap_or(image);
     file.split('.').next().filter(|name| !name.is_empty()).unwrap_or(file)
-}
-
-fn check_memory_limit(name: &str, image: &SealedImage, config: &Config) -> anyhow::Result<()> {
-    let needed = image.manifest().memory_bytes;
-    if needed <= config.memory_limit_bytes {
-        return Ok(());
-    }
-    let limit = config.memory_limit_bytes;
-    let message =
-        format!("`memory.limit` = {limit} bytes is less than the {needed} bytes with which `{name}` starts");
-    Err(Failure::error(Exit::Usage, message))
 }
 
 /// Hashes the image once more, off the path: the native code that serves was checked already, and an image
