@@ -104,12 +104,14 @@ pub fn collect(buffer: &mut Vec<u8>, body: &[u8]) -> Result<Option<Vec<u8>>, Fai
     Ok(piece.is_last().then(|| core::mem::take(buffer)))
 }
 
-/// Exports the contract and the named methods, each a function `Request -> Answer`.
+/// Exports the contract and the named methods, each a function `Request -> Answer`. After a semicolon may come
+/// `heap_used => f` with `f: fn() -> u64`, what the allocator holds for live data, and `retire => f` with
+/// `f: fn() -> bool`, whether the guest asks to be replaced.
 ///
 /// Exports exist on wasm only: a native build of a guest is an ordinary library.
 #[macro_export]
 macro_rules! export {
-    ($($method:ident => $function:ident),* $(,)?) => {
+    ($($method:ident => $function:ident),* $(,)? $(; $($hook:ident => $answer:ident),* $(,)?)?) => {
         #[cfg(target_arch = "wasm32")]
         #[expect(unsafe_code, reason = "exports have the names of the contract")]
         mod exports {
@@ -129,6 +131,26 @@ macro_rules! export {
                     $crate::guest::call(ptr, len, super::$function)
                 }
             )*
+
+            $($( $crate::export_hook! { $hook => $answer } )*)?
+        }
+    };
+}
+
+/// One optional export of the contract, for [`export!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_hook {
+    (heap_used => $answer:ident) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn snapback_heap_used() -> u64 {
+            super::$answer()
+        }
+    };
+    (retire => $answer:ident) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn snapback_retire() -> i32 {
+            i32::from(super::$answer())
         }
     };
 }
