@@ -5,7 +5,8 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use snapback_host::{
     config::HttpConfig,
-    http::{App, router},
+    http::{App, serve},
+    shutdown::Signals,
 };
 use std::{
     io::{Read, Write},
@@ -15,7 +16,7 @@ use std::{
 };
 use support::{Host, Image, median, record};
 
-/// The server's own routes, on a port of this process.
+/// The server, on a port of this process.
 fn listen(host: &Host) -> TcpStream {
     let http = HttpConfig {
         body_bytes_max: 8 << 20,
@@ -24,15 +25,13 @@ fn listen(host: &Host) -> TcpStream {
         header_timeout: Duration::from_mins(10),
         body_timeout: Duration::from_secs(30),
     };
-    let app = App::new(Arc::clone(&host.dispatcher), http, Duration::from_secs(60));
+    let app = App::new(Arc::clone(&host.dispatcher), http);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            listener.set_nonblocking(true).expect("a socket");
-            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-            axum::serve(listener, router(&app)).await.expect("it serves");
+            serve(app, listener, None, Signals::none(), Duration::from_secs(1)).await.expect("it serves");
         });
     });
     let stream = TcpStream::connect(address).expect("it listens");

@@ -46,9 +46,9 @@ fn flags_beat_variables_beat_the_file() {
             .env("SNAPBACK_QUEUE_DEPTH", "7"),
     );
     let status = server.get("/v1/status").json();
-    assert_eq!(status["lanes"], 3);
+    assert_eq!(status["lanes"]["configured"], 3);
     assert_eq!(status["queue"]["depth"], 7);
-    assert_eq!(status["memory"]["instance_limit_bytes"], 64 << 20);
+    assert_eq!(status["images"][0]["policy"]["memory.limit"], 64 << 20);
 
     fs::write(&file, "[memory]\nlimt = \"128MiB\"\n").expect("written");
     let said = run_err(snapback().args(["serve", "--config"]).arg(&file), 2);

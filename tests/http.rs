@@ -18,7 +18,10 @@ fn any_method_takes_and_returns_raw_bytes() {
     let methods = server.get("/v1/methods").json();
     let names: Vec<&str> =
         methods["methods"].as_array().expect("a list").iter().filter_map(|m| m["name"].as_str()).collect();
-    assert_eq!(names, ["echo", "entropy", "fail", "leak", "remember", "spin", "table", "trap"]);
+    assert_eq!(
+        names,
+        ["claim", "echo", "entropy", "fail", "leak", "remember", "retire", "spin", "table", "trap"]
+    );
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn every_way_to_fail_has_an_error_of_its_own_and_the_server_goes_on() {
         r#"snapback_calls_total{image="fixtures",outcome="trap"} 1"#,
         r#"snapback_calls_total{image="fixtures",outcome="out_of_memory"} 1"#,
         r#"snapback_calls_total{image="fixtures",outcome="deadline"} 1"#,
-        "snapback_memory_growth_refused_total 1",
+        r#"snapback_memory_growth_refused_total{image="fixtures"} 1"#,
         "# HELP snapback_swaps_total",
         "# TYPE snapback_swap_pause_seconds histogram",
     ] {
@@ -176,7 +179,7 @@ fn a_used_instance_that_runs_out_of_memory_costs_no_call() {
     for _ in 0..12 {
         server.post("/v1/methods/leak", b"20000000").ok();
     }
-    assert!(server.metric("snapback_calls_retried_total") >= 3.0);
+    assert!(server.metric(r#"snapback_calls_retried_total{image="fixtures"}"#) >= 3.0);
     server.post("/v1/methods/leak", b"100000000").error(422, "out_of_memory");
 }
 

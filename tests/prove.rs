@@ -85,7 +85,7 @@ fn two_lanes_prove_at_once_and_every_proof_holds() {
         extract(proof).expect("the network accepts it");
     }
     let status = server.get("/v1/status").json();
-    assert_eq!(status["lanes"], 2);
+    assert_eq!(status["lanes"]["at_work"], 2);
     // The sixth reply is sent before the sixth swap.
     assert!(status["swaps"]["total"].as_u64().expect("a count") >= 5, "{status}");
 }

@@ -2,13 +2,15 @@
 #![expect(dead_code, reason = "each bench uses a part")]
 
 use snapback_host::{
-    config::SwapPolicy,
     dispatch::{DispatchConfig, Dispatcher},
     entropy::Entropy,
     generation::{Generation, Service},
     instance::{Call, Instance},
     job::{Ask, Outcome},
     metrics::Metrics,
+    policy::{Percent, Policy},
+    process::ProcessMemory,
+    seams::Seams,
 };
 use snapback_snapshot::{
     BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Progress, Stage, Ticker, bake, bake_key,
@@ -100,17 +102,24 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn start(image: Image, lanes: usize) -> Self {
+        Self::by(image, lanes, Policy { deadline: Duration::from_mins(5), ..Policy::default() })
+    }
+
+    /// The same, served by a policy of its own.
+    pub(crate) fn by(image: Image, lanes: usize, policy: Policy) -> Self {
         let config = DispatchConfig {
             lanes,
             queue_depth: 64,
-            memory_limit_bytes: MEMORY,
             reply_bytes_max: 64 << 20,
-            swap: SwapPolicy::EveryCall,
+            sample_interval: Duration::from_secs(5),
         };
         let engine = snapback_snapshot::engine(config.instances_max(1)).expect("an engine");
         let ticker = Ticker::start(&engine).expect("a thread");
-        let service = Arc::new(Service::new("bench", image.load(&engine)));
-        let dispatcher = Dispatcher::start(config, vec![service], Arc::new(Metrics::new())).expect("lanes");
+        let service = Arc::new(Service::new("bench", image.load(&engine), policy));
+        let process = ProcessMemory::new(None, Percent::new(70), Percent::new(90));
+        let metrics = Arc::new(Metrics::new());
+        let dispatcher = Dispatcher::start(config, vec![service], metrics, process, Seams::default());
+        let dispatcher = dispatcher.expect("lanes");
         Self { dispatcher, _ticker: ticker }
     }
 
@@ -121,13 +130,8 @@ impl Host {
         circuit: &str,
         body: &[u8],
     ) -> tokio::sync::oneshot::Receiver<Outcome> {
-        let ask = Ask {
-            service: 0,
-            method: method.into(),
-            circuit: circuit.into(),
-            body: body.to_vec().into(),
-            deadline: Duration::from_mins(5),
-        };
+        let ask =
+            Ask { service: 0, method: method.into(), circuit: circuit.into(), body: body.to_vec().into() };
         self.dispatcher.submit(ask).expect("room in the queue")
     }
 

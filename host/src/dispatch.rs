@@ -5,29 +5,25 @@
 
 pub use crate::lane::StartError;
 use crate::{
-    config::SwapPolicy,
+    breaker::BreakerState,
+    crew::{Crew, REAPER_ROOM_PER_LANE},
+    events::{Events, What},
     generation::{Generation, Service},
-    job::{Ask, Job, Outcome},
-    lane::{Lane, Notice, Shared},
+    job::{Answer, Ask, Job, Outcome},
+    lane::tell_turn,
     metrics::Metrics,
-    nursery::Nursery,
-    reaper::Reaper,
+    nursery::STOCK_MAX,
+    policy::Policy,
+    process::ProcessMemory,
+    seams::Seams,
 };
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread::JoinHandle,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
-
-/// Rooms in the reaper's queue for each lane.
-const REAPER_ROOM_PER_LANE: usize = 4;
 
 /// Sizes of a dispatcher.
 #[derive(Clone, Copy, Debug)]
@@ -36,21 +32,19 @@ pub struct DispatchConfig {
     pub lanes: usize,
     /// Calls that may wait.
     pub queue_depth: usize,
-    /// Memory of one instance.
-    pub memory_limit_bytes: u64,
     /// Longest reply.
     pub reply_bytes_max: u64,
-    /// When lanes swap.
-    pub swap: SwapPolicy,
+    /// How often idle lanes look at their instances.
+    pub sample_interval: Duration,
 }
 
 impl DispatchConfig {
-    /// Instances that can be alive at once, for the size of the pool: for each lane and service an active
-    /// one, a standby, one in the nursery and, while a generation is replaced, the same again; and those that wait
-    /// for the reaper.
+    /// Instances that can be alive at once, for the size of the pool: for each lane and service an active one,
+    /// its standbys and, while a generation is replaced or a lane stalls, the same again; and those that wait for
+    /// the reaper.
     #[must_use]
     pub fn instances_max(&self, services: usize) -> u32 {
-        let instances = self.lanes * services * 6 + self.lanes * REAPER_ROOM_PER_LANE + 2;
+        let instances = self.lanes * services * 2 * (2 + STOCK_MAX) + self.lanes * REAPER_ROOM_PER_LANE + 2;
         u32::try_from(instances).unwrap_or(u32::MAX)
     }
 }
@@ -64,9 +58,24 @@ pub enum Rejected {
         /// When a place is likely to be free.
         retry_after: Duration,
     },
+    /// The image failed its last calls.
+    #[error("the image fails its calls and gets none for now; try again in {} s", .retry_after.as_secs())]
+    BreakerOpen {
+        /// When the next call is let in to try.
+        retry_after: Duration,
+    },
     /// The server stops.
     #[error("the server is shutting down")]
     Draining,
+}
+
+/// What an operator can ask of lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Have a standby at hand.
+    Prepare,
+    /// Replace the active instance, once a standby is ready.
+    Swap,
 }
 
 /// Whether a call that came now would run at once or soon.
@@ -74,8 +83,12 @@ pub enum Rejected {
 pub enum Readiness {
     /// It would.
     Ready,
-    /// Some lanes have no instance yet.
-    Starting,
+    /// Some lanes are stuck and could not be replaced.
+    LanesMissing,
+    /// An image is not served: its breaker is open.
+    BreakerOpen,
+    /// An image swaps more often than `swap.per_minute_max`.
+    SwapStorm,
     /// It would be turned away, as too many wait.
     QueueFull,
     /// The server stops.
@@ -87,16 +100,11 @@ pub struct Dispatcher {
     config: DispatchConfig,
     services: Vec<Arc<Service>>,
     metrics: Arc<Metrics>,
+    events: Arc<Events>,
+    process: Arc<ProcessMemory>,
+    seams: Seams,
     queue: ArcSwapOption<Sender<Job>>,
-    notices: Vec<Sender<Notice>>,
-    lanes_ready: Arc<AtomicUsize>,
-    threads: Mutex<Option<Threads>>,
-}
-
-struct Threads {
-    lanes: ThreadPool,
-    lanes_done: crossbeam_channel::Receiver<()>,
-    helpers: Vec<JoinHandle<()>>,
+    crew: Arc<Crew>,
 }
 
 impl Dispatcher {
@@ -108,79 +116,53 @@ impl Dispatcher {
         config: DispatchConfig,
         services: Vec<Arc<Service>>,
         metrics: Arc<Metrics>,
+        process: ProcessMemory,
+        seams: Seams,
     ) -> Result<Arc<Self>, StartError> {
         let (queue, jobs) = bounded(config.queue_depth);
-        let seats = config.lanes * services.len();
-        let (reaper, reaper_thread) =
-            Reaper::start(config.lanes * REAPER_ROOM_PER_LANE, Arc::clone(&metrics))?;
-        let (nursery, nursery_thread) =
-            Nursery::start(seats, config.memory_limit_bytes, Arc::clone(&metrics))?;
-        let shared = Arc::new(Shared {
-            services: services.clone(),
-            metrics: Arc::clone(&metrics),
-            reaper,
-            nursery,
-            memory_limit_bytes: config.memory_limit_bytes,
-            reply_bytes_max: config.reply_bytes_max,
-            swap: config.swap,
-        });
-        let (notices, mut lanes): (Vec<_>, Vec<_>) = (0..config.lanes)
-            .map(|_| {
-                let (notice, notices) = bounded(1);
-                Ok((notice, Lane::new(Arc::clone(&shared), jobs.clone(), notices)?))
-            })
-            .collect::<Result<Vec<_>, StartError>>()?
-            .into_iter()
-            .unzip();
-        drop(shared);
-
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(config.lanes)
-            .thread_name(|lane| format!("lane-{lane}"))
-            .build()?;
-        // Relaxed: a count for people and probes; the queue carries what has to be ordered.
-        let lanes_ready = Arc::new(AtomicUsize::new(config.lanes));
-        let (done, lanes_done) = bounded(0);
-        for lane in lanes.drain(..) {
-            let (ready, done) = (Arc::clone(&lanes_ready), done.clone());
-            pool.spawn(move || {
-                lane.run();
-                ready.fetch_sub(1, Ordering::Relaxed);
-                drop(done);
-            });
-        }
-        let threads = Threads { lanes: pool, lanes_done, helpers: vec![reaper_thread, nursery_thread] };
-        Ok(Arc::new(Self {
-            config,
-            services,
-            metrics,
-            queue: ArcSwapOption::from_pointee(queue),
-            notices,
-            lanes_ready,
-            threads: Mutex::new(Some(threads)),
-        }))
+        let events = Arc::new(Events::default());
+        let process = Arc::new(process);
+        let crew =
+            Crew::start(&config, &services, &metrics, &events, Arc::clone(&process), seams.clone(), jobs)?;
+        let queue = ArcSwapOption::from_pointee(queue);
+        Ok(Arc::new(Self { config, services, metrics, events, process, seams, queue, crew }))
     }
 
     /// Admits a call, or says why not.
     ///
     /// # Errors
-    /// When the queue is full or the server stops.
+    /// When the image's breaker is open, the queue is full or the server stops.
     pub fn submit(&self, ask: Ask) -> Result<oneshot::Receiver<Outcome>, Rejected> {
         let queue = self.queue.load();
         let queue = queue.as_ref().ok_or(Rejected::Draining)?;
-        let (reply, answer) = oneshot::channel();
-        let job = Job { ask, queued: Instant::now(), reply };
-        match queue.try_send(job) {
-            Ok(()) => Ok(answer),
-            Err(TrySendError::Full(_)) => Err(Rejected::QueueFull { retry_after: self.retry_after() }),
-            Err(TrySendError::Disconnected(_)) => Err(Rejected::Draining),
-        }
+        let service = Arc::clone(&self.services[ask.service]);
+        let now = self.seams.clock.now();
+        let turn = service.breaker.admit(now, &service.policy()).map_err(|left| Rejected::BreakerOpen {
+            retry_after: Duration::from_secs(left.as_secs_f64().ceil().max(1.0) as u64),
+        })?;
+        let (answer, outcome) = Answer::new(&self.metrics);
+        let (job, rejected) = match queue.try_send(Job { ask, queued: Instant::now(), answer }) {
+            Ok(()) => {
+                tell_turn(&service, None, turn, &self.events, &self.metrics);
+                return Ok(outcome);
+            }
+            Err(TrySendError::Full(job)) => (job, Rejected::QueueFull { retry_after: self.retry_after() }),
+            Err(TrySendError::Disconnected(job)) => (job, Rejected::Draining),
+        };
+        service.breaker.withdrawn(now);
+        job.answer.withdraw();
+        Err(rejected)
     }
 
     /// The metrics as Prometheus reads them, with what is known only now.
     #[must_use]
     pub fn render_metrics(&self) -> Vec<u8> {
         self.metrics.queue_is(self.queue_len());
+        for service in &self.services {
+            let policy = service.policy();
+            self.metrics.limit_is(service.name(), policy.memory_limit_bytes);
+            self.metrics.breaker_is(service.name(), service.breaker.state());
+        }
         self.metrics.render()
     }
 
@@ -188,10 +170,65 @@ impl Dispatcher {
     /// their next.
     pub fn publish(&self, service: usize, generation: Generation) {
         self.services[service].publish(generation);
-        for lane in &self.notices {
-            // Full: the lane will look at all its services anyway.
-            let _ = lane.try_send(Notice::Published);
+        self.wake(None);
+    }
+
+    /// Changes how a service is served. A call under way keeps the policy it began with.
+    pub fn serve_by(&self, service: usize, policy: Policy) {
+        let service = &self.services[service];
+        if *service.policy() != policy {
+            service.serve_by(policy);
+            self.events.tell(service.name(), None, What::Policy);
+            self.wake(None);
         }
+    }
+
+    /// Asks one lane, or all, for something between two of their calls. Asked twice, it is done once.
+    pub fn wish(&self, wish: Wish, service: usize, lane: Option<usize>) {
+        for control in self.crew.controls(lane) {
+            let wishes = &control.wishes[service];
+            match wish {
+                Wish::Prepare => wishes.prepare(),
+                Wish::Swap => wishes.swap(),
+            }
+            control.wake();
+        }
+    }
+
+    fn wake(&self, lane: Option<usize>) {
+        for control in self.crew.controls(lane) {
+            control.wake();
+        }
+    }
+
+    /// What happens to instances.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// The memory of the process.
+    #[must_use]
+    pub fn process(&self) -> &ProcessMemory {
+        &self.process
+    }
+
+    /// Where the breaker of a service stands.
+    #[must_use]
+    pub fn breaker(&self, service: usize) -> BreakerState {
+        self.services[service].breaker.state()
+    }
+
+    /// Whether a service swaps more often than it may.
+    #[must_use]
+    pub fn is_storming(&self, service: usize) -> bool {
+        self.services[service].storm.is_storming(self.seams.clock.now())
+    }
+
+    /// Lanes that take calls.
+    #[must_use]
+    pub fn lanes_at_work(&self) -> usize {
+        self.crew.at_work()
     }
 
     /// The services, in the order of their indices.
@@ -218,13 +255,16 @@ impl Dispatcher {
         self.queue.load().as_ref().map_or(0, |queue| queue.len())
     }
 
-    /// Whether a call could run now.
+    /// Whether a call could run now. With several images, one that fails does not make the others unready.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
+        let all = |is_so: &dyn Fn(usize) -> bool| (0..self.services.len()).all(is_so);
         match &*self.queue.load() {
             None => Readiness::Draining,
             Some(queue) if queue.is_full() => Readiness::QueueFull,
-            Some(_) if self.lanes_ready.load(Ordering::Relaxed) < self.config.lanes => Readiness::Starting,
+            Some(_) if self.lanes_at_work() < self.config.lanes => Readiness::LanesMissing,
+            Some(_) if all(&|service| self.breaker(service) == BreakerState::Open) => Readiness::BreakerOpen,
+            Some(_) if all(&|service| self.is_storming(service)) => Readiness::SwapStorm,
             Some(_) => Readiness::Ready,
         }
     }
@@ -234,26 +274,11 @@ impl Dispatcher {
         self.queue.store(None);
     }
 
-    /// Waits until every admitted call was answered and the threads have ended, or the deadline passed.
+    /// Waits until every admitted call was answered and the lanes have ended, or the deadline passed.
     #[must_use]
     pub fn join(&self, deadline: Duration) -> Joined {
         self.drain();
-        let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return Joined::Finished;
-        };
-        // Nothing is ever sent: the channel closes when the last lane ends.
-        if threads.lanes_done.recv_timeout(deadline) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-            // The process is about to end; a lane that spins must not keep it.
-            std::mem::forget(threads);
-            return Joined::GaveUp;
-        }
-        drop(threads.lanes);
-        for helper in threads.helpers {
-            if helper.join().is_err() {
-                tracing::error!("a helper thread had panicked");
-            }
-        }
-        Joined::Finished
+        if self.crew.wait(deadline) { Joined::Finished } else { Joined::GaveUp }
     }
 
     /// The time that the calls ahead are likely to take, in whole seconds, at least one.

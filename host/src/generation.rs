@@ -5,9 +5,9 @@
 //!
 //! Invariant: everything fallible happens before publication.
 
-use crate::meter::Meter;
+use crate::{breaker::Breaker, meter::Meter, policy::Policy, storm::StormGuard};
 use arc_swap::ArcSwap;
-use snapback_abi::{IMPORT_LOG, IMPORT_MODULE, is_method_name};
+use snapback_abi::{EXPORT_HEAP_USED, EXPORT_RETIRE, IMPORT_LOG, IMPORT_MODULE, is_method_name};
 use snapback_snapshot::{LoadedImage, call::Doors};
 use std::{
     collections::BTreeMap,
@@ -25,6 +25,8 @@ pub struct Generation {
     pre: InstancePre<Meter>,
     doors: Doors,
     methods: BTreeMap<String, ModuleExport>,
+    heap_used: Option<ModuleExport>,
+    retire: Option<ModuleExport>,
 }
 
 /// Why an image cannot be served.
@@ -55,13 +57,20 @@ impl Generation {
         let methods = image
             .module
             .exports()
-            .filter(|export| is_method_name(export.name()) && is_method(&export.ty()))
+            .filter(|export| is_method_name(export.name()) && is(&export.ty(), METHOD.0, METHOD.1))
             .filter_map(|export| {
                 Some((export.name().to_owned(), image.module.get_export_index(export.name())?))
             })
             .collect();
+        let hook = |name: &str, results: &[TypeTest]| {
+            let export = image.module.get_export(name)?;
+            is(&export, &[], results).then(|| image.module.get_export_index(name)).flatten()
+        };
+        let heap_used = hook(EXPORT_HEAP_USED, &[ValType::is_i64]);
+        let retire = hook(EXPORT_RETIRE, &[ValType::is_i32]);
         // Relaxed: ids need to differ, nothing else hangs on their order.
-        Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), image, pre, doors, methods })
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { id, image, pre, doors, methods, heap_used, retire })
     }
 
     /// A number that no other generation of this process has.
@@ -85,6 +94,16 @@ impl Generation {
         self.methods.get(name)
     }
 
+    /// The guest's own count of what its allocator holds.
+    pub(crate) fn heap_used(&self) -> Option<&ModuleExport> {
+        self.heap_used.as_ref()
+    }
+
+    /// The guest's wish to be replaced.
+    pub(crate) fn retire(&self) -> Option<&ModuleExport> {
+        self.retire.as_ref()
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         self.image.module.engine()
     }
@@ -98,26 +117,39 @@ impl Generation {
     }
 }
 
-fn is_method(ty: &ExternType) -> bool {
+type TypeTest = fn(&ValType) -> bool;
+
+/// The signature of a method.
+const METHOD: (&[TypeTest], &[TypeTest]) = (&[ValType::is_i32, ValType::is_i32], &[ValType::is_i64]);
+
+fn is(ty: &ExternType, params: &[TypeTest], results: &[TypeTest]) -> bool {
     let ExternType::Func(ty) = ty else { return false };
-    let is = |mut types: Box<dyn Iterator<Item = ValType> + '_>, wanted: &[fn(&ValType) -> bool]| {
+    let fits = |mut types: Box<dyn Iterator<Item = ValType> + '_>, wanted: &[TypeTest]| {
         wanted.iter().all(|is| types.next().is_some_and(|ty| is(&ty))) && types.next().is_none()
     };
-    is(Box::new(ty.params()), &[ValType::is_i32, ValType::is_i32])
-        && is(Box::new(ty.results()), &[ValType::is_i64])
+    fits(Box::new(ty.params()), params) && fits(Box::new(ty.results()), results)
 }
 
-/// A name under which an image is served, and the generation behind it now.
+/// A name under which an image is served, the generation behind it now, and how it is served.
 pub struct Service {
     name: String,
     current: ArcSwap<Generation>,
+    policy: ArcSwap<Policy>,
+    pub(crate) breaker: Breaker,
+    pub(crate) storm: StormGuard,
 }
 
 impl Service {
     /// Serves a generation under a name.
     #[must_use]
-    pub fn new(name: impl Into<String>, generation: Generation) -> Self {
-        Self { name: name.into(), current: ArcSwap::from_pointee(generation) }
+    pub fn new(name: impl Into<String>, generation: Generation, policy: Policy) -> Self {
+        Self {
+            name: name.into(),
+            current: ArcSwap::from_pointee(generation),
+            policy: ArcSwap::from_pointee(policy),
+            breaker: Breaker::new(),
+            storm: StormGuard::new(),
+        }
     }
 
     /// What clients call it.
@@ -132,11 +164,21 @@ impl Service {
         self.current.load_full()
     }
 
+    /// How a call that begins now is served.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
     pub(crate) fn is_current(&self, generation: &Generation) -> bool {
         self.current.load().id == generation.id
     }
 
     pub(crate) fn publish(&self, generation: Generation) {
         self.current.store(Arc::new(generation));
+    }
+
+    pub(crate) fn serve_by(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
     }
 }

@@ -5,7 +5,7 @@
 use crate::{
     entropy::Entropy,
     generation::Generation,
-    meter::{Meter, OutOfMemory},
+    meter::{Meter, OutOfMemory, Watcher},
 };
 use snapback_abi::request::Request;
 use snapback_snapshot::{
@@ -13,7 +13,7 @@ use snapback_snapshot::{
     epochs,
 };
 use std::{sync::Arc, time::Duration};
-use wasmtime::{Store, Trap};
+use wasmtime::{ModuleExport, Store, Trap, WasmResults};
 use zeroize::Zeroizing;
 
 /// A live instance.
@@ -24,6 +24,9 @@ pub struct Instance {
     doors: OpenDoors,
     condition: Condition,
 }
+
+/// How long the guest may take to say how it is: it only has to read a number.
+const HOOK_TIME: Duration = Duration::from_millis(20);
 
 /// What an instance has been through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,9 @@ pub enum Fault {
     /// The guest needs more memory than it may have.
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
+    /// The call used no processor for too long.
+    #[error("the call stalled: it used no processor for {} ms", .0.as_millis())]
+    Stalled(Duration),
     /// The call ran longer than it may.
     #[error("the call ran longer than {} ms", .0.as_millis())]
     Deadline(Duration),
@@ -81,6 +87,19 @@ pub enum Fault {
     /// The engine failed.
     #[error("the engine failed: {0}")]
     Engine(wasmtime::Error),
+}
+
+impl Fault {
+    /// Whether the image is to blame, and not one call's input or size.
+    #[must_use]
+    pub fn is_of_the_image(&self) -> bool {
+        match self {
+            Self::Trap(_) | Self::Stalled(_) | Self::Deadline(_) | Self::Contract(_) | Self::Engine(_) => {
+                true
+            }
+            Self::NoSuchMethod | Self::OutOfMemory(_) | Self::ReplyTooLarge { .. } => false,
+        }
+    }
 }
 
 impl Instance {
@@ -117,6 +136,51 @@ impl Instance {
     #[must_use]
     pub fn meter(&self) -> &Meter {
         self.store.data()
+    }
+
+    /// Tells this watcher of its memory from now on.
+    pub(crate) fn watch(&mut self, watcher: &Watcher) {
+        self.store.data_mut().watch(watcher);
+    }
+
+    /// Memory in use: linear memory, or what the guest's allocator says it holds where that is more. A guest
+    /// that cannot say is broken.
+    ///
+    /// # Errors
+    /// When the guest stops instead of answering.
+    pub fn used_bytes(&mut self) -> Result<u64, Fault> {
+        let linear_bytes = self.meter().now_bytes();
+        let generation = Arc::clone(&self.generation);
+        let Some(export) = generation.heap_used() else { return Ok(linear_bytes) };
+        let heap_bytes: i64 = self.ask(export)?;
+        Ok(linear_bytes.max(u64::try_from(heap_bytes).unwrap_or(0)))
+    }
+
+    /// Whether the guest asks to be replaced.
+    ///
+    /// # Errors
+    /// When the guest stops instead of answering.
+    pub fn retires(&mut self) -> Result<bool, Fault> {
+        let generation = Arc::clone(&self.generation);
+        let Some(export) = generation.retire() else { return Ok(false) };
+        Ok(self.ask::<i32>(export)? != 0)
+    }
+
+    /// Calls an export of the contract that takes nothing.
+    fn ask<T: WasmResults>(&mut self, export: &ModuleExport) -> Result<T, Fault> {
+        let condition = std::mem::replace(&mut self.condition, Condition::Broken);
+        self.store.set_epoch_deadline(epochs(HOOK_TIME));
+        let answer = self
+            .instance
+            .get_module_export(&mut self.store, export)
+            .and_then(wasmtime::Extern::into_func)
+            .expect("an export of this module")
+            .typed::<(), T>(&self.store)
+            .expect("found by its type")
+            .call(&mut self.store, ())
+            .map_err(|error| classify(CallError::Stopped(error), HOOK_TIME))?;
+        self.condition = condition;
+        Ok(answer)
     }
 
     /// Runs a call to its end.

@@ -1,10 +1,14 @@
 //! A call on its way: what a client asks for, and how it ended. Made by `http`, queued by `dispatch`, run by `lane`.
 //!
-//! Invariant: a body and its share of `http.buffered_bytes_max` live and die together, wherever the client is.
+//! Invariant: a body and its share of `http.buffered_bytes_max` live and die together, wherever the client is;
+//! and a call that was admitted is answered once, or counted as lost.
 
-use crate::instance::Fault;
+use crate::{instance::Fault, metrics::Metrics};
 use snapback_snapshot::call::Reply;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use zeroize::Zeroizing;
 
@@ -33,15 +37,13 @@ pub struct Ask {
     pub circuit: String,
     /// The client's bytes.
     pub body: Body,
-    /// How long the call may run, from the moment it begins.
-    pub deadline: Duration,
 }
 
 /// A call in the queue.
 pub(crate) struct Job {
     pub(crate) ask: Ask,
     pub(crate) queued: Instant,
-    pub(crate) reply: oneshot::Sender<Outcome>,
+    pub(crate) answer: Answer,
 }
 
 /// How a call ended.
@@ -50,4 +52,43 @@ pub struct Outcome {
     pub result: Result<Reply, Fault>,
     /// How long it ran.
     pub took: Duration,
+}
+
+/// The way back to the client, to be used once.
+pub(crate) struct Answer {
+    client: Option<oneshot::Sender<Outcome>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Answer {
+    pub(crate) fn new(metrics: &Arc<Metrics>) -> (Self, oneshot::Receiver<Outcome>) {
+        let (client, outcome) = oneshot::channel();
+        (Self { client: Some(client), metrics: Arc::clone(metrics) }, outcome)
+    }
+
+    /// Whether the client has gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    pub(crate) fn send(mut self, outcome: Outcome) {
+        if let Some(client) = self.client.take() {
+            // The client may have gone: its answer is then nobody's.
+            let _ = client.send(outcome);
+        }
+    }
+
+    /// The call was not admitted after all: its client is told otherwise.
+    pub(crate) fn withdraw(mut self) {
+        self.client = None;
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.client.as_ref().is_some_and(|client| !client.is_closed()) {
+            self.metrics.lost();
+            tracing::error!("a call was dropped without an answer: please report this");
+        }
+    }
 }

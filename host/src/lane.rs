@@ -1,210 +1,192 @@
-//! A lane: one compute thread, with an active instance and at most one standby for each service.
+//! A lane: one compute thread, with a seat for each service.
 //!
-//! The order of a call is: take the job, take the instance, run, reply, swap. The swap comes after the
-//! reply, so that no client waits for it, and takes what the nursery made before.
+//! The order of a call is: take the job, take the instance, run, reply, settle. What replaces an instance comes
+//! after the reply, so that no client waits for it, and takes what the nursery made before.
 //!
-//! Invariant: a call begins and ends in one instance, and every job gets exactly one answer.
+//! Invariant: every job gets exactly one answer: from the lane, or from the watch when the lane stalls.
 
 use crate::{
-    config::SwapPolicy,
-    entropy::Entropy,
+    breaker::Turn,
+    crew::Control,
+    events::{Events, What},
     generation::Service,
-    instance::{Call, Condition, Fault, Instance},
-    job::{Ask, Job, Outcome},
-    metrics::{Metrics, SwapReason},
-    nursery::{Crib, Nursery, Taken},
+    instance::{Fault, Instance},
+    job::{Job, Outcome},
+    metrics::Metrics,
+    nursery::Nursery,
+    pressure::{Pressure, Reason},
+    process::ProcessMemory,
     reaper::Reaper,
+    seams::Seams,
+    seat::Seat,
+    watch::InFlight,
 };
 use crossbeam_channel::{Receiver, select};
 use snapback_snapshot::call::Reply;
 use std::{
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
-
-/// What a lane is told besides its jobs.
-pub(crate) enum Notice {
-    /// A service has a new generation: make a standby of it.
-    Published,
-}
 
 /// What every lane of a server shares.
 pub(crate) struct Shared {
     pub(crate) services: Vec<Arc<Service>>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) seams: Seams,
     pub(crate) reaper: Reaper,
     pub(crate) nursery: Nursery,
-    pub(crate) memory_limit_bytes: u64,
+    pub(crate) process: Arc<ProcessMemory>,
     pub(crate) reply_bytes_max: u64,
-    pub(crate) swap: SwapPolicy,
+    pub(crate) sample_interval: Duration,
 }
 
+impl Shared {
+    pub(crate) fn retire(&self, instance: Instance) {
+        self.reaper.retire(instance);
+    }
+
+    pub(crate) fn process_pressure(&self) -> Pressure {
+        self.process.pressure()
+    }
+}
+
+/// One lane.
 pub(crate) struct Lane {
+    index: usize,
     shared: Arc<Shared>,
+    control: Arc<Control>,
     jobs: Receiver<Job>,
-    notices: Receiver<Notice>,
     seats: Vec<Seat>,
+    /// From when to when the lane last did what comes after a reply.
+    settling: (Instant, Instant),
 }
 
-/// A lane's instances of one service.
-struct Seat {
-    service: Arc<Service>,
-    active: Option<Instance>,
-    standby: Crib,
+/// How a lane ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// No job can come any more.
+    Done,
+    /// It stalled, and another lane is in its place.
+    Relieved,
 }
 
 impl Lane {
-    /// Makes the lane with an active instance of every service, and orders the standbys.
+    /// Makes the lane with an active instance of every service.
     pub(crate) fn new(
+        index: usize,
         shared: Arc<Shared>,
+        control: Arc<Control>,
         jobs: Receiver<Job>,
-        notices: Receiver<Notice>,
     ) -> Result<Self, StartError> {
-        let seat = |service: &Arc<Service>| {
-            let active = Instance::of(&service.current(), shared.memory_limit_bytes)
-                .map_err(|fault| StartError::Instance { image: service.name().into(), fault })?;
-            let mut standby = Crib::new(Arc::clone(service), shared.nursery.clone());
-            standby.order();
-            Ok(Seat { service: Arc::clone(service), active: Some(active), standby })
-        };
-        let seats = shared.services.iter().map(seat).collect::<Result<_, StartError>>()?;
-        Ok(Self { shared, jobs, notices, seats })
+        let seats = shared.services.iter().zip(&control.wishes).map(|(service, wishes)| {
+            Seat::new(service, index, Arc::clone(wishes), control.wake.clone(), &shared)
+                .map_err(|fault| StartError::Instance { image: service.name().into(), fault })
+        });
+        let seats = seats.collect::<Result<_, StartError>>()?;
+        let now = Instant::now();
+        Ok(Self { index, shared, control, jobs, seats, settling: (now, now) })
     }
 
-    /// Works until no job can come any more.
-    pub(crate) fn run(mut self) {
-        loop {
+    /// Works until no job can come any more, or the lane was replaced while it stalled.
+    pub(crate) fn run(mut self) -> Ended {
+        self.control.desk.sit_down();
+        let interval = self.shared.sample_interval;
+        let ended = loop {
             select! {
-                recv(self.jobs) -> job => match job {
-                    Ok(job) => self.work(job),
-                    Err(_) => return,
+                recv(self.jobs) -> job => match job.map(|job| self.work(job)) {
+                    Ok(None) => {}
+                    Ok(Some(ended)) => break ended,
+                    Err(_) => break Ended::Done,
                 },
-                recv(self.notices) -> notice => if let Ok(Notice::Published) = notice {
-                    for seat in &mut self.seats {
-                        seat.renew(&self.shared);
-                    }
-                },
+                recv(self.control.woken) -> _ => self.look_around(),
+                default(interval) => self.look_around(),
             }
-        }
-    }
-
-    fn work(&mut self, job: Job) {
-        let Self { shared, seats, .. } = self;
-        let metrics = &shared.metrics;
-        metrics.dequeued(job.queued.elapsed());
-        if job.reply.is_closed() {
-            // The client went away before its turn. A call that has begun is finished all the same: it is
-            // bounded by its deadline, and its instance is retired either way.
-            metrics.abandoned();
-            return;
-        }
-        let seat = &mut seats[job.ask.service];
-        let begun = Instant::now();
-        let outcome = seat.run(&job.ask, shared);
-        metrics.called(seat.service.name(), begun.elapsed(), &outcome);
-        // The client may have gone: its answer is then nobody's.
-        let _ = job.reply.send(Outcome { result: outcome, took: begun.elapsed() });
-        seat.settle(shared);
-    }
-}
-
-impl Seat {
-    /// Runs a call; one that found too little memory left in a used instance runs once more in a fresh one.
-    fn run(&mut self, ask: &Ask, shared: &Shared) -> Result<Reply, Fault> {
-        let mut instance = self.take(shared)?;
-        let condition = instance.condition();
-        let outcome = call(&mut instance, ask, shared.reply_bytes_max);
-        if let (Condition::Used, Err(Fault::OutOfMemory(_))) = (condition, &outcome) {
-            shared.metrics.retried();
-            shared.metrics.swapped(self.service.name(), SwapReason::Fault);
-            shared.reaper.retire(instance);
-            instance = self.take(shared)?;
-            let outcome = call(&mut instance, ask, shared.reply_bytes_max);
-            self.active = Some(instance);
-            return outcome;
-        }
-        self.active = Some(instance);
-        outcome
-    }
-
-    /// The instance for the next call: the active one, else the standby, else, when the nursery did not keep
-    /// up, one made on the spot.
-    fn take(&mut self, shared: &Shared) -> Result<Instance, Fault> {
-        if let Some(active) = self.active.take() {
-            if self.service.is_current(active.generation()) {
-                return Ok(active);
-            }
-            shared.metrics.swapped(self.service.name(), SwapReason::Generation);
-            shared.reaper.retire(active);
-        }
-        if let Some(standby) = self.ready_standby(shared) {
-            return Ok(standby);
-        }
-        let begun = Instant::now();
-        shared.metrics.standby_missing();
-        let made = Instance::of(&self.service.current(), shared.memory_limit_bytes);
-        self.standby.order();
-        shared.metrics.swap_paused(begun.elapsed());
-        made
-    }
-
-    /// After a call: swaps if the policy, or a fault, says so.
-    fn settle(&mut self, shared: &Shared) {
-        let Some(active) = &self.active else { return };
-        let reason = match (active.condition(), shared.swap) {
-            (Condition::Broken, _) => SwapReason::Fault,
-            (_, SwapPolicy::EveryCall) => SwapReason::EveryCall,
-            (_, SwapPolicy::Off) => return,
         };
+        for seat in self.seats {
+            seat.leave(&self.shared);
+        }
+        ended
+    }
+
+    /// Works on a job; says so if that was the lane's last.
+    fn work(&mut self, job: Job) -> Option<Ended> {
+        let Self { shared, seats, control, index, .. } = self;
+        let Job { ask, queued, answer } = job;
+        let metrics = &shared.metrics;
+        metrics.dequeued(queued.elapsed());
+        // The time for which this call waited for its lane to swap, and for nothing else.
+        let (from, to) = self.settling;
+        metrics.swap_paused(to.saturating_duration_since(queued.max(from)));
+        let seat = &mut seats[ask.service];
+        let service = Arc::clone(seat.service());
+        if answer.is_closed() {
+            // The client went away before its turn. A call that has begun is finished all the same: it is
+            // bounded by its deadline.
+            metrics.abandoned();
+            service.breaker.withdrawn(shared.seams.clock.now());
+            answer.withdraw();
+            return None;
+        }
+        let policy = service.policy();
         let begun = Instant::now();
-        let standby = self.ready_standby(shared);
-        if let Some(used) = std::mem::replace(&mut self.active, standby) {
-            shared.reaper.retire(used);
-        }
-        shared.metrics.swapped(self.service.name(), reason);
-        shared.metrics.swap_paused(begun.elapsed());
+        let stall_timeout = policy.stall_timeout;
+        control.desk.begin(InFlight { answer, begun, service: Arc::clone(&service), stall_timeout });
+        metrics.call_begins();
+        let result = seat.run(&ask, &policy, shared);
+        let Some(InFlight { answer, .. }) = control.desk.end() else {
+            // The watch answered in its place, counted it, and put another lane in this one's.
+            return Some(Ended::Relieved);
+        };
+        let took = begun.elapsed();
+        metrics.called(service.name(), took, &result);
+        judge(&service, *index, &result, shared);
+        let fault = result.as_ref().err().map(Reason::of);
+        answer.send(Outcome { result, took });
+        let replied = Instant::now();
+        seat.settle(fault, &policy, shared);
+        // Bodies are overwritten after the reply too: what a client sent does not outlive its call by more.
+        drop(ask);
+        self.settling = (replied, Instant::now());
+        None
     }
 
-    /// Between calls: drops what is of an older generation and orders what is missing.
-    fn renew(&mut self, shared: &Shared) {
-        if let Some(active) = self.active.take_if(|active| !self.service.is_current(active.generation())) {
-            shared.metrics.swapped(self.service.name(), SwapReason::Generation);
-            shared.reaper.retire(active);
+    /// Woken, or nothing came for a while: wishes and generations, ages, idleness and the process's memory.
+    fn look_around(&mut self) {
+        let from = Instant::now();
+        for seat in &mut self.seats {
+            let policy = seat.service().policy();
+            seat.tend(&policy, &self.shared);
+            seat.settle(None, &policy, &self.shared);
         }
-        if self.active.is_none() {
-            self.active = self.ready_standby(shared);
-        }
-        self.standby.order();
-    }
-
-    fn ready_standby(&mut self, shared: &Shared) -> Option<Instance> {
-        let taken = self.standby.take();
-        self.standby.order();
-        match taken {
-            Taken::Ready(standby) => Some(standby),
-            Taken::Stale(stale) => {
-                shared.reaper.retire(stale);
-                None
-            }
-            Taken::None => None,
-        }
+        self.settling = (from, Instant::now());
     }
 }
 
-fn call(instance: &mut Instance, ask: &Ask, reply_bytes_max: u64) -> Result<Reply, Fault> {
-    let call = Call {
-        method: &ask.method,
-        circuit: &ask.circuit,
-        body: &ask.body.bytes,
-        entropy: Entropy::fresh(),
-        deadline: ask.deadline,
-        reply_bytes_max,
+/// What an outcome says of the image: its breaker counts what the image is to blame for.
+fn judge(service: &Service, lane: usize, result: &Result<Reply, Fault>, shared: &Shared) {
+    let turn = match result {
+        Err(fault) if fault.is_of_the_image() => {
+            service.breaker.failed(shared.seams.clock.now(), &service.policy())
+        }
+        _ => service.breaker.succeeded(),
     };
-    // A panic of the host in the middle of a call costs that call and its instance, not the lane.
-    catch_unwind(AssertUnwindSafe(|| instance.call(&call)))
-        .unwrap_or_else(|_| Err(Fault::Engine(wasmtime::Error::msg("the host panicked"))))
+    tell_turn(service, Some(lane), turn, &shared.events, &shared.metrics);
+}
+
+/// Makes it known that a breaker moved.
+pub(crate) fn tell_turn(
+    service: &Service,
+    lane: Option<usize>,
+    turn: Turn,
+    events: &Events,
+    metrics: &Metrics,
+) {
+    if let Turn::To(to) = turn {
+        metrics.breaker_is(service.name(), to);
+        events.tell(service.name(), lane, What::Breaker { to });
+    }
 }
 
 /// Why the lanes did not start.

@@ -7,11 +7,15 @@
 //!
 //! Invariant: a request never waits for an instantiation, a teardown, a compilation or a bake.
 
+pub mod breaker;
 pub mod cli;
 pub mod config;
+mod crew;
 pub mod dispatch;
 pub mod entropy;
+pub mod events;
 pub mod generation;
+mod growth;
 pub mod http;
 pub mod instance;
 pub mod job;
@@ -19,5 +23,12 @@ mod lane;
 pub mod meter;
 pub mod metrics;
 mod nursery;
+pub mod policy;
+pub mod pressure;
+pub mod process;
 mod reaper;
+pub mod seams;
+mod seat;
 pub mod shutdown;
+mod storm;
+mod watch;

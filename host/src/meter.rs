@@ -3,22 +3,28 @@
 //! Invariant: growth beyond the limit stops the call with an error of this module's own, because a refusal
 //! would make the guest abort in a way that looks like any other trap.
 
+use std::sync::Arc;
 use wasmtime::ResourceLimiter;
 
 /// Elements that a guest's table may have.
 const TABLE_ELEMENTS_MAX: usize = 1 << 16;
 
+/// Told of every growth, with the size that memory has then.
+pub(crate) type Watcher = Arc<dyn Fn(u64) + Send + Sync>;
+
 /// The memory meter of one instance.
-#[derive(Debug)]
 pub struct Meter {
     limit_bytes: u64,
     now_bytes: u64,
+    watcher: Option<Watcher>,
 }
 
 /// A guest asked for more memory than it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the guest needs {wanted_bytes} bytes of memory and may have {limit_bytes}")]
+#[error("the guest has {peak_bytes} bytes of memory, needs {wanted_bytes} and may have {limit_bytes}")]
 pub struct OutOfMemory {
+    /// Size of the memory when it asked for more.
+    pub peak_bytes: u64,
     /// Size of the memory after the growth it asked for.
     pub wanted_bytes: u64,
     /// The limit: the host's, or the module's own maximum where that is lower.
@@ -29,13 +35,25 @@ impl Meter {
     /// A meter with that limit.
     #[must_use]
     pub fn new(limit_bytes: u64) -> Self {
-        Self { limit_bytes, now_bytes: 0 }
+        Self { limit_bytes, now_bytes: 0, watcher: None }
     }
 
     /// Size of the linear memory. It never shrinks, so this is the peak as well.
     #[must_use]
     pub fn now_bytes(&self) -> u64 {
         self.now_bytes
+    }
+
+    /// What it may be.
+    #[must_use]
+    pub fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
+    }
+
+    /// Tells this watcher from now on, and of the size at once.
+    pub(crate) fn watch(&mut self, watcher: &Watcher) {
+        watcher(self.now_bytes);
+        self.watcher = Some(Arc::clone(watcher));
     }
 }
 
@@ -49,9 +67,12 @@ impl ResourceLimiter for Meter {
         let wanted_bytes = desired as u64;
         let limit_bytes = maximum.map_or(self.limit_bytes, |maximum| self.limit_bytes.min(maximum as u64));
         if wanted_bytes > limit_bytes {
-            return Err(OutOfMemory { wanted_bytes, limit_bytes }.into());
+            return Err(OutOfMemory { peak_bytes: self.now_bytes, wanted_bytes, limit_bytes }.into());
         }
         self.now_bytes = wanted_bytes;
+        if let Some(watcher) = &self.watcher {
+            watcher(wanted_bytes);
+        }
         Ok(true)
     }
 
@@ -90,6 +111,7 @@ mod tests {
                     Err(error) => {
                         let refusal = error.downcast_ref::<OutOfMemory>().expect("its own error");
                         prop_assert_eq!(refusal.wanted_bytes, desired as u64);
+                        prop_assert_eq!(refusal.peak_bytes, before);
                         prop_assert!(refusal.limit_bytes < refusal.wanted_bytes);
                         prop_assert_eq!(meter.now_bytes(), before);
                     }

@@ -1,25 +1,38 @@
 //! Makes standbys before they are needed.
 //!
-//! Invariant: at most one standby per lane and service is ordered at a time, so the queue of orders and the
-//! places for their results are bounded by their product.
+//! Invariant: at most [`STOCK_MAX`] standbys per lane and service are ordered at a time, so the queue of orders
+//! and the places for their results are bounded by their product.
 
 use crate::{
+    events::{Events, What},
     generation::Service,
     instance::{Fault, Instance},
     metrics::Metrics,
+    seams::Seams,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
+    collections::VecDeque,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread::{self, JoinHandle},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
     time::Instant,
 };
 
+/// Standbys of one service that wait for one lane at most: one that is next, and what the nursery makes ahead
+/// where each call takes one, so that it is not woken for each.
+pub(crate) const STOCK_MAX: usize = 4;
+
 struct Order {
     service: Arc<Service>,
+    lane: usize,
     place: Sender<Result<Instance, Fault>>,
+    waits: Arc<AtomicBool>,
+    wake: Sender<()>,
 }
 
 /// The thread that makes standbys.
@@ -29,66 +42,112 @@ pub(crate) struct Nursery {
 }
 
 impl Nursery {
-    /// Starts it, with room for that many orders.
+    /// Starts it, for so many pairs of lane and service. Its thread ends with the last lane.
     pub(crate) fn start(
-        room: usize,
-        memory_limit_bytes: u64,
+        seats: usize,
         metrics: Arc<Metrics>,
-    ) -> io::Result<(Self, JoinHandle<()>)> {
-        let (orders, queue) = bounded::<Order>(room);
-        let thread = thread::Builder::new().name("nursery".into()).spawn(move || {
-            for Order { service, place } in queue {
+        events: Arc<Events>,
+        seams: Seams,
+    ) -> io::Result<Self> {
+        let (orders, queue) = bounded::<Order>(seats * STOCK_MAX);
+        thread::Builder::new().name("nursery".into()).spawn(move || {
+            for Order { service, lane, place, waits, wake } in queue {
                 let begun = Instant::now();
+                events.tell(service.name(), Some(lane), What::StandbyPrepareStart);
                 // A panic costs a standby, not the thread that makes them all.
-                let make = || Instance::of(&service.current(), memory_limit_bytes);
+                let make = || match seams.faults.standby(service.name()) {
+                    Some(fault) => Err(fault),
+                    None => Instance::of(&service.current(), service.policy().memory_limit_bytes),
+                };
                 let standby = catch_unwind(AssertUnwindSafe(make))
                     .unwrap_or_else(|_| Err(Fault::Engine(wasmtime::Error::msg("the host panicked"))));
-                metrics.standby_made(begun.elapsed(), standby.is_ok());
-                if let Err(fault) = &standby {
-                    tracing::warn!(image = service.name(), %fault, "no standby could be made");
-                }
-                // Its lane is gone: the server stops.
+                let took = begun.elapsed();
+                metrics.standby_made(service.name(), took, standby.is_ok());
+                let what = match &standby {
+                    Ok(_) => What::StandbyPrepareComplete {
+                        took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                    },
+                    Err(fault) => What::StandbyPrepareError { error: fault.to_string() },
+                };
+                // First the standby, then the news of it: who hears of it finds it.
                 drop(place.try_send(standby));
+                events.tell(service.name(), Some(lane), what);
+                if waits.swap(false, Ordering::SeqCst) {
+                    // Full: it is about to look anyway.
+                    let _ = wake.try_send(());
+                }
             }
         })?;
-        Ok((Self { orders }, thread))
+        Ok(Self { orders })
     }
 }
 
-/// A lane's place for the standby of one service.
-pub(crate) struct Crib {
+/// Orders standbys for a lane's place, from wherever their need is seen.
+#[derive(Clone)]
+pub(crate) struct Orders {
     service: Arc<Service>,
+    lane: usize,
     nursery: Nursery,
     place: Sender<Result<Instance, Fault>>,
-    standby: Receiver<Result<Instance, Fault>>,
-    ordered: bool,
+    /// Standbys ordered and not taken yet. Relaxed: a count that bounds; the channels order what it counts.
+    open: Arc<AtomicUsize>,
+    /// Whether to order nothing for now.
+    held: Arc<AtomicBool>,
+    /// Whether the lane put a swap off until the next standby, and is to be woken for it.
+    waits: Arc<AtomicBool>,
+    wake: Sender<()>,
 }
 
-impl Crib {
-    pub(crate) fn new(service: Arc<Service>, nursery: Nursery) -> Self {
-        let (place, standby) = bounded(1);
-        Self { service, nursery, place, standby, ordered: false }
+impl Orders {
+    /// Orders nothing until it is let go again.
+    pub(crate) fn hold(&self, is_held: bool) {
+        self.held.store(is_held, Ordering::Relaxed);
     }
 
-    /// Orders a standby, unless there is one or it is under way.
-    pub(crate) fn order(&mut self) {
-        if !self.ordered {
-            let order = Order { service: Arc::clone(&self.service), place: self.place.clone() };
-            self.ordered = self.nursery.orders.try_send(order).is_ok();
+    /// Wakes the lane for the next standby.
+    pub(crate) fn wake_for_next(&self) {
+        self.waits.store(true, Ordering::SeqCst);
+        // It came while this was being said.
+        if !self.place.is_empty() {
+            let _ = self.wake.try_send(());
         }
     }
 
-    /// Takes the standby if it is ready and of the generation being served; one of another is returned as
-    /// stale.
-    pub(crate) fn take(&mut self) -> Taken {
-        let Ok(standby) = self.standby.try_recv() else { return Taken::None };
-        self.ordered = false;
-        match standby {
-            Ok(standby) if self.service.is_current(standby.generation()) => Taken::Ready(standby),
-            Ok(stale) => Taken::Stale(stale),
-            Err(_) => Taken::None,
+    /// Sees to it that so many standbys are there or under way. Tops up once half of them are gone.
+    pub(crate) fn keep(&self, stock: usize) {
+        let stock = stock.min(STOCK_MAX);
+        if self.held.load(Ordering::Relaxed) || self.open.load(Ordering::Relaxed) > stock / 2 {
+            return;
+        }
+        while self
+            .open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < stock).then_some(open + 1))
+            .is_ok()
+        {
+            let Self { service, lane, place, waits, wake, .. } = self;
+            let order = Order {
+                service: Arc::clone(service),
+                lane: *lane,
+                place: place.clone(),
+                waits: Arc::clone(waits),
+                wake: wake.clone(),
+            };
+            if self.nursery.orders.try_send(order).is_err() {
+                // The nursery has ended: the server stops.
+                self.open.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
         }
     }
+}
+
+/// A lane's place for the standbys of one service.
+pub(crate) struct Crib {
+    service: Arc<Service>,
+    orders: Orders,
+    made: Receiver<Result<Instance, Fault>>,
+    ready: VecDeque<Instance>,
+    failures: u32,
 }
 
 /// What a lane found in its place.
@@ -96,4 +155,67 @@ pub(crate) enum Taken {
     Ready(Instance),
     Stale(Instance),
     None,
+}
+
+impl Crib {
+    /// `wake` reaches the lane.
+    pub(crate) fn new(service: &Arc<Service>, lane: usize, nursery: &Nursery, wake: Sender<()>) -> Self {
+        let (place, made) = bounded(STOCK_MAX);
+        let orders = Orders {
+            service: Arc::clone(service),
+            lane,
+            nursery: nursery.clone(),
+            place,
+            open: Arc::default(),
+            held: Arc::default(),
+            waits: Arc::default(),
+            wake,
+        };
+        Self { service: Arc::clone(service), orders, made, ready: VecDeque::new(), failures: 0 }
+    }
+
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// Standbys in a row that could not be made.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Whether one of the generation being served can be taken.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.iter().any(|standby| self.is_fit(standby))
+    }
+
+    fn is_fit(&self, standby: &Instance) -> bool {
+        self.service.is_current(standby.generation())
+            && standby.meter().limit_bytes() == self.service.policy().memory_limit_bytes
+    }
+
+    /// Takes in what was made since. Returns how many could not be made in a row, if that has changed.
+    pub(crate) fn look(&mut self) -> Option<u32> {
+        let before = self.failures;
+        while let Ok(made) = self.made.try_recv() {
+            match made {
+                Ok(standby) => {
+                    self.failures = 0;
+                    self.ready.push_back(standby);
+                }
+                Err(_) => {
+                    self.failures = self.failures.saturating_add(1);
+                    self.orders.open.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+        }
+        (self.failures != before).then_some(self.failures)
+    }
+
+    /// Takes a standby if one is ready and of the generation being served, under the limit of now; another is
+    /// returned as stale.
+    pub(crate) fn take(&mut self) -> Taken {
+        let Some(standby) = self.ready.pop_front() else { return Taken::None };
+        self.orders.open.fetch_sub(1, Ordering::Relaxed);
+        if self.is_fit(&standby) { Taken::Ready(standby) } else { Taken::Stale(standby) }
+    }
 }

@@ -5,12 +5,7 @@
 
 use crate::{instance::Instance, metrics::Metrics};
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use std::{
-    io,
-    sync::Arc,
-    thread::{self, JoinHandle},
-    time::Instant,
-};
+use std::{io, sync::Arc, thread, time::Instant};
 
 /// The thread that drops instances.
 pub(crate) struct Reaper {
@@ -19,10 +14,10 @@ pub(crate) struct Reaper {
 }
 
 impl Reaper {
-    /// Starts it, with room for that many instances.
-    pub(crate) fn start(room: usize, metrics: Arc<Metrics>) -> io::Result<(Self, JoinHandle<()>)> {
+    /// Starts it, with room for that many instances. Its thread ends with the last lane.
+    pub(crate) fn start(room: usize, metrics: Arc<Metrics>) -> io::Result<Self> {
         let (retired, queue) = bounded::<Instance>(room);
-        let thread = {
+        {
             let metrics = Arc::clone(&metrics);
             thread::Builder::new().name("reaper".into()).spawn(move || {
                 for instance in queue {
@@ -30,9 +25,9 @@ impl Reaper {
                     drop(instance);
                     metrics.instance_dropped(begun.elapsed());
                 }
-            })?
-        };
-        Ok((Self { retired, metrics }, thread))
+            })?;
+        }
+        Ok(Self { retired, metrics })
     }
 
     /// Takes an instance that will not be called again.

@@ -3,6 +3,7 @@
 //! Each test file compiles its own copy and uses a part of it.
 #![expect(dead_code, reason = "each story uses a part")]
 
+pub(crate) mod inside;
 pub(crate) mod zcash;
 
 use std::{

@@ -97,7 +97,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let Cli { command, settings } = cli;
     let result = match command {
         Command::Bake(args) => settings.config().and_then(|config| bake::run(&args, &config)),
-        Command::Serve(args) => settings.config().and_then(|config| serve::run(&args, &config)),
+        Command::Serve(args) => settings.config().and_then(|config| serve::run(&args, &config, settings)),
         Command::Prove(args) => settings.config().and_then(|config| oneshot::prove(&args, &config)),
         Command::Verify(args) => settings.config().and_then(|config| oneshot::verify(&args, &config)),
         Command::Inspect(args) => settings.config().and_then(|config| inspect::run(&args, &config)),

@@ -119,13 +119,14 @@ fn local(place: &Where, method: &str, body: &[u8], config: &Config) -> anyhow::R
     let engine = engine(1)?;
     let _ticker = Ticker::start(&engine)?;
     let generation = Arc::new(Generation::new(state.cache.load(&engine, &sealed)?)?);
-    let mut instance = Instance::of(&generation, config.memory_limit_bytes)?;
+    let policy = config.policy_of(&place.image);
+    let mut instance = Instance::of(&generation, policy.memory_limit_bytes)?;
     let call = Call {
         method,
         circuit: &place.circuit,
         body,
         entropy: Entropy::fresh(),
-        deadline: config.call_deadline,
+        deadline: policy.deadline_of(method),
         reply_bytes_max: config.reply_bytes_max,
     };
     let reply = instance.call(&call).map_err(|fault| match fault {

@@ -66,10 +66,10 @@ pub(super) fn is_path(text: &str) -> bool {
 /// An image that starts with more memory than instances may have would never run.
 pub(super) fn check_memory_limit(name: &str, image: &SealedImage, config: &Config) -> anyhow::Result<()> {
     let needed = image.manifest().memory_bytes;
-    if needed <= config.memory_limit_bytes {
+    let limit = config.policy_of(name).memory_limit_bytes;
+    if needed <= limit {
         return Ok(());
     }
-    let limit = config.memory_limit_bytes;
     let message =
         format!("`memory.limit` = {limit} bytes is less than the {needed} bytes with which `{name}` starts");
     Err(Failure::error(Exit::Usage, message))

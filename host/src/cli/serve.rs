@@ -3,14 +3,18 @@
 use super::{
     Exit, Failure,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit},
+    settings::SettingArgs,
 };
 use crate::{
     config::Config,
     dispatch::{DispatchConfig, Dispatcher},
     generation::{Generation, Service},
-    http::{App, serve},
+    http::{Admin, App, Token, serve},
     metrics::Metrics,
-    shutdown::Signals,
+    policy::Policy,
+    process::ProcessMemory,
+    seams::Seams,
+    shutdown::{Signals, on_hangup},
 };
 use anyhow::Context;
 use snapback_snapshot::{SealedImage, Ticker, engine};
@@ -29,12 +33,18 @@ pub(super) struct Args {
     images: Vec<String>,
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow::Result<()> {
     let begun = Instant::now();
     let names = names(&args.images)?;
     // Before anything that takes long: a port in use should not cost a bake.
     let listener = TcpListener::bind(config.listen)
         .with_context(|| format!("cannot listen on {}: set `listen` to another address", config.listen))?;
+
+    let admin = admin(config)?;
+    if let Some(image) = config.images.keys().find(|image| !names.iter().any(|(name, _)| name == image)) {
+        let message = format!("`image.{image}.*` is set, and no image is served as `{image}`");
+        return Err(Failure::error(Exit::Usage, message));
+    }
 
     let state = State::open(config)?;
     let sealed = names
@@ -44,9 +54,8 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let dispatch = DispatchConfig {
         lanes: config.lanes,
         queue_depth: config.queue_depth,
-        memory_limit_bytes: config.memory_limit_bytes,
         reply_bytes_max: config.reply_bytes_max,
-        swap: config.swap,
+        sample_interval: config.sample_interval,
     };
     let engine = engine(dispatch.instances_max(sealed.len()))?;
     let ticker = Ticker::start(&engine)?;
@@ -59,10 +68,12 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
         tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, "image");
         scrub(image);
         let generation = Generation::new(loaded).with_context(|| format!("cannot serve `{name}`"))?;
-        services.push(Arc::new(Service::new(name, generation)));
+        services.push(Arc::new(Service::new(name, generation, config.policy_of(name))));
     }
-    let dispatcher = Dispatcher::start(dispatch, services, metrics)?;
-    let app = App::new(dispatcher, config.http, config.call_deadline);
+    let Policy { warn, critical, .. } = config.policy;
+    let process = ProcessMemory::new(config.process_limit_bytes, warn, critical);
+    let dispatcher = Dispatcher::start(dispatch, services, Arc::clone(&metrics), process, Seams::default())?;
+    let app = App::new(Arc::clone(&dispatcher), config.http);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.lanes.clamp(1, 4))
@@ -72,15 +83,52 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let address = listener.local_addr().context("cannot read the address")?;
     let served = runtime.block_on(async {
         let signals = Signals::listen().context("cannot listen for signals")?;
+        on_hangup(move || reload(&settings, &dispatcher)).context("cannot listen for signals")?;
+        metrics.ready(begun.elapsed());
         eprintln!("snapback: serving {} on http://{address}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
         tracing::info!(%address, lanes = config.lanes, ready_us = begun.elapsed().as_micros() as u64, "serving");
-        Ok(serve(app, listener, signals, config.drain_deadline).await?)
+        Ok(serve(app, listener, admin, signals, config.drain_deadline).await?)
     });
     // Not waited for: after a second signal a call may still be running.
     runtime.shutdown_background();
     drop(ticker);
     tracing::info!("stopped");
     served
+}
+
+/// The listener of the admin routes, if there are any, with its token.
+fn admin(config: &Config) -> anyhow::Result<Option<Admin>> {
+    let (Some(address), Some(token_file)) = (config.admin_listen, &config.admin_token_file) else {
+        return Ok(None);
+    };
+    let token = Token::read(token_file)
+        .with_context(|| format!("`admin.token_file` = {} cannot be used", token_file.display()))?;
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address}: set `admin.listen` to another address"))?;
+    let address = listener.local_addr().context("cannot read the address")?;
+    eprintln!("snapback: admin routes at http://{address}/v1/admin/");
+    Ok(Some(Admin { listener, token }))
+}
+
+/// Reads the settings again. What images are served by changes at once, what is wrong changes nothing.
+fn reload(settings: &SettingArgs, dispatcher: &Dispatcher) {
+    let policies = settings.read().and_then(|config| {
+        let policies = dispatcher.services().iter().map(|service| {
+            let policy = config.policy_of(service.name());
+            policy.check(&service.current()).map_err(anyhow::Error::msg)?;
+            Ok(policy)
+        });
+        policies.collect::<anyhow::Result<Vec<_>>>()
+    });
+    match policies {
+        Ok(policies) => {
+            for (service, policy) in policies.into_iter().enumerate() {
+                dispatcher.serve_by(service, policy);
+            }
+            tracing::info!("settings were read again; those of the server itself take a restart");
+        }
+        Err(error) => tracing::error!(%error, "settings were read again and are not used: nothing changes"),
+    }
 }
 
 /// Splits `NAME=IMAGE`; without a name, the image's own is taken.

@@ -1,7 +1,7 @@
 //! The settings as flags, made from the one table in `config`.
 
 use crate::config::{Config, LogFormat, SETTINGS, Setting, Sources};
-use clap::{Arg, ArgMatches, Command, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use once_cell::sync::Lazy;
 use std::{io, path::PathBuf};
 use tracing_subscriber::EnvFilter;
@@ -19,9 +19,10 @@ static NAMES: Lazy<Vec<(&Setting, &'static str, &'static str)>> = Lazy::new(|| {
 });
 
 /// What was given of the settings on the command line.
+#[derive(Clone)]
 pub(super) struct SettingArgs {
     file: Option<PathBuf>,
-    given: Vec<(&'static str, String, String)>,
+    given: Vec<(String, String, String)>,
 }
 
 impl clap::Args for SettingArgs {
@@ -33,7 +34,18 @@ impl clap::Args for SettingArgs {
             .value_name("FILE")
             .help_heading(heading)
             .help("TOML file with settings [SNAPBACK_CONFIG]");
-        NAMES.iter().fold(command.arg(file), |command, (setting, flag, help)| {
+        let set = Arg::new("set")
+            .long("set")
+            .global(true)
+            .value_name("KEY=VALUE")
+            .action(ArgAction::Append)
+            .value_parser(|text: &str| match text.split_once('=') {
+                Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+                None => Err("expected KEY=VALUE"),
+            })
+            .help_heading(heading)
+            .help("Any setting; for one image as image.NAME.KEY, for one method as method.NAME.deadline");
+        NAMES.iter().fold(command.arg(file).arg(set), |command, (setting, flag, help)| {
             let arg = Arg::new(setting.key)
                 .long(*flag)
                 .global(true)
@@ -54,8 +66,10 @@ impl FromArgMatches for SettingArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = NAMES.iter().filter_map(|(setting, flag, _)| {
             let value = matches.get_one::<String>(setting.key)?;
-            Some((setting.key, value.clone(), format!("--{flag}")))
+            Some((setting.key.to_owned(), value.clone(), format!("--{flag}")))
         });
+        let set = matches.get_many::<(String, String)>("set").unwrap_or_default();
+        let given = given.chain(set.map(|(key, value)| (key.clone(), value.clone(), "--set".into())));
         Ok(Self { file: matches.get_one::<String>("config").map(PathBuf::from), given: given.collect() })
     }
 
@@ -67,20 +81,27 @@ impl FromArgMatches for SettingArgs {
 
 impl SettingArgs {
     /// Every setting, and logs that look as they say.
-    pub(super) fn config(self) -> anyhow::Result<Config> {
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
+        let config = self.read()?;
+        log(&config);
+        Ok(config)
+    }
+
+    /// Every setting, as flags, variables and the file have it now.
+    pub(super) fn read(&self) -> anyhow::Result<Config> {
         let mut sources = Sources::default();
-        if let Some(file) = self.file.or_else(|| std::env::var_os("SNAPBACK_CONFIG").map(PathBuf::from)) {
+        if let Some(file) =
+            self.file.clone().or_else(|| std::env::var_os("SNAPBACK_CONFIG").map(PathBuf::from))
+        {
             sources.file(&file)?;
         }
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         sources.variables(variables);
-        for (key, value, origin) in self.given {
-            sources.set(key, value, origin)?;
+        for (key, value, origin) in &self.given {
+            sources.set(key, value.clone(), origin.clone())?;
         }
-        let config = sources.resolve()?;
-        log(&config);
-        Ok(config)
+        Ok(sources.resolve()?)
     }
 }
 

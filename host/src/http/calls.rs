@@ -116,10 +116,12 @@ async fn call(
     body: Body,
 ) -> Result<Response, ApiError> {
     let body = body::take(app, body).await?;
-    let ask = Ask { service, method: method.into(), circuit, body, deadline: app.call_deadline };
+    let ask = Ask { service, method: method.into(), circuit, body };
     let answer = app.dispatcher.submit(ask).map_err(|rejected| {
-        if matches!(rejected, Rejected::QueueFull { .. }) {
-            app.dispatcher.metrics().rejected(Limit::QueueDepth);
+        match rejected {
+            Rejected::QueueFull { .. } => app.dispatcher.metrics().rejected(Limit::QueueDepth),
+            Rejected::BreakerOpen { .. } => app.dispatcher.metrics().rejected(Limit::Breaker),
+            Rejected::Draining => {}
         }
         ApiError::Rejected(rejected)
     })?;

@@ -22,6 +22,8 @@ pub(crate) enum ApiError {
     NoSuchCircuit(String),
     NoSuchMethod(String),
     Ambiguous { what: String, images: Vec<String> },
+    BadSettings(String),
+    Unauthorised,
     BodyTooLarge { bytes_max: u64 },
     BodyBroken,
     BodyTooSlow,
@@ -78,6 +80,12 @@ impl ApiError {
                 "ambiguous",
                 format!("`{what}` is in several images: add ?image= one of {}", images.join(", ")),
             ),
+            Self::BadSettings(reason) => (StatusCode::BAD_REQUEST, "bad_settings", reason.clone()),
+            Self::Unauthorised => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorised",
+                "send the token of admin.token_file: Authorization: Bearer TOKEN".into(),
+            ),
             Self::BodyTooLarge { bytes_max } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",
@@ -99,6 +107,9 @@ impl ApiError {
             Self::Rejected(rejected @ Rejected::QueueFull { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "queue_full", rejected.to_string())
             }
+            Self::Rejected(rejected @ Rejected::BreakerOpen { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "breaker_open", rejected.to_string())
+            }
             Self::Rejected(rejected @ Rejected::Draining) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "draining", rejected.to_string())
             }
@@ -117,7 +128,9 @@ impl ApiError {
             ),
         };
         let retry_after_seconds = match self {
-            Self::Rejected(Rejected::QueueFull { retry_after }) => Some(retry_after.as_secs()),
+            Self::Rejected(Rejected::QueueFull { retry_after } | Rejected::BreakerOpen { retry_after }) => {
+                Some(retry_after.as_secs())
+            }
             Self::Rejected(Rejected::Draining) | Self::Overloaded => Some(1),
             _ => None,
         };
@@ -159,6 +172,7 @@ fn fault_status(fault: &Fault) -> (StatusCode, &'static str) {
         Fault::Trap(_) => (StatusCode::INTERNAL_SERVER_ERROR, "guest_trapped"),
         Fault::OutOfMemory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "out_of_memory"),
         Fault::Deadline(_) => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
+        Fault::Stalled(_) => (StatusCode::GATEWAY_TIMEOUT, "stalled"),
         Fault::Contract(_) => (StatusCode::BAD_GATEWAY, "guest_broke_contract"),
         Fault::ReplyTooLarge { .. } => (StatusCode::BAD_GATEWAY, "reply_too_large"),
         Fault::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine_failed"),
@@ -169,6 +183,7 @@ fn fault_message(fault: &Fault) -> String {
     match fault {
         Fault::OutOfMemory(out_of_memory) => format!("{out_of_memory}: see the setting memory.limit"),
         Fault::Deadline(_) => format!("{fault}: see the setting call.deadline"),
+        Fault::Stalled(_) => format!("{fault}: see the setting call.stall_timeout"),
         Fault::ReplyTooLarge { .. } => format!("{fault}: see the setting call.reply_bytes_max"),
         _ => fault.to_string(),
     }

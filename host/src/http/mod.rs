@@ -2,6 +2,7 @@
 //!
 //! Invariant: handlers wait for bodies and for lanes, and compute nothing.
 
+mod admin;
 mod body;
 mod calls;
 mod error;
@@ -17,30 +18,38 @@ use axum::{
     routing::{get, post},
 };
 use error::ApiError;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::sync::Semaphore;
+use std::{sync::Arc, time::Instant};
+use tokio::sync::{Notify, Semaphore, watch};
 
-pub use server::{ServeError, serve};
+pub use admin::Token;
+pub use server::{Admin, ServeError, serve};
 
 /// What every handler sees.
 pub struct App {
     dispatcher: Arc<Dispatcher>,
     http: HttpConfig,
-    call_deadline: Duration,
     buffered: Arc<Semaphore>,
     started: Instant,
+    /// Notified when an operator asks for a drain.
+    drain: Notify,
+    /// True once the server stops: streams that would never end do then.
+    stopping: watch::Sender<bool>,
 }
 
 impl App {
     /// The application over a dispatcher.
     #[must_use]
-    pub fn new(dispatcher: Arc<Dispatcher>, http: HttpConfig, call_deadline: Duration) -> Arc<Self> {
+    pub fn new(dispatcher: Arc<Dispatcher>, http: HttpConfig) -> Arc<Self> {
         let buffered_bytes = usize::try_from(http.buffered_bytes_max).unwrap_or(usize::MAX);
         let buffered = Arc::new(Semaphore::new(buffered_bytes.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { dispatcher, http, call_deadline, buffered, started: Instant::now() })
+        Arc::new(Self {
+            dispatcher,
+            http,
+            buffered,
+            started: Instant::now(),
+            drain: Notify::new(),
+            stopping: watch::Sender::new(false),
+        })
     }
 
     /// Bytes of request bodies that are in memory now.

@@ -3,7 +3,7 @@
 //! Stopping takes four steps: what the kernel has accepted for us is accepted; the listener closes; requests
 //! under way are answered; the lanes end. `drain.deadline` bounds all of it, a second signal cuts it short.
 
-use super::{App, router};
+use super::{App, Token, admin, router};
 use crate::{dispatch::Joined, shutdown::Signals};
 use hyper::{
     server::conn::http1,
@@ -23,7 +23,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 
 /// Longest head of a request, and the largest piece in which a body is read.
@@ -45,28 +45,54 @@ pub enum ServeError {
     DrainDeadline,
 }
 
-/// Serves until a signal comes, then drains.
+/// The listener of the admin routes, and the token that they take.
+pub struct Admin {
+    /// Where they are.
+    pub listener: std::net::TcpListener,
+    /// What requests carry.
+    pub token: Token,
+}
+
+/// Connections to the admin routes that may be open at once.
+const ADMIN_CONNECTIONS_MAX: usize = 16;
+
+/// Serves until a signal or an operator says otherwise, then drains.
 ///
 /// # Errors
 /// When the listener fails, or the drain takes longer than its deadline.
 pub async fn serve(
     app: Arc<App>,
     listener: std::net::TcpListener,
+    admin: Option<Admin>,
     mut signals: Signals,
     drain_deadline: Duration,
 ) -> Result<(), ServeError> {
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
-    let mut connections = Connections::new(&app);
+    let listener = into_async(listener)?;
+    let mut connections = Connections::new(&app, router(&app), app.http.connections_max);
+    // Operators watch a drain to its end: their connections end with the server, and are not waited for.
+    let admin = match admin {
+        Some(Admin { listener, token }) => {
+            let listener = into_async(listener)?;
+            let mut connections = Connections::new(&app, admin::router(&app, token), ADMIN_CONNECTIONS_MAX);
+            Some(AbortOnDrop(tokio::spawn(async move {
+                loop {
+                    connections.accept(&listener).await;
+                }
+            })))
+        }
+        None => None,
+    };
     loop {
         tokio::select! {
             () = signals.next() => break,
+            () = app.drain.notified() => break,
             () = connections.accept(&listener) => {}
         }
     }
 
     tracing::info!("draining");
-    let deadline = Instant::now() + drain_deadline;
+    let begun = Instant::now();
+    let deadline = begun + drain_deadline;
     let drain = async {
         connections.accept_backlog(listener).await;
         connections.finish().await;
@@ -79,12 +105,33 @@ pub async fn serve(
         });
         joined.await.unwrap_or(Joined::GaveUp)
     };
-    tokio::select! {
+    let ended = tokio::select! {
         joined = tokio::time::timeout(drain_deadline, drain) => match joined {
-            Ok(Joined::Finished) => Ok(()),
+            Ok(Joined::Finished) => {
+                app.dispatcher.metrics().drained(begun.elapsed());
+                tracing::info!(took_ms = begun.elapsed().as_millis() as u64, "drained");
+                Ok(())
+            }
             _ => Err(ServeError::DrainDeadline),
         },
         () = signals.next() => Err(ServeError::Interrupted),
+    };
+    app.stopping.send_replace(true);
+    drop(admin);
+    ended
+}
+
+fn into_async(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -92,16 +139,18 @@ struct Connections {
     app: Arc<App>,
     router: axum::Router,
     room: Arc<Semaphore>,
+    room_max: usize,
     draining: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl Connections {
-    fn new(app: &Arc<App>) -> Self {
+    fn new(app: &Arc<App>, router: axum::Router, room_max: usize) -> Self {
         Self {
             app: Arc::clone(app),
-            router: router(app),
-            room: Arc::new(Semaphore::new(app.http.connections_max)),
+            router,
+            room: Arc::new(Semaphore::new(room_max)),
+            room_max,
             draining: watch::Sender::new(false),
             tasks: JoinSet::new(),
         }
@@ -112,7 +161,7 @@ impl Connections {
     async fn accept(&mut self, listener: &TcpListener) {
         while self.tasks.try_join_next().is_some() {}
         let metrics = self.app.dispatcher.metrics();
-        metrics.connections_are(self.app.http.connections_max.saturating_sub(self.room.available_permits()));
+        metrics.connections_are(self.room_max.saturating_sub(self.room.available_permits()));
         let permit = Arc::clone(&self.room).acquire_owned().await.expect("never closed");
         self.accept_into(listener, Some(permit)).await;
     }

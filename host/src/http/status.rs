@@ -1,7 +1,7 @@
 //! `/v1/status`: what is served, by how many lanes, with how much memory.
 
 use super::App;
-use crate::dispatch::Readiness;
+use crate::{breaker::BreakerState, dispatch::Readiness, policy::Policy};
 use axum::{Json, extract::State};
 use serde::Serialize;
 use snapback_snapshot::Digest;
@@ -13,7 +13,7 @@ pub(crate) struct Status {
     uptime_seconds: u64,
     state: &'static str,
     images: Vec<Image>,
-    lanes: usize,
+    lanes: Lanes,
     queue: Queue,
     memory: Memory,
     swaps: Swaps,
@@ -28,6 +28,8 @@ struct Image {
     circuits: Vec<String>,
     native_bytes: u64,
     memory_bytes: u64,
+    breaker: BreakerState,
+    policy: Policy,
 }
 
 #[derive(Serialize)]
@@ -38,20 +40,26 @@ struct Queue {
 
 #[derive(Serialize)]
 struct Memory {
-    instance_limit_bytes: u64,
     resident_bytes: Option<u64>,
+    private_resident_bytes: u64,
+    process_limit_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Lanes {
+    configured: usize,
+    at_work: usize,
 }
 
 #[derive(Serialize)]
 struct Swaps {
-    policy: String,
     total: u64,
 }
 
 pub(crate) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
     let dispatcher = &app.dispatcher;
     let config = dispatcher.config();
-    let images = dispatcher.services().iter().map(|service| {
+    let images = dispatcher.services().iter().enumerate().map(|(index, service)| {
         let generation = service.current();
         let image = generation.image();
         Image {
@@ -62,6 +70,8 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
             circuits: image.manifest.circuits.iter().map(|circuit| circuit.name.clone()).collect(),
             native_bytes: image.native_bytes,
             memory_bytes: image.manifest.memory_bytes,
+            breaker: dispatcher.breaker(index),
+            policy: (*service.policy()).clone(),
         }
     });
     Json(Status {
@@ -69,15 +79,21 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
         uptime_seconds: app.started.elapsed().as_secs(),
         state: match dispatcher.readiness() {
             Readiness::Ready => "ready",
-            Readiness::Starting => "starting",
+            Readiness::LanesMissing => "lanes-missing",
+            Readiness::BreakerOpen => "breaker-open",
+            Readiness::SwapStorm => "swap-storm",
             Readiness::QueueFull => "queue-full",
             Readiness::Draining => "draining",
         },
         images: images.collect(),
-        lanes: config.lanes,
+        lanes: Lanes { configured: config.lanes, at_work: dispatcher.lanes_at_work() },
         queue: Queue { length: dispatcher.queue_len(), depth: config.queue_depth },
-        memory: Memory { instance_limit_bytes: config.memory_limit_bytes, resident_bytes: resident_bytes() },
-        swaps: Swaps { policy: config.swap.to_string(), total: dispatcher.metrics().swaps_total() },
+        memory: Memory {
+            resident_bytes: resident_bytes(),
+            private_resident_bytes: dispatcher.process().resident_bytes(),
+            process_limit_bytes: dispatcher.process().limit_bytes(),
+        },
+        swaps: Swaps { total: dispatcher.metrics().swaps_total() },
     })
 }
 

@@ -1,0 +1,140 @@
+//! The table of settings: keys, defaults, meanings. The README shows the same table, which a test sees to.
+//!
+//! Invariant: flags and variables follow from keys, so that a setting is named once.
+
+/// One setting, as users see it.
+pub struct Setting {
+    /// Its key in the TOML file; flags and variables follow from it.
+    pub key: &'static str,
+    /// Its default, as users would write it.
+    pub default: &'static str,
+    /// What it is, in one line.
+    pub help: &'static str,
+    /// What it holds for.
+    pub scope: Scope,
+}
+
+/// Every setting.
+pub const SETTINGS: &[Setting] = &[
+    setting("listen", "127.0.0.1:8080", "address and port to serve on"),
+    setting("state_dir", "~/.local/state/snapback", "images, native code; made where missing"),
+    setting("lanes", "one per core", "compute threads, each with an active instance and a standby"),
+    per_image("memory.limit", "4GiB", "linear memory that one instance may have, at most 4GiB"),
+    per_image("memory.warn", "70%", "share of memory.limit in use from which a standby is kept at hand"),
+    per_image("memory.critical", "90%", "share of memory.limit in use from which an instance is replaced"),
+    setting("memory.sample_interval", "5s", "how often idle lanes look at memory, age and idleness"),
+    setting(
+        "memory.process_limit",
+        "cgroup",
+        "memory of the whole process: a size, or what its cgroup may have",
+    ),
+    per_image(
+        "swap.policy",
+        "every-call",
+        "when a lane takes a fresh instance: every-call, threshold (when memory says so), or off",
+    ),
+    per_image("swap.calls_max", "off", "threshold: calls that an instance serves, or off"),
+    per_image("swap.age_max", "off", "threshold: how old an instance gets, or off"),
+    per_image("swap.idle_max", "off", "threshold: how long a used instance waits for a call, or off"),
+    per_image("swap.jitter", "10%", "by how much counts and ages are shortened at random"),
+    per_image("swap.life_min", "0s", "threshold: how young an instance is not replaced for what can wait"),
+    per_image(
+        "swap.per_minute_max",
+        "6000",
+        "threshold: swaps of an image in a minute; beyond, it is unhealthy and keeps its instances",
+    ),
+    setting("queue.depth", "64", "calls that may wait for a lane; more are answered with 429"),
+    per_image("call.deadline", "60s", "how long a call may run; longer ones are answered with 504"),
+    per_image(
+        "call.stall_timeout",
+        "30s",
+        "how long a call may use no processor; then it is answered with 504 and its lane replaced",
+    ),
+    setting("call.reply_bytes_max", "64MiB", "longest reply taken from a guest"),
+    per_image("breaker.failures", "20", "failed calls in a row after which an image gets none: 503"),
+    per_image("breaker.open_for", "5s", "how long that lasts before a call tries again"),
+    setting("http.body_bytes_max", "8MiB", "longest request body; longer ones are answered with 413"),
+    setting("http.buffered_bytes_max", "256MiB", "request bodies in memory, all together"),
+    setting("http.connections_max", "1024", "connections open at once; more wait to be accepted"),
+    setting("http.header_timeout", "10s", "how long a client may take to send a request's head"),
+    setting("http.body_timeout", "30s", "how long a client may take to send a request's body"),
+    setting("admin.listen", "off", "address and port of the admin routes, or off"),
+    setting(
+        "admin.token_file",
+        "none",
+        "file with the token that admin requests carry; needed by admin.listen",
+    ),
+    setting("drain.deadline", "90s", "how long a shutdown waits for calls that were accepted"),
+    setting(
+        "native.key_file",
+        "~/.local/share/snapback/native.key",
+        "key by which native code is known; made where missing",
+    ),
+    setting(
+        "bake.memory_limit",
+        "2GiB",
+        "linear memory that an initialiser may use, and an image start with",
+    ),
+    setting("bake.deadline", "30m", "how long a guest's initialiser may run"),
+    setting("bake.image_bytes_max", "1GiB", "largest image"),
+    setting("bake.input_bytes_max", "1GiB", "largest input"),
+    setting("log.level", "info", "error, warn, info, debug, trace, or a filter such as snapback_host=debug"),
+    setting("log.format", "text", "text or json"),
+];
+
+const fn setting(key: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { key, default, help, scope: Scope::Server }
+}
+
+const fn per_image(key: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { key, default, help, scope: Scope::Image }
+}
+
+/// What a setting holds for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The server: it takes a restart to change it.
+    Server,
+    /// All images, or one as `image.NAME.KEY`; changed while the server runs.
+    Image,
+}
+
+impl Setting {
+    /// Its flag, without the dashes: `memory.limit` is `memory-limit`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.key.replace(['.', '_'], "-")
+    }
+
+    /// Its variable: `memory.limit` is `SNAPBACK_MEMORY_LIMIT`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("SNAPBACK_{}", self.key.replace('.', "_").to_uppercase())
+    }
+}
+
+/// Splits a key that concerns one image: `image.NAME.KEY`.
+pub(super) fn of_image(key: &str) -> Option<(&str, &str)> {
+    // A name may hold dots, a key begins with one of a few words: the last place that makes a key is it.
+    let rest = key.strip_prefix("image.")?;
+    rest.match_indices('.')
+        .map(|(dot, _)| (&rest[..dot], &rest[dot + 1..]))
+        .find(|(_, key)| is_policy_key(key))
+}
+
+/// Splits a key that concerns one method: `method.NAME.deadline` or `method.NAME.repeatable`.
+pub(super) fn of_method(key: &str) -> Option<(&str, &str)> {
+    let (method, what) = key.strip_prefix("method.")?.rsplit_once('.')?;
+    (!method.is_empty() && ["deadline", "repeatable"].contains(&what)).then_some((method, what))
+}
+
+/// Whether a key is one of those that images can have for themselves.
+pub(super) fn is_policy_key(key: &str) -> bool {
+    of_method(key).is_some()
+        || SETTINGS.iter().any(|setting| setting.scope == Scope::Image && setting.key == key)
+}
+
+/// Whether there is such a key.
+pub(super) fn is_key(key: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.key == key) || of_method(key).is_some() || of_image(key).is_some()
+}

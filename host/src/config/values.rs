@@ -1,0 +1,61 @@
+//! Values as users write them.
+//!
+//! Invariant: what is refused is refused with what would be accepted.
+
+use crate::policy::Percent;
+use bytesize::ByteSize;
+use std::{path::PathBuf, time::Duration};
+
+/// Follows the XDG base directory specification.
+pub(super) fn default_dir(variable: &str, in_home: &str) -> Option<PathBuf> {
+    let set = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = set.or_else(|| std::env::home_dir().map(|home| home.join(in_home)))?;
+    Some(base.join("snapback"))
+}
+
+pub(super) fn path(value: &str) -> Result<PathBuf, String> {
+    if value.is_empty() {
+        return Err("a path".into());
+    }
+    match value.strip_prefix("~/") {
+        Some(rest) => std::env::home_dir()
+            .map(|home| home.join(rest))
+            .ok_or_else(|| "there is no home directory".into()),
+        None => Ok(value.into()),
+    }
+}
+
+pub(super) fn number(value: &str, min: usize, max: usize) -> Result<usize, String> {
+    let accepted = || format!("a number from {min} to {max}");
+    value.parse().ok().filter(|number| (min..=max).contains(number)).ok_or_else(accepted)
+}
+
+pub(super) fn bytes(value: &str, min: u64, max: u64) -> Result<u64, String> {
+    let accepted = || format!("a size from {min} to {max} bytes, such as 64MiB");
+    let size = value.parse::<ByteSize>().map_err(|_| accepted())?.as_u64();
+    if (min..=max).contains(&size) { Ok(size) } else { Err(accepted()) }
+}
+
+pub(super) fn duration(value: &str) -> Result<Duration, String> {
+    let accepted = || "a time from 1ms to 24h, such as 30s".into();
+    humantime::parse_duration(value)
+        .ok()
+        .filter(|time| (Duration::from_millis(1)..=Duration::from_hours(24)).contains(time))
+        .ok_or_else(accepted)
+}
+
+pub(super) fn percent(value: &str) -> Result<Percent, String> {
+    let hundredths = value.strip_suffix('%').unwrap_or(value).parse::<u8>().ok();
+    hundredths
+        .filter(|hundredths| *hundredths <= 100)
+        .map(Percent::new)
+        .ok_or_else(|| "a share from 0% to 100%".into())
+}
+
+/// A value, or `off`.
+pub(super) fn or_off<T>(value: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if value == "off" {
+        return Ok(None);
+    }
+    read(value).map(Some).map_err(|accepted| format!("`off`, or {accepted}"))
+}
