@@ -71,6 +71,8 @@ struct State {
     at_work: usize,
     /// Threads for lanes that take the place of others.
     spares: usize,
+    /// Places without a lane: theirs is stuck, and there was no thread for another.
+    vacant: Vec<usize>,
 }
 
 impl Crew {
@@ -108,7 +110,7 @@ impl Crew {
             .enumerate()
             .map(|(index, control)| Lane::new(index, Arc::clone(&shared), Arc::clone(control), jobs.clone()));
         let lanes = lanes.collect::<Result<Vec<_>, _>>()?;
-        let state = State { controls, at_work: lanes.len(), spares: config.lanes };
+        let state = State { controls, at_work: lanes.len(), spares: config.lanes, vacant: Vec::new() };
         let crew = Arc::new(Self { pool, shared, jobs, state: Mutex::new(state), ended: Condvar::new() });
         for lane in lanes {
             crew.run(lane);
@@ -126,12 +128,19 @@ impl Crew {
         self.pool.spawn(move || {
             let ended = lane.run();
             let mut state = crew.lock();
+            let mut vacant = None;
             match ended {
                 Ended::Done => state.at_work -= 1,
-                Ended::Relieved => state.spares += 1,
+                Ended::Relieved => {
+                    state.spares += 1;
+                    vacant = state.vacant.pop();
+                }
             }
             drop(state);
             crew.ended.notify_all();
+            if let Some(index) = vacant {
+                crew.fill(index);
+            }
         });
     }
 
@@ -149,10 +158,12 @@ impl Crew {
         }
     }
 
-    /// Waits until every lane has ended; false if that takes too long.
+    /// Waits until every lane has ended and no job is left; false if that takes too long.
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let state = self.lock();
-        let waited = self.ended.wait_timeout_while(state, timeout, |state| state.at_work > 0);
+        let waited = self.ended.wait_timeout_while(state, timeout, |state| {
+            state.at_work > 0 || (!state.vacant.is_empty() && !self.jobs.is_empty())
+        });
         let (_state, result) = waited.unwrap_or_else(PoisonError::into_inner);
         !result.timed_out()
     }
@@ -199,33 +210,39 @@ impl Crew {
 
     /// Puts another lane into the place of one that is stuck.
     fn replace(self: &Arc<Self>, index: usize) {
+        self.lock().at_work -= 1;
+        self.fill(index);
+    }
+
+    /// Puts a lane into a place that has none; without a thread or an instance the place stays vacant, until a
+    /// stuck lane comes back.
+    fn fill(self: &Arc<Self>, index: usize) {
+        let mut state = self.lock();
+        if state.spares == 0 {
+            state.vacant.push(index);
+            drop(state);
+            self.ended.notify_all();
+            tracing::error!(lane = index, "a lane stalls and cannot be replaced: no spare thread is left");
+            return;
+        }
+        state.spares -= 1;
+        drop(state);
         let control = Arc::new(Control::new(self.shared.services.len()));
-        let has_thread = {
-            let mut state = self.lock();
-            let has_thread = state.spares > 0;
-            if has_thread {
-                state.spares -= 1;
-            }
-            has_thread
-        };
-        let lane = has_thread
-            .then(|| Lane::new(index, Arc::clone(&self.shared), Arc::clone(&control), self.jobs.clone()));
-        match lane {
-            Some(Ok(lane)) => {
-                self.lock().controls[index] = control;
+        match Lane::new(index, Arc::clone(&self.shared), Arc::clone(&control), self.jobs.clone()) {
+            Ok(lane) => {
+                let mut state = self.lock();
+                state.controls[index] = control;
+                state.at_work += 1;
+                drop(state);
                 self.run(lane);
             }
-            reason => {
+            Err(error) => {
                 let mut state = self.lock();
-                state.at_work -= 1;
-                state.spares += usize::from(has_thread);
+                state.spares += 1;
+                state.vacant.push(index);
                 drop(state);
                 self.ended.notify_all();
-                let error = match reason {
-                    Some(Err(error)) => error.to_string(),
-                    _ => "no spare thread is left".into(),
-                };
-                tracing::error!(lane = index, error, "a lane stalls and cannot be replaced");
+                tracing::error!(lane = index, %error, "a lane stalls and cannot be replaced");
             }
         }
     }

@@ -191,7 +191,7 @@ pub fn decide(sample: &Sample, policy: &Policy) -> Decision {
     let growth_soon = sample.growth_bytes.saturating_mul(soon);
     let fills_soon = sample.growth_bytes > 0
         && sample.used_bytes.saturating_add(growth_soon) >= policy.critical.of(sample.limit_bytes);
-    if pressure >= Pressure::Warn || calls_nearly_up || fills_soon {
+    if pressure.max(sample.process) >= Pressure::Warn || calls_nearly_up || fills_soon {
         Decision::Prepare
     } else {
         Decision::Keep
@@ -274,6 +274,12 @@ mod tests {
                 &plain,
                 Sample { process: Pressure::Critical, ..sample() },
                 Decision::Swap(Reason::ProcessMemory),
+            ),
+            (
+                "the process is nearly full",
+                &plain,
+                Sample { process: Pressure::Warn, ..sample() },
+                Decision::Prepare,
             ),
             ("calls", &plain, Sample { calls_max: Some(5), ..sample() }, Decision::Swap(Reason::Calls)),
             ("calls soon", &plain, Sample { calls_max: Some(8), ..sample() }, Decision::Prepare),

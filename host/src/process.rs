@@ -1,13 +1,30 @@
 //! The memory of the process as a whole, against what it may have.
 //!
+//! Two figures count: what is resident, and what instances were granted beyond their images, which they may touch
+//! at any moment. The larger one is held against the limit.
+//!
 //! Invariant: a limit that is not set is the cgroup's; where there is none either, there is no pressure.
 
 use crate::{policy::Percent, pressure::Pressure};
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
 };
+
+/// What one place for instances was granted beyond its image.
+#[derive(Clone, Default)]
+pub(crate) struct Grant(Arc<AtomicU64>);
+
+impl Grant {
+    /// It is that much now.
+    pub(crate) fn is(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+}
 
 /// How full the process's memory is, against `memory.process_limit` or the cgroup's limit.
 pub struct ProcessMemory {
@@ -15,6 +32,7 @@ pub struct ProcessMemory {
     warn: Percent,
     critical: Percent,
     resident_bytes: AtomicU64,
+    grants: Mutex<Vec<Grant>>,
     // Relaxed: each stands for itself.
     pressure: AtomicU8,
 }
@@ -28,6 +46,7 @@ impl ProcessMemory {
             warn,
             critical,
             resident_bytes: AtomicU64::new(0),
+            grants: Mutex::default(),
             pressure: AtomicU8::new(0),
         }
     }
@@ -44,6 +63,23 @@ impl ProcessMemory {
         self.resident_bytes.load(Ordering::Relaxed)
     }
 
+    /// What instances were granted beyond their images.
+    #[must_use]
+    pub fn granted_bytes(&self) -> u64 {
+        let grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        grants.iter().map(|Grant(bytes)| bytes.load(Ordering::Relaxed)).sum()
+    }
+
+    /// A place for instances that counts from now on, until it is dropped.
+    pub(crate) fn grant(&self) -> Grant {
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of lanes that were replaced.
+        grants.retain(|Grant(bytes)| Arc::strong_count(bytes) > 1);
+        let grant = Grant::default();
+        grants.push(grant.clone());
+        grant
+    }
+
     pub(crate) fn pressure(&self) -> Pressure {
         match self.pressure.load(Ordering::Relaxed) {
             0 => Pressure::Calm,
@@ -56,9 +92,10 @@ impl ProcessMemory {
     pub(crate) fn look(&self) {
         let Some(bytes) = private_resident_bytes() else { return };
         self.resident_bytes.store(bytes, Ordering::Relaxed);
-        let pressure = self
-            .limit_bytes
-            .map_or(Pressure::Calm, |limit_bytes| Pressure::of(bytes, limit_bytes, self.warn, self.critical));
+        let used_bytes = bytes.max(self.granted_bytes());
+        let pressure = self.limit_bytes.map_or(Pressure::Calm, |limit_bytes| {
+            Pressure::of(used_bytes, limit_bytes, self.warn, self.critical)
+        });
         self.pressure.store(pressure as u8, Ordering::Relaxed);
     }
 }
@@ -119,6 +156,20 @@ fn cgroup_limit_bytes() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_granted_counts_before_it_is_touched() {
+        let memory = ProcessMemory::new(Some(1 << 40), Percent::new(70), Percent::new(90));
+        let (one, other) = (memory.grant(), memory.grant());
+        one.is(1 << 39);
+        other.is(1 << 39);
+        memory.look();
+        assert_eq!((memory.granted_bytes(), memory.pressure()), (1 << 40, Pressure::Critical));
+        drop(other);
+        let _third = memory.grant();
+        memory.look();
+        assert_eq!((memory.granted_bytes(), memory.pressure()), (1 << 39, Pressure::Calm));
+    }
 
     #[test]
     fn the_pressure_on_the_process_follows_what_is_resident() {

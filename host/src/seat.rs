@@ -70,8 +70,8 @@ pub(crate) struct Seat {
     wishes: Arc<Wishes>,
     watcher: Watcher,
     gauges: LaneGauges,
-    /// Whether the last attempt to swap was reported as put off: once is enough.
-    is_put_off: bool,
+    /// Why the swap that is due was put off, as it was last told: once for each reason is enough.
+    put_off: Option<&'static str>,
 }
 
 struct Active {
@@ -102,8 +102,10 @@ impl Seat {
         let gauges = shared.metrics.lane_gauges(service.name(), lane);
         let watcher: Watcher = {
             let (service, orders, gauges) = (Arc::clone(service), crib.orders().clone(), gauges.clone());
+            let grant = shared.process.grant();
             Arc::new(move |bytes| {
                 gauges.memory(bytes);
+                grant.is(bytes.saturating_sub(service.current().image().manifest.memory_bytes));
                 let policy = service.policy();
                 let pressure = Pressure::of(bytes, policy.memory_limit_bytes, policy.warn, policy.critical);
                 // In the middle of a call: by its end the standby is there.
@@ -123,7 +125,7 @@ impl Seat {
             wishes,
             watcher,
             gauges,
-            is_put_off: false,
+            put_off: None,
         };
         let instance = Instance::of(&service.current(), policy.memory_limit_bytes)?;
         seat.active = Some(seat.begin(instance, &policy, shared));
@@ -295,8 +297,7 @@ impl Seat {
         {
             self.order(policy, shared);
             self.crib.orders().wake_for_next();
-            if !self.is_put_off {
-                self.is_put_off = true;
+            if self.put_off.replace(error) != Some(error) {
                 self.tell(shared, || What::SwapError { reason, error });
             }
             return;
@@ -334,7 +335,7 @@ impl Seat {
 
     fn swapped(&mut self, reason: Reason, begun: Instant, shared: &Shared) {
         let took = begun.elapsed();
-        self.is_put_off = false;
+        self.put_off = None;
         shared.metrics.swapped(self.service.name(), reason);
         shared.metrics.swap_took(took);
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);

@@ -1,6 +1,6 @@
 //! A dispatcher in the test's own process, over the fixtures: for races that are driven through its seams.
 
-use super::{native_key, state_with};
+use super::{native_key, rig::Ear, state_with};
 use snapback_host::{
     dispatch::{DispatchConfig, Dispatcher, Rejected},
     generation::{Generation, Service},
@@ -86,6 +86,11 @@ impl Host {
             circuit: String::new(),
             body: body.to_vec().into(),
         })
+    }
+
+    /// Listens from now on.
+    pub(crate) fn ear(&self) -> Ear {
+        Ear::new(self.dispatcher.events().listen())
     }
 
     pub(crate) fn outcome(&self, method: &str, body: &[u8]) -> Outcome {

@@ -4,6 +4,7 @@
 #![expect(dead_code, reason = "each story uses a part")]
 
 pub(crate) mod inside;
+pub(crate) mod rig;
 pub(crate) mod zcash;
 
 use std::{

@@ -42,6 +42,7 @@ struct Queue {
 struct Memory {
     resident_bytes: Option<u64>,
     private_resident_bytes: u64,
+    granted_bytes: u64,
     process_limit_bytes: Option<u64>,
 }
 
@@ -91,6 +92,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
         memory: Memory {
             resident_bytes: resident_bytes(),
             private_resident_bytes: dispatcher.process().resident_bytes(),
+            granted_bytes: dispatcher.process().granted_bytes(),
             process_limit_bytes: dispatcher.process().limit_bytes(),
         },
         swaps: Swaps { total: dispatcher.metrics().swaps_total() },
