@@ -25,9 +25,9 @@ fn threshold() -> Policy {
     Policy { swap: SwapPolicy::Threshold, jitter: Percent::new(0), ..policy() }
 }
 
-fn not_repeatable(method: &str, policy: Policy) -> Policy {
+fn not_repeatable(method: &str) -> Policy {
     let method_policy = MethodPolicy { repeatable: Some(false), ..MethodPolicy::default() };
-    Policy { methods: [(method.to_owned(), method_policy)].into(), ..policy }
+    Policy { methods: [(method.to_owned(), method_policy)].into(), ..policy() }
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_fresh_instance_that_traps_is_the_answer() {
 
 #[test]
 fn what_must_not_run_twice_does_not() {
-    let host = Host::start(1, not_repeatable("wear", policy()), Rig::new().seams());
+    let host = Host::start(1, not_repeatable("wear"), Rig::new().seams());
     for _ in 0..3 {
         host.call("wear", b"3");
     }
@@ -109,7 +109,7 @@ fn what_must_not_run_twice_does_not() {
     assert_eq!(host.metric(RETRIED), 0.0);
     assert_eq!(host.call("wear", b"3"), b"1", "a fresh instance all the same");
 
-    let host = Host::start(1, not_repeatable("leak", policy()), Rig::new().seams());
+    let host = Host::start(1, not_repeatable("leak"), Rig::new().seams());
     host.call("leak", b"40000000");
     let Err(Fault::OutOfMemory(refused)) = host.outcome("leak", b"40000000").result else {
         panic!("it fits?")

@@ -159,8 +159,12 @@ impl Server {
     }
 
     pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is alive");
+        rustix::process::kill_process(pid, signal).expect("it is alive");
     }
 
     /// Waits for the end, and returns how it ended and what was logged.
@@ -229,6 +233,11 @@ impl Answer {
             .collect();
         let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("a whole body");
         Self { status: response.status().as_u16(), body, headers }
+    }
+
+    /// Sends a request that has a method or headers of its own.
+    pub(crate) fn run(request: ureq::http::Request<String>) -> Self {
+        Self::to(ureq_agent().run(request).expect("an answer"))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

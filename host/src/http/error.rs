@@ -5,7 +5,7 @@
 
 use crate::{dispatch::Rejected, instance::Fault};
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -38,7 +38,8 @@ struct Parts {
     status: StatusCode,
     code: &'static str,
     message: String,
-    retry_after_seconds: Option<u64>,
+    /// A header that tells the client what to do.
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Serialize)]
@@ -127,24 +128,26 @@ impl ApiError {
                 "the call ended without an answer: please report this".into(),
             ),
         };
-        let retry_after_seconds = match self {
+        let come_again = |seconds: u64| Some((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        let header = match self {
             Self::Rejected(Rejected::QueueFull { retry_after } | Rejected::BreakerOpen { retry_after }) => {
-                Some(retry_after.as_secs())
+                come_again(retry_after.as_secs())
             }
-            Self::Rejected(Rejected::Draining) | Self::Overloaded => Some(1),
+            Self::Rejected(Rejected::Draining) | Self::Overloaded => come_again(1),
+            Self::Unauthorised => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             _ => None,
         };
-        Parts { status, code, message, retry_after_seconds }
+        Parts { status, code, message, header }
     }
 
     /// The reply, with the id of the request it answers.
     pub(crate) fn respond(&self, request_id: &str) -> Response {
-        let Parts { status, code, message, retry_after_seconds } = self.parts();
+        let Parts { status, code, message, header } = self.parts();
         let body = Body { code, message: &message, request_id };
         let json = serde_json::to_vec(&body).expect("three strings");
         let mut response = (status, [(header::CONTENT_TYPE, "application/json")], json).into_response();
-        if let Some(seconds) = retry_after_seconds {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
         }
         response
     }
