@@ -13,10 +13,29 @@ use std::{
 };
 use toolchain::Toolchain;
 
-/// Embedded guests: the name users type, the package, and what it is.
-const GUESTS: [(&str, &str, &str); 2] = [
-    ("zcash", "snapback-guest-zcash", "Zcash prover: PCZTs in, PCZTs with proofs out"),
-    ("fixtures", "snapback-guest-fixtures", "Echoes, leaks, traps and spins on request, to try a host with"),
+/// An embedded guest.
+struct Embedded {
+    /// What users type.
+    name: &'static str,
+    package: &'static str,
+    about: &'static str,
+    /// The call that its bake tries: method, circuit, and a file below `guest`.
+    trial: Option<(&'static str, &'static str, &'static str)>,
+}
+
+const GUESTS: [Embedded; 2] = [
+    Embedded {
+        name: "zcash",
+        package: "snapback-guest-zcash",
+        about: "Zcash prover: PCZTs in, PCZTs with proofs out",
+        trial: Some(("prove", "orchard", "zcash/trial.pczt")),
+    },
+    Embedded {
+        name: "fixtures",
+        package: "snapback-guest-fixtures",
+        about: "Echoes, leaks, traps and spins on request, to try a host with",
+        trial: None,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -46,7 +65,7 @@ fn embed() -> Result<(), String> {
     compile(&toolchain, &root, &target_dir)?;
 
     let mut table = String::from("pub(super) static EMBEDDED: &[Guest] = &[\n");
-    for (name, package, about) in GUESTS {
+    for Embedded { name, package, about, trial } in GUESTS {
         let wasm = target_dir
             .join("wasm32-unknown-unknown/guest")
             .join(package.replace('-', "_"))
@@ -55,8 +74,20 @@ fn embed() -> Result<(), String> {
         let copy = out.join(name).with_extension("wasm");
         fs::write(&copy, &bytes).map_err(|error| format!("{}: {error}", copy.display()))?;
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        let trial = trial.map_or_else(
+            || "None".into(),
+            |(method, circuit, file)| {
+                let file = root.join("guest").join(file);
+                format!(
+                    "Some(TrialCall {{ method: Cow::Borrowed({method:?}), circuit: Cow::Borrowed({circuit:?}), \
+                     body: Cow::Borrowed(include_bytes!({file:?})) }})"
+                )
+            },
+        );
         table.push_str(&format!(
-            "    Guest::embedded({name:?}, {about:?}, Digest::from_bytes({digest:?}), include_bytes!({copy:?})),\n"
+            "    Guest {{ name: Cow::Borrowed({name:?}), about: Cow::Borrowed({about:?}), \
+             digest: Digest::from_bytes({digest:?}), wasm: Cow::Borrowed(include_bytes!({copy:?})), \
+             trial: {trial} }},\n"
         ));
     }
     table.push_str("];\n");
@@ -79,7 +110,7 @@ fn compile(toolchain: &Toolchain, root: &Path, target_dir: &Path) -> Result<(), 
     cargo
         .current_dir(root)
         .args(["build", "--locked", "--profile", "guest", "--target", "wasm32-unknown-unknown"])
-        .args(GUESTS.iter().flat_map(|(_, package, _)| ["--package", package]))
+        .args(GUESTS.iter().flat_map(|guest| ["--package", guest.package]))
         .arg("--target-dir")
         .arg(target_dir);
     toolchain.prepare(&mut cargo, root);

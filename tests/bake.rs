@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{run_err, run_ok, snapback, state_with};
+use harness::{Server, run_err, run_ok, snapback, state_with};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -121,6 +121,102 @@ fn inputs_are_fed_by_name_and_wrong_ones_are_named() {
     let twice = format!("seed={}", seed.display());
     let said = run_err(with(twice.clone()).args(["--input", &twice]), 3);
     assert!(said.contains("given twice"), "{said}");
+}
+
+#[test]
+fn a_trial_call_is_measured_and_sizes_the_server() {
+    let (bench, other) = (Bench::new(), Bench::new());
+    let body = bench.write("body", b"10000000");
+    let bake = |bench: &Bench| {
+        let trial = format!("leak={}", body.display());
+        let json = run_ok(bench.bake(Path::new("fixtures")).args(["--trial", &trial, "--json"]));
+        serde_json::from_str::<serde_json::Value>(&json).expect("JSON")
+    };
+    let baked = bake(&bench);
+    let trial = &baked["manifest"]["trial"];
+    let bytes = |key: &str| trial[key].as_u64().expect("bytes");
+    assert_eq!((&trial["method"], &trial["circuit"]), (&"leak".into(), &"".into()));
+    // It writes what it leaks, in pages, and a little of its own beside; the second call adds as much.
+    for key in ["dirty_bytes", "growth_bytes"] {
+        assert!((10_000_000..11_000_000).contains(&bytes(key)), "{key}: {trial}");
+    }
+    assert!(bytes("peak_bytes") >= baked["manifest"]["memory_bytes"].as_u64().expect("bytes") + 10_000_000);
+    assert_eq!(bake(&other)["digest"], baked["digest"], "equal bakes measure equal figures");
+
+    let size = |args: &[&str]| {
+        let mut command = snapback();
+        command.args(["size", baked["digest"].as_str().expect("a digest"), "--lanes", "2", "--json"]);
+        command
+            .args(["--memory-limit", "1GiB", "--state-dir"])
+            .arg(bench.dir.path().join("state"))
+            .args(args);
+        serde_json::from_str::<serde_json::Value>(&run_ok(&mut command)).expect("JSON")
+    };
+    let (every_call, off) = (size(&[]), size(&["--swap-policy", "off"]));
+    assert_eq!(every_call["measured"]["call"], "leak");
+    assert_eq!(every_call["active_bytes"].as_u64(), Some(2 * bytes("dirty_bytes")));
+    assert_eq!(off["active_bytes"], 2u64 << 30);
+}
+
+#[test]
+fn an_image_whose_trial_fails_is_not_kept() {
+    let bench = Bench::new();
+    let body = bench.write("body", b"not a number");
+    for (method, wanted) in
+        [("trap", "unreachable"), ("leak", "decimal number"), ("nothing", "no such method")]
+    {
+        let trial = format!("{method}={}", body.display());
+        let said = run_err(bench.bake(Path::new("fixtures")).args(["--trial", &trial]), 3);
+        assert!(said.contains(method) && said.contains(wanted), "{said}");
+    }
+    let trial = format!("spin={}", body.display());
+    let said =
+        run_err(bench.bake(Path::new("fixtures")).args(["--trial", &trial, "--bake-deadline", "200ms"]), 3);
+    assert!(said.contains("bake.deadline"), "{said}");
+    let images = run_ok(snapback().arg("images").arg("--state-dir").arg(bench.dir.path().join("state")));
+    assert_eq!(images, "");
+    run_err(bench.bake(Path::new("fixtures")).args(["--trial", "leak=/nowhere"]), 1);
+}
+
+/// The build step of a CI, and what production does with its file.
+#[test]
+fn a_bake_shows_its_stages_and_lines_and_its_file_can_be_served_elsewhere() {
+    let bench = Bench::new();
+    let chatty = r#"
+        (import "snapback" "log" (func $log (param i32 i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 3000) "a line of the guest\1b[2J")
+        (func $say (call $log (i32.const 3000) (i32.const 23)))
+        (func (export "snapback_abi") (result i32) i32.const 1)
+        (func (export "snapback_alloc") (param i32) (result i32) i32.const 1024)
+        (func (export "bake_init") (param i32 i32) (result i64)
+            (call $say) (memory.fill (local.get 0) (i32.const 0) (local.get 1)) i64.const 0x0000080000000001)
+        (func (export "chat") (param i32 i32) (result i64) (call $say) i64.const 0x0000080000000001)"#;
+    let guest = bench.write("chatty.wasm", &wat::parse_str(format!("(module {chatty})")).expect("a module"));
+    let image = bench.dir.path().join("chatty.image.wasm");
+    let output = bench.bake(&guest).arg("--json").arg("-o").arg(&image).output().expect("it runs");
+    let shown = String::from_utf8(output.stderr).expect("text");
+    assert!(output.status.success(), "{shown}");
+    for line in ["[1/6] checking the guest", "[6/6] publishing the image", "chatty: a line of the guest"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(!shown.contains('\u{1b}'), "nothing steers the terminal: {shown}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["path"].as_str(), image.to_str());
+
+    let elsewhere = Bench::new();
+    let server = Server::of(
+        snapback()
+            .arg("serve")
+            .arg(&image)
+            .arg("--state-dir")
+            .arg(elsewhere.dir.path())
+            .args(["--log-level", "trace"]),
+    );
+    assert_eq!(server.get("/v1/status").json()["images"][0]["digest"], json["digest"]);
+    assert_eq!(server.post("/v1/methods/chat", b"").ok(), b"");
+    let log = server.stop();
+    assert!(!log.contains("a line of the guest"), "it may hold what a client sent: {log}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod harness;
 
 use chacha20::ChaCha20Rng;
 use harness::{
-    Server, native_key, run_err, run_ok, snapback, state_with,
+    Server, native_key, run_err, run_ok, snapback, state_with, until,
     zcash::{extract, unproven, with_flipped_proof_byte},
 };
 use pczt::{Pczt, roles::prover::Prover};
@@ -88,6 +88,38 @@ fn two_lanes_prove_at_once_and_every_proof_holds() {
     assert_eq!(status["lanes"]["at_work"], 2);
     // The sixth reply is sent before the sixth swap.
     assert!(status["swaps"]["total"].as_u64().expect("a count") >= 5, "{status}");
+}
+
+#[test]
+fn beside_another_image_a_full_server_tells_scripts_to_come_again() {
+    let state = state_with("fixtures");
+    state_with("zcash");
+    let server = Server::of(
+        snapback()
+            .args(["serve", "zcash", "fixtures", "--lanes", "1", "--queue-depth", "1", "--state-dir"])
+            .arg(state),
+    );
+    let url = server.url("");
+    let dir = tempfile::tempdir().expect("a directory");
+    let pczt = dir.path().join("x.pczt");
+    std::fs::write(&pczt, unproven()).expect("written");
+    let prove = || {
+        let mut command = snapback();
+        command.arg("prove").arg(&pczt).args(["--server", &url]).arg("-o").arg(dir.path().join("proven"));
+        command
+    };
+    thread::scope(|scope| {
+        let proving = scope.spawn(|| server.post("/v1/circuits/orchard/prove", &unproven()).ok());
+        until("it runs", || server.metric("snapback_calls_in_flight") == 1.0);
+        let waiting = scope.spawn(|| server.post("/v1/methods/echo", b"of the other image").ok());
+        until("it waits", || server.metric("snapback_queue_length") == 1.0);
+        let said = run_err(&mut prove(), 6);
+        assert!(said.contains("queue"), "{said}");
+        extract(&proving.join().expect("a proof")).expect("the network accepts it");
+        assert_eq!(waiting.join().expect("an answer"), b"of the other image");
+    });
+    run_ok(&mut prove());
+    extract(&std::fs::read(dir.path().join("proven")).expect("written")).expect("the network accepts it");
 }
 
 #[test]

@@ -30,5 +30,6 @@ mod reaper;
 pub mod seams;
 mod seat;
 pub mod shutdown;
+pub mod sizing;
 mod storm;
 mod watch;

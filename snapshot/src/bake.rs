@@ -10,13 +10,13 @@ use crate::{
     error::Refusal,
     guests::Guest,
     inputs::{BakeLimits, Input},
-    manifest::{CircuitId, FORMAT_VERSION, GuestId, InputId, Manifest, Tools},
+    manifest::{CircuitId, FORMAT_VERSION, GuestId, InputId, Manifest, Tools, Trial},
     native::{self, NativeCache},
+    trial::{self, TrialCall},
     wizen::{Log, Run, Wizened, wizen},
 };
 use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN};
 use std::{fmt, sync::Arc, thread};
-use wasmtime::Engine;
 
 /// The stages of a bake, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Stage {
     Initialise,
     /// The image is compiled to native code.
     Compile,
+    /// A call is tried, if the bake was given one.
+    Trial,
     /// Copy-on-write is checked.
     Verify,
     /// The image and its native code are written.
@@ -35,7 +37,8 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 5] = [Self::Check, Self::Initialise, Self::Compile, Self::Verify, Self::Publish];
+    pub const ALL: [Self; 6] =
+        [Self::Check, Self::Initialise, Self::Compile, Self::Trial, Self::Verify, Self::Publish];
 }
 
 impl fmt::Display for Stage {
@@ -44,6 +47,7 @@ impl fmt::Display for Stage {
             Self::Check => "checking the guest",
             Self::Initialise => "running the initialiser, twice",
             Self::Compile => "compiling the image",
+            Self::Trial => "trying a call",
             Self::Verify => "checking copy-on-write",
             Self::Publish => "publishing the image",
         })
@@ -74,7 +78,8 @@ pub struct Baked {
 #[must_use]
 pub fn bake_key(guest: &Guest, inputs: &[Input]) -> Digest {
     let inputs: Vec<InputId> = inputs.iter().map(Input::id).collect();
-    let parts = (FORMAT_VERSION, ABI_VERSION, &guest.name, &guest.digest, inputs, Tools::current());
+    let trial = guest.trial.as_ref().map(TrialCall::id);
+    let parts = (FORMAT_VERSION, ABI_VERSION, &guest.name, &guest.digest, inputs, trial, Tools::current());
     Digest::of(&serde_json::to_vec(&parts).expect("no maps with odd keys"))
 }
 
@@ -116,20 +121,30 @@ pub fn bake(
     if wizened != second? {
         return Err(Refusal::BakedEntropy.into());
     }
-    let manifest = describe(guest, inputs, checked.methods, &wizened);
+    let snapshot_bytes = wizened.snapshot.len() as u64;
+    if snapshot_bytes > limits.image_bytes_max {
+        return Err(Refusal::TooLarge { bytes: snapshot_bytes, bytes_max: limits.image_bytes_max }.into());
+    }
+
+    // The manifest comes later, and has no part in the code.
+    progress.stage(Stage::Compile);
+    let native = native::compile(&engine, &wizened.snapshot)?;
+    let module = native::load_bytes(&engine, &native)?;
+    let trial = guest.trial.as_ref().map(|call| {
+        progress.stage(Stage::Trial);
+        trial::run(&module, call, limits)
+    });
+    let trial = trial.transpose()?;
+    progress.stage(Stage::Verify);
+    if !cow::probe(&module).map_err(Error::engine("make an instance of the image"))?.holds() {
+        return Err(Refusal::NoCopyOnWrite { bytes: wizened.memory_bytes }.into());
+    }
+
+    progress.stage(Stage::Publish);
+    let manifest = describe(guest, inputs, checked.methods, &wizened, trial);
     let image = manifest.embed(&wizened.snapshot);
     drop(wizened);
     let image_bytes = image.len() as u64;
-    if image_bytes > limits.image_bytes_max {
-        return Err(Refusal::TooLarge { bytes: image_bytes, bytes_max: limits.image_bytes_max }.into());
-    }
-
-    progress.stage(Stage::Compile);
-    let native = native::compile(&engine, &image)?;
-    progress.stage(Stage::Verify);
-    verify_copy_on_write(&engine, &native, manifest.memory_bytes)?;
-
-    progress.stage(Stage::Publish);
     let digest = store.publish(&image)?;
     store.remember_bake(&bake_key(guest, inputs), &digest)?;
     if let Err(error) = cache.keep(&engine, digest, &manifest, &native) {
@@ -160,7 +175,13 @@ fn check_inputs(inputs: &[Input], bake_methods: &[String]) -> Result<(), Error> 
     Ok(())
 }
 
-fn describe(guest: &Guest, inputs: &[Input], methods: Vec<String>, wizened: &Wizened) -> Manifest {
+fn describe(
+    guest: &Guest,
+    inputs: &[Input],
+    methods: Vec<String>,
+    wizened: &Wizened,
+    trial: Option<Trial>,
+) -> Manifest {
     Manifest {
         format_version: FORMAT_VERSION,
         abi_version: ABI_VERSION,
@@ -173,12 +194,7 @@ fn describe(guest: &Guest, inputs: &[Input], methods: Vec<String>, wizened: &Wiz
             .collect(),
         methods,
         memory_bytes: wizened.memory_bytes,
+        trial,
         tools: Tools::current(),
     }
-}
-
-fn verify_copy_on_write(engine: &Engine, native: &[u8], memory_bytes: u64) -> Result<(), Error> {
-    let module = native::load_bytes(engine, native)?;
-    let found = cow::probe(&module).map_err(Error::engine("make an instance of the image"))?;
-    if found.holds() { Ok(()) } else { Err(Refusal::NoCopyOnWrite { bytes: memory_bytes }.into()) }
 }

@@ -36,6 +36,14 @@ pub enum Error {
         /// The guest's own message, or how it trapped.
         message: String,
     },
+    /// The call that was to be tried failed.
+    #[error("the trial call of `{method}` failed: {message}")]
+    Trial {
+        /// The method.
+        method: String,
+        /// The guest's own message, or how it was stopped.
+        message: String,
+    },
     /// An image file is not what its name, its manifest or this version says.
     #[error("{} is not a usable image: {reason}. Remove it (`snapback images remove`) and bake again", path.display())]
     Damaged {

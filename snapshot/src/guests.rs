@@ -1,6 +1,6 @@
 //! The guests that this binary carries, and guests read from files.
 
-use crate::{Digest, Error};
+use crate::{Digest, Error, TrialCall};
 use std::{borrow::Cow, fs, path::Path};
 
 /// A guest: a core module before its bake, named by the digest of its bytes.
@@ -14,13 +14,11 @@ pub struct Guest {
     pub digest: Digest,
     /// The module.
     pub wasm: Cow<'static, [u8]>,
+    /// The call that a bake tries, unless it is given another.
+    pub trial: Option<TrialCall>,
 }
 
 impl Guest {
-    const fn embedded(name: &'static str, about: &'static str, digest: Digest, wasm: &'static [u8]) -> Self {
-        Self { name: Cow::Borrowed(name), about: Cow::Borrowed(about), digest, wasm: Cow::Borrowed(wasm) }
-    }
-
     /// The embedded guest of that name.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
@@ -41,12 +39,13 @@ impl Guest {
         let wasm = fs::read(path).map_err(|source| Error::io("read the guest", path, source))?;
         let name =
             path.file_stem().map_or_else(|| "guest".into(), |stem| stem.to_string_lossy().into_owned());
-        Ok(Self { name: name.into(), about: "".into(), digest: Digest::of(&wasm), wasm: wasm.into() })
+        let digest = Digest::of(&wasm);
+        Ok(Self { name: name.into(), about: "".into(), digest, wasm: wasm.into(), trial: None })
     }
 }
 
 mod embedded {
-    use super::Guest;
+    use super::{Cow, Guest, TrialCall};
     use crate::Digest;
 
     include!(concat!(env!("OUT_DIR"), "/guests.rs"));

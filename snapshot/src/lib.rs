@@ -1,7 +1,7 @@
 //! From a guest to a loaded image: bake, store, compile, map.
 //!
 //! ```text
-//! guest -> check -> wizen(inputs) -> manifest -> store -> native -> LoadedImage
+//! guest -> check -> wizen(inputs) -> native -> trial -> manifest -> store -> LoadedImage
 //! ```
 //!
 //! Invariant: nothing here knows of lanes, requests or HTTP; `snapshot` never imports `host`.
@@ -20,6 +20,7 @@ mod inputs;
 pub mod manifest;
 mod native;
 mod store;
+mod trial;
 mod wizen;
 
 pub use bake::{Baked, Progress, Stage, bake, bake_key};
@@ -32,3 +33,4 @@ pub use image::SealedImage;
 pub use inputs::{BakeLimits, Input};
 pub use native::{LoadedImage, Miss, NativeCache, Origin};
 pub use store::{ImageStore, Stored};
+pub use trial::TrialCall;

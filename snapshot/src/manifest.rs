@@ -36,6 +36,8 @@ pub struct Manifest {
     pub methods: Vec<String>,
     /// Size of the linear memory of a fresh instance.
     pub memory_bytes: u64,
+    /// What a call took while baking; none where the bake was given no call to try.
+    pub trial: Option<Trial>,
     /// What made the image.
     pub tools: Tools,
 }
@@ -70,6 +72,26 @@ pub struct CircuitId {
     pub name: String,
     /// SHA-256 of its verifying key.
     pub vk_digest: Digest,
+}
+
+/// What a call took, made twice in one instance of the image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// The method.
+    pub method: String,
+    /// The circuit, or nothing.
+    pub circuit: String,
+    /// SHA-256 of what was sent.
+    pub input: Digest,
+    /// Its length.
+    pub input_bytes: u64,
+    /// Linear memory after the first call.
+    pub peak_bytes: u64,
+    /// What the first call wrote to, in whole pages: what an instance costs beside the image.
+    pub dirty_bytes: u64,
+    /// Linear memory that the second call added: what a used instance grows by.
+    pub growth_bytes: u64,
 }
 
 /// Versions of what made an image.
@@ -229,6 +251,7 @@ mod tests {
             circuits in prop::collection::vec((".{0,10}", digest()), 0..3),
             methods in prop::collection::vec(".{0,10}", 0..3),
             memory_bytes: u64,
+            trial in prop::option::of((".{0,10}", ".{0,10}", digest(), any::<[u64; 4]>())),
         ) -> Manifest {
             Manifest {
                 format_version: FORMAT_VERSION,
@@ -238,6 +261,9 @@ mod tests {
                 circuits: circuits.into_iter().map(|(name, vk_digest)| CircuitId { name, vk_digest }).collect(),
                 methods,
                 memory_bytes,
+                trial: trial.map(|(method, circuit, input, [input_bytes, peak_bytes, dirty_bytes, growth_bytes])| {
+                    Trial { method, circuit, input, input_bytes, peak_bytes, dirty_bytes, growth_bytes }
+                }),
                 tools: Tools::current(),
             }
         }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::config::Config;
 use anyhow::Context;
-use snapback_snapshot::{Guest, Input};
+use snapback_snapshot::{Guest, Input, TrialCall};
 use std::{
     borrow::Cow,
     fs,
@@ -18,13 +18,17 @@ use std::{
 Examples:
   snapback bake zcash
   snapback bake zcash --input sapling_spend=sapling-spend.params --input sapling_output=sapling-output.params
-  snapback bake ./my_guest.wasm --input table=table.bin -o my_guest.image.wasm --json")]
+  snapback bake ./my_guest.wasm --input table=table.bin --trial sum=numbers.json \\
+      -o my_guest.image.wasm --json")]
 pub(super) struct Args {
     /// An embedded guest (zcash, fixtures) or the path of a .wasm
     guest: String,
     /// An input of the guest, fed to its method bake_NAME; may be repeated
     #[arg(long = "input", value_name = "NAME=FILE", value_parser = parse_input)]
     inputs: Vec<(String, PathBuf)>,
+    /// A call to try before the image is kept; what memory it takes is written into the manifest
+    #[arg(long, value_name = "METHOD[/CIRCUIT]=FILE", value_parser = parse_input)]
+    trial: Option<(String, PathBuf)>,
     /// Write the image to this file as well
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -36,13 +40,16 @@ pub(super) struct Args {
 fn parse_input(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.into(), file.into())),
-        _ => Err("expected NAME=FILE".into()),
+        _ => Err("a name, `=` and a file are expected".into()),
     }
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let state = State::open(config)?;
-    let guest = find(&args.guest)?;
+    let mut guest = find(&args.guest)?;
+    if let Some((name, file)) = &args.trial {
+        guest.to_mut().trial = Some(TrialCall::read(name, file)?);
+    }
     let inputs = args
         .inputs
         .iter()

@@ -58,6 +58,16 @@ fn print(image: &LoadedImage, image_bytes: u64, copy_on_write: CopyOnWrite) {
     }
     println!("methods        {}", printable(&manifest.methods.join(" ")));
     println!("memory         {} in a fresh instance", size(manifest.memory_bytes));
+    if let Some(trial) = &manifest.trial {
+        let name = [trial.method.as_str(), &trial.circuit].join("/");
+        println!("trial          {} of {}", printable(name.trim_end_matches('/')), size(trial.input_bytes));
+        println!(
+            "  memory       {} at most, {} of it written, {} more with each call",
+            size(trial.peak_bytes),
+            size(trial.dirty_bytes),
+            size(trial.growth_bytes)
+        );
+    }
     match copy_on_write {
         CopyOnWrite::Mapped { bytes } => println!("copy-on-write  holds: {} mapped", size(bytes)),
         CopyOnWrite::Nothing => println!("copy-on-write  holds: nothing to map"),

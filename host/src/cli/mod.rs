@@ -12,6 +12,7 @@ mod progress;
 mod resolve;
 mod serve;
 mod settings;
+mod size;
 
 use crate::config::ConfigError;
 use clap::{Parser, Subcommand};
@@ -59,6 +60,8 @@ enum Command {
     Verify(oneshot::VerifyArgs),
     /// Show what an image says of itself, and whether copy-on-write holds.
     Inspect(inspect::Args),
+    /// Say how much memory to give a server of an image.
+    Size(size::Args),
     /// List or remove the images in the store.
     Images(images::Args),
     /// Print a completion script for a shell.
@@ -101,6 +104,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Prove(args) => settings.config().and_then(|config| oneshot::prove(&args, &config)),
         Command::Verify(args) => settings.config().and_then(|config| oneshot::verify(&args, &config)),
         Command::Inspect(args) => settings.config().and_then(|config| inspect::run(&args, &config)),
+        Command::Size(args) => settings.config().and_then(|config| size::run(&args, &config)),
         Command::Images(args) => settings.config().and_then(|config| images::run(&args, &config)),
         Command::Completions(args) => completions::run(&args),
     };
@@ -130,9 +134,12 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         return Exit::Usage;
     }
     match error.downcast_ref::<SnapshotError>() {
-        Some(SnapshotError::Refused(_) | SnapshotError::Initialiser { .. } | SnapshotError::Input { .. }) => {
-            Exit::Bake
-        }
+        Some(
+            SnapshotError::Refused(_)
+            | SnapshotError::Initialiser { .. }
+            | SnapshotError::Input { .. }
+            | SnapshotError::Trial { .. },
+        ) => Exit::Bake,
         Some(SnapshotError::NoSuchImage(_) | SnapshotError::Ambiguous { .. }) => Exit::Usage,
         _ => Exit::Failed,
     }

@@ -58,6 +58,12 @@ impl State {
     }
 }
 
+/// The name that an image is served under, unless it is given another.
+pub(super) fn own_name(image: &str) -> &str {
+    let file = image.rsplit('/').next().unwrap_or(image);
+    file.split('.').next().filter(|name| !name.is_empty()).unwrap_or(file)
+}
+
 /// A name has neither slashes nor the ending of a module.
 pub(super) fn is_path(text: &str) -> bool {
     text.contains('/') || Path::new(text).extension().is_some_and(|ending| ending == "wasm")

@@ -2,7 +2,7 @@
 
 use super::{
     Exit, Failure,
-    resolve::{DEFAULT_IMAGE, State, check_memory_limit},
+    resolve::{DEFAULT_IMAGE, State, check_memory_limit, own_name},
     settings::SettingArgs,
 };
 use crate::{
@@ -152,11 +152,6 @@ fn names(images: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
             Ok((name, image))
         })
         .collect()
-}
-
-fn own_name(image: &str) -> &str {
-    let file = image.rsplit('/').next().unwrap_or(image);
-    file.split('.').next().filter(|name| !name.is_empty()).unwrap_or(file)
 }
 
 /// Hashes the image once more, off the path: the native code that serves was checked already, and an image
