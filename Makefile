@@ -13,6 +13,7 @@ serve: build ## bake on the first start, then serve on 127.0.0.1:8080
 	target/release/snapback serve
 
 test: toolchain ## every test, in release: proofs are measured in minutes without it
+	@sh tests/promtool.sh
 	$(CARGO) test --release --locked --workspace
 
 lint: toolchain

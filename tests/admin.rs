@@ -237,7 +237,9 @@ fn drain_is_what_sigterm_does() {
     let operated = Operated::start(&["--call-deadline", "1s"]);
     thread::scope(|scope| {
         let running = scope.spawn(|| operated.server.post("/v1/methods/spin", b""));
-        until("it runs", || operated.server.metric("snapback_queue_wait_seconds_count") == 1.0);
+        until("it runs", || {
+            operated.server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0
+        });
         assert_eq!(operated.post("/drain").status, 202);
         running.join().expect("an answer").error(504, "deadline");
     });

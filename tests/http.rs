@@ -134,7 +134,7 @@ fn a_full_queue_says_when_to_come_again() {
     let server = Server::start("fixtures", &args);
     thread::scope(|scope| {
         let running = scope.spawn(|| server.post("/v1/methods/spin", b""));
-        until("it runs", || server.metric("snapback_queue_wait_seconds_count") == 1.0);
+        until("it runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
         let waiting = scope.spawn(|| server.post("/v1/methods/echo", b"patience"));
         until("it waits", || server.metric("snapback_queue_length") == 1.0);
 
@@ -157,7 +157,7 @@ fn a_client_that_leaves_loses_its_place_and_its_body_stays_counted_until_then() 
     let server = Server::start("fixtures", &["--lanes", "1", "--call-deadline", "2s"]);
     thread::scope(|scope| {
         let running = scope.spawn(|| server.post("/v1/methods/spin", b""));
-        until("it runs", || server.metric("snapback_queue_wait_seconds_count") == 1.0);
+        until("it runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
         let mut leaver = server.connect();
         let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
         leaver.write_all(head.as_bytes()).expect("it reads");

@@ -62,7 +62,7 @@ fn calls_under_way_and_in_the_queue_are_answered_after_the_signal() {
             scope.spawn(move || -> Answer { server.post(&format!("/v1/methods/{method}"), b"body") })
         };
         let spin = post("spin");
-        until("it runs", || server.metric("snapback_queue_wait_seconds_count") == 1.0);
+        until("it runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
         let echoes = [post("echo"), post("echo")];
         until("they wait", || server.metric("snapback_queue_length") == 2.0);
         server.terminate();
@@ -81,7 +81,7 @@ fn a_second_signal_ends_it_at_once() {
     let mut stream = server.connect();
     let request = "POST /v1/methods/spin HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("it reads");
-    until("it runs", || server.metric("snapback_queue_wait_seconds_count") == 1.0);
+    until("it runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
     // Its client leaves; the call goes on, and the lane with it.
     drop(stream);
     server.terminate();
@@ -99,7 +99,7 @@ fn a_drain_that_takes_too_long_ends_with_a_failure() {
     let mut stream = server.connect();
     let request = "POST /v1/methods/spin HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("it reads");
-    until("it runs", || server.metric("snapback_queue_wait_seconds_count") == 1.0);
+    until("it runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
     server.terminate();
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(1), "{log}");

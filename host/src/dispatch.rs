@@ -158,6 +158,7 @@ impl Dispatcher {
     #[must_use]
     pub fn render_metrics(&self) -> Vec<u8> {
         self.metrics.queue_is(self.queue_len());
+        self.metrics.lanes_are(self.lanes_at_work(), self.config.lanes);
         for service in &self.services {
             let policy = service.policy();
             self.metrics.limit_is(service.name(), policy.memory_limit_bytes);

@@ -115,12 +115,12 @@ impl Lane {
         let Self { shared, seats, control, index, .. } = self;
         let Job { ask, queued, answer } = job;
         let metrics = &shared.metrics;
-        metrics.dequeued(queued.elapsed());
-        // The time for which this call waited for its lane to swap, and for nothing else.
-        let (from, to) = self.settling;
-        metrics.swap_paused(to.saturating_duration_since(queued.max(from)));
         let seat = &mut seats[ask.service];
         let service = Arc::clone(seat.service());
+        metrics.dequeued(service.name(), queued.elapsed());
+        // The time for which this call waited for its lane to swap, and for nothing else.
+        let (from, to) = self.settling;
+        metrics.swap_paused(service.name(), to.saturating_duration_since(queued.max(from)));
         if answer.is_closed() {
             // The client went away before its turn. A call that has begun is finished all the same: it is
             // bounded by its deadline.

@@ -208,7 +208,7 @@ impl Seat {
         shared.metrics.standby_missing(self.service.name());
         let made = Instance::of(&self.service.current(), policy.memory_limit_bytes)?;
         self.restock(policy);
-        shared.metrics.swap_took(begun.elapsed());
+        shared.metrics.swap_took(self.service.name(), begun.elapsed());
         Ok(self.begin(made, policy, shared))
     }
 
@@ -337,7 +337,7 @@ impl Seat {
         let took = begun.elapsed();
         self.put_off = None;
         shared.metrics.swapped(self.service.name(), reason);
-        shared.metrics.swap_took(took);
+        shared.metrics.swap_took(self.service.name(), took);
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.tell(shared, || What::SwapComplete { reason, took_us });
     }

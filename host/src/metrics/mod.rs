@@ -88,12 +88,17 @@ impl Metrics {
         self.rejected.with_label_values(&[limit.label()]).inc();
     }
 
-    pub(crate) fn dequeued(&self, waited: Duration) {
-        self.queue_wait_seconds.observe(waited.as_secs_f64());
+    pub(crate) fn dequeued(&self, image: &str, waited: Duration) {
+        self.queue_wait_seconds.with_label_values(&[image]).observe(waited.as_secs_f64());
     }
 
     pub(crate) fn queue_is(&self, length: usize) {
         self.queue_length.set(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn lanes_are(&self, at_work: usize, of: usize) {
+        self.lanes.set(i64::try_from(of).unwrap_or(i64::MAX));
+        self.lanes_at_work.set(i64::try_from(at_work).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn connections_are(&self, open: usize) {
@@ -194,17 +199,17 @@ impl Metrics {
         self.swaps_refused.with_label_values(&[image]).inc();
     }
 
-    pub(crate) fn swap_took(&self, took: Duration) {
-        self.swap_seconds.observe(took.as_secs_f64());
+    pub(crate) fn swap_took(&self, image: &str, took: Duration) {
+        self.swap_seconds.with_label_values(&[image]).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn swap_paused(&self, pause: Duration) {
-        self.swap_pause_seconds.observe(pause.as_secs_f64());
+    pub(crate) fn swap_paused(&self, image: &str, pause: Duration) {
+        self.swap_pause_seconds.with_label_values(&[image]).observe(pause.as_secs_f64());
     }
 
     pub(crate) fn standby_made(&self, image: &str, took: Duration, made: bool) {
         if made {
-            self.standby_seconds.observe(took.as_secs_f64());
+            self.standby_seconds.with_label_values(&[image]).observe(took.as_secs_f64());
         } else {
             self.standby_failures.with_label_values(&[image]).inc();
         }

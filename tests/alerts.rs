@@ -1,0 +1,113 @@
+//! What Prometheus makes of the metrics and of the alert rules, and whether people find what to do.
+
+mod harness;
+
+use harness::{Server, run_ok, snapback};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(docs().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Prometheus' own checker: the one that is installed, or the one that `tests/promtool.sh` unpacked.
+fn promtool() -> Option<Command> {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/promtool");
+    let mut found = [PathBuf::from("promtool"), unpacked].into_iter().filter(|path| {
+        Command::new(path).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    });
+    let path = found.next();
+    if path.is_none() {
+        assert!(
+            std::env::var_os("SNAPBACK_REQUIRE_PROMTOOL").is_none(),
+            "promtool is required and not there: run tests/promtool.sh"
+        );
+        eprintln!("skipped: no promtool (`make test` looks for it, or Debian's package prometheus has it)");
+    }
+    path.map(Command::new)
+}
+
+/// The names after this key, at the beginning of a line.
+fn names<'a>(text: &'a str, key: &str) -> BTreeSet<&'a str> {
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix("- ").unwrap_or(line.trim()).strip_prefix(key))
+        .map(str::trim)
+        .collect()
+}
+
+#[test]
+fn prometheus_accepts_the_rules_and_they_fire_when_they_have_to() {
+    let Some(mut check) = promtool() else { return };
+    run_ok(check.current_dir(docs()).args(["check", "rules", "alerts.yml"]));
+    let mut test = promtool().expect("found before");
+    run_ok(test.current_dir(docs()).args(["test", "rules", "alerts.test.yml"]));
+}
+
+#[test]
+fn every_alert_is_tested_and_explained_and_asks_for_metrics_that_exist() {
+    let (rules, tests, runbook) = (read("alerts.yml"), read("alerts.test.yml"), read("runbook.md"));
+    let alerts = names(&rules, "alert: ");
+    assert!(alerts.len() >= 10, "{alerts:?}");
+    assert_eq!(names(&tests, "alertname: "), alerts);
+    for alert in &alerts {
+        assert!(runbook.contains(&format!("### {alert}\n")), "docs/runbook.md does not explain {alert}");
+        assert!(rules.contains(&format!("runbook.md#{}", alert.to_lowercase())), "{alert}");
+    }
+    let families = include_str!("../host/src/metrics/families.rs");
+    for text in [&rules, &tests, &runbook] {
+        for name in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            let family =
+                ["_sum", "_count", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            if name.starts_with("snapback_") {
+                assert!(families.contains(&format!("{family:?}")), "there is no metric {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn prometheus_finds_nothing_to_complain_of_in_the_metrics() {
+    let Some(mut check) = promtool() else { return };
+    let server = Server::start("fixtures", &["--memory-limit", "64MiB", "--swap-policy", "threshold"]);
+    // So that every family has something to show.
+    for (method, body) in
+        [("echo", "x"), ("trap", ""), ("leak", "20000000"), ("leak", "99999999"), ("wear", "9")]
+    {
+        server.post(&format!("/v1/methods/{method}"), body.as_bytes());
+    }
+    let metrics = server.get("/metrics").body;
+    let mut check = check
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    check.stdin.take().expect("piped").write_all(&metrics).expect("it reads");
+    let output = check.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+#[test]
+fn the_commands_of_the_runbook_exist() {
+    let (runbook, sizing) = (read("runbook.md"), read("sizing.md"));
+    let help = run_ok(snapback().arg("--help"));
+    for text in [&runbook, &sizing] {
+        let flags = text.split_ascii_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
+        for flag in flags {
+            let flag: String = flag.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+            let known =
+                ["--header", "--request", "--data", "--no-buffer", "--json", "--trial", "--fail-with-body"];
+            assert!(help.contains(&flag) || known.contains(&flag.as_str()), "{flag}");
+        }
+    }
+}
