@@ -21,6 +21,7 @@ lint: toolchain
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 
 bench: toolchain ## measure, and write docs/benchmarks.md
+	rm -rf target/criterion
 	$(CARGO) bench --locked --package snapback-host
 	$(CARGO) run --release --locked --package snapback-host --example report
 

@@ -5,7 +5,7 @@ mod support;
 
 use snapback_host::instance::Instance;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, SamplingMode, criterion_group, criterion_main};
 use snapback_abi::request::Request;
 use snapback_snapshot::{Guest, call::Doors, epochs};
 use std::{
@@ -26,22 +26,35 @@ fn swap(criterion: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
-    group.finish();
-
+    let host = Host::start(Image::Fixtures, 1);
+    // What a lane spends on a swap; a request waits for less of it, or for nothing.
+    let spent = || host.metric("snapback_swap_seconds_sum");
+    group.bench_function("pause", |bencher| {
+        bencher.iter_custom(|calls| {
+            let before = spent();
+            for _ in 0..calls {
+                host.call("echo", "", b"");
+            }
+            Duration::from_secs_f64(spent() - before)
+        });
+    });
     // A used instance of the prover takes seconds to make, so there are ten of them.
     let _ticker = snapback_snapshot::Ticker::start(&engine).expect("a thread");
     let pczt = pczt();
-    let drops = (0..10).map(|_| {
+    let used = || {
         let mut used = Instance::of(&generation, MEMORY).expect("an instance");
         call(&mut used, "prove", "orchard", &pczt);
         let begun = Instant::now();
         drop(used);
-        begun.elapsed().as_secs_f64()
-    });
-    record("swap_drop_seconds", support::median(drops.collect()));
+        begun.elapsed()
+    };
+    group.sample_size(10).sampling_mode(SamplingMode::Flat).warm_up_time(Duration::from_millis(1));
+    group.measurement_time(Duration::from_millis(1));
+    group.bench_function("drop", |bencher| bencher.iter_custom(|times| (0..times).map(|_| used()).sum()));
+    group.finish();
 }
 
-/// The pause as the lanes themselves measure it, under load: an upper bound from the histogram's buckets.
+/// What requests waited for a swap, as the lanes measure it under load: an upper bound from the histogram's buckets.
 fn pause(_: &mut Criterion) {
     for (name, lanes, at_once) in [("idle", 1, 1), ("saturated", 2, 4)] {
         let host = Host::start(Image::Fixtures, lanes);
@@ -57,8 +70,7 @@ fn pause(_: &mut Criterion) {
             let figure = format!("swap_pause_seconds_{name}_p{:.0}", quantile * 100.0);
             record(&figure, quantile_bound(&text, quantile));
         }
-        let missing = text.lines().find_map(|line| line.strip_prefix("snapback_standby_missing_total "));
-        let missing: f64 = missing.and_then(|count| count.parse().ok()).expect("counted");
+        let missing = host.metric("snapback_standby_missing_total");
         record(&format!("standby_missing_share_{name}"), missing / CALLS as f64);
     }
 }
@@ -67,7 +79,7 @@ fn pause(_: &mut Criterion) {
 fn quantile_bound(metrics: &str, quantile: f64) -> f64 {
     let buckets: Vec<(f64, f64)> = metrics
         .lines()
-        .filter_map(|line| line.strip_prefix("snapback_swap_pause_seconds_bucket{le=\""))
+        .filter_map(|line| line.strip_prefix("snapback_swap_pause_seconds_bucket{image=\"bench\",le=\""))
         .filter_map(|line| {
             let (edge, count) = line.split_once("\"} ")?;
             Some((edge.replace("+Inf", "inf").parse().ok()?, count.parse().ok()?))

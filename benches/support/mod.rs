@@ -1,8 +1,10 @@
 //! What the benches share: baked images, calls, and figures that are no durations.
 #![expect(dead_code, reason = "each bench uses a part")]
 
+pub(crate) mod served;
+
 use snapback_host::{
-    dispatch::{DispatchConfig, Dispatcher},
+    dispatch::{DispatchConfig, Dispatcher, Wish},
     entropy::Entropy,
     generation::{Generation, Service},
     instance::{Call, Instance},
@@ -135,6 +137,26 @@ impl Host {
         self.dispatcher.submit(ask).expect("room in the queue")
     }
 
+    /// The sum of a family's samples.
+    pub(crate) fn metric(&self, family: &str) -> f64 {
+        let text = String::from_utf8(self.dispatcher.render_metrics()).expect("text");
+        let samples = text.lines().filter_map(|line| line.strip_prefix(family));
+        samples
+            .filter(|rest| rest.starts_with(['{', ' ']))
+            .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Replaces the instances of all lanes, and waits until it is done.
+    pub(crate) fn swap(&self) {
+        let lanes = self.dispatcher.config().lanes as f64;
+        let wanted = self.metric("snapback_swaps_total") + lanes;
+        self.dispatcher.wish(Wish::Swap, 0, None);
+        while self.metric("snapback_swaps_total") < wanted {
+            std::thread::yield_now();
+        }
+    }
+
     /// Calls and waits.
     pub(crate) fn call(&self, method: &str, circuit: &str, body: &[u8]) -> Vec<u8> {
         let outcome = self.submit(method, circuit, body).blocking_recv().expect("an answer");
@@ -174,9 +196,18 @@ pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
     samples[samples.len() / 2]
 }
 
+/// The sample below which that share of them lies.
+pub(crate) fn quantile(samples: &mut [f64], share: f64) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[((samples.len() as f64 * share) as usize).min(samples.len() - 1)]
+}
+
 /// Private memory of this process in bytes: `Private_Clean` and `Private_Dirty` of proc(5).
 pub(crate) fn private_bytes() -> f64 {
-    let rollup = fs::read_to_string("/proc/self/smaps_rollup").expect("proc");
+    private_of(&fs::read_to_string("/proc/self/smaps_rollup").expect("proc"))
+}
+
+fn private_of(rollup: &str) -> f64 {
     let kilobytes: f64 = rollup
         .lines()
         .filter(|line| line.starts_with("Private_"))

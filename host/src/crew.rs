@@ -27,8 +27,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Rooms in the reaper's queue for each lane.
-pub(crate) const REAPER_ROOM_PER_LANE: usize = 4;
+/// Rooms in the reaper's queue for each lane: what one retires while the reaper naps.
+pub(crate) const REAPER_ROOM_PER_LANE: usize = 16;
 /// How often the watch looks, unless a `call.stall_timeout` asks for more.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Looks within a `call.stall_timeout`.

@@ -13,6 +13,7 @@ pub mod config;
 mod crew;
 pub mod dispatch;
 pub mod entropy;
+mod errands;
 pub mod events;
 pub mod generation;
 mod growth;

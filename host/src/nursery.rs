@@ -4,6 +4,7 @@
 //! and the places for their results are bounded by their product.
 
 use crate::{
+    errands::errands,
     events::{Events, What},
     generation::Service,
     instance::{Fault, Instance},
@@ -24,8 +25,8 @@ use std::{
 };
 
 /// Standbys of one service that wait for one lane at most: one that is next, and what the nursery makes ahead
-/// where each call takes one, so that it is not woken for each.
-pub(crate) const STOCK_MAX: usize = 4;
+/// where each call takes one, so that none is missing when the nursery looks away for a moment.
+pub(crate) const STOCK_MAX: usize = 16;
 
 struct Order {
     service: Arc<Service>,
@@ -51,7 +52,7 @@ impl Nursery {
     ) -> io::Result<Self> {
         let (orders, queue) = bounded::<Order>(seats * STOCK_MAX);
         thread::Builder::new().name("nursery".into()).spawn(move || {
-            for Order { service, lane, place, waits, wake } in queue {
+            for Order { service, lane, place, waits, wake } in errands(&queue) {
                 let begun = Instant::now();
                 events.tell(service.name(), Some(lane), What::StandbyPrepareStart);
                 // A panic costs a standby, not the thread that makes them all.

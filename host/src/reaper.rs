@@ -3,7 +3,7 @@
 //! Invariant: its queue is bounded. A lane that finds it full drops its instance itself, since the pool's
 //! slots are all taken by then.
 
-use crate::{instance::Instance, metrics::Metrics};
+use crate::{errands::errands, instance::Instance, metrics::Metrics};
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use std::{io, sync::Arc, thread, time::Instant};
 
@@ -20,7 +20,7 @@ impl Reaper {
         {
             let metrics = Arc::clone(&metrics);
             thread::Builder::new().name("reaper".into()).spawn(move || {
-                for instance in queue {
+                for instance in errands(&queue) {
                     let begun = Instant::now();
                     drop(instance);
                     metrics.instance_dropped(begun.elapsed());

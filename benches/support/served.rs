@@ -1,0 +1,95 @@
+//! A server as its users have it: a process of its own, called over HTTP, seen through proc(5).
+
+use super::state_dir;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// A running server and a connection to it that stays open.
+pub(crate) struct Served {
+    child: Child,
+    stream: TcpStream,
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy)]
+pub(crate) struct Used {
+    pub(crate) cpu: Duration,
+    pub(crate) page_faults: u64,
+}
+
+impl Served {
+    /// Serves an image from cached native code, with further arguments; on return it takes calls.
+    pub(crate) fn start(image: &str, args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_snapback"))
+            .args(["serve", image, "--listen", "127.0.0.1:0", "--log-level", "error", "--state-dir"])
+            .arg(state_dir())
+            .arg("--native-key-file")
+            .arg(state_dir().join("native.key"))
+            .args(args)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut line = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+        stderr.read_line(&mut line).expect("a line");
+        let address = line.trim().rsplit("http://").next().expect("an address").to_owned();
+        let stream = TcpStream::connect(&address).unwrap_or_else(|error| panic!("{error}: {line}"));
+        stream.set_nodelay(true).expect("a socket");
+        Self { child, stream }
+    }
+
+    /// Sends a body and returns the body of the reply, which has to be a 200.
+    pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> Vec<u8> {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.stream.write_all(&[head.as_bytes(), body].concat()).expect("it reads");
+        let mut reply = Vec::new();
+        let mut chunk = [0; 1 << 16];
+        loop {
+            let len = self.stream.read(&mut chunk).expect("a reply");
+            assert!(len > 0, "it closed: {}", String::from_utf8_lossy(&reply));
+            reply.extend_from_slice(&chunk[..len]);
+            let Some(end) = reply.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+            let head = String::from_utf8_lossy(&reply[..end]).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.and_then(|length| length.parse().ok()).expect("a length");
+            if reply.len() >= end + 4 + length {
+                assert!(head.starts_with("http/1.1 200"), "{head}");
+                return reply.split_off(end + 4);
+            }
+        }
+    }
+
+    /// Processor time and minor page faults: proc(5), `stat`, fields 10, 14 and 15.
+    pub(crate) fn used(&self) -> Used {
+        let stat = self.proc("stat");
+        let mut fields = stat.rsplit_once(')').expect("a name in brackets").1.split_ascii_whitespace();
+        let mut field = |skip| fields.nth(skip).and_then(|field| field.parse().ok()).expect("a number");
+        let page_faults = field(7);
+        let ticks: u64 = field(3) + field(0);
+        Used {
+            cpu: Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64),
+            page_faults,
+        }
+    }
+
+    /// Private memory now: proc(5), `smaps_rollup`.
+    pub(crate) fn private_bytes(&self) -> f64 {
+        super::private_of(&self.proc("smaps_rollup"))
+    }
+
+    fn proc(&self, file: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("it is alive")
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
