@@ -20,7 +20,10 @@ fn any_method_takes_and_returns_raw_bytes() {
         methods["methods"].as_array().expect("a list").iter().filter_map(|m| m["name"].as_str()).collect();
     assert_eq!(
         names,
-        ["claim", "echo", "entropy", "fail", "leak", "remember", "retire", "spin", "table", "trap"]
+        [
+            "churn", "claim", "echo", "entropy", "fail", "leak", "remember", "retire", "spin", "table",
+            "trap", "wear"
+        ]
     );
 }
 

@@ -11,7 +11,7 @@ use crate::{
     job::{Job, Outcome},
     lane::{Ended, Lane, Shared, StartError, tell_turn},
     metrics::Metrics,
-    nursery::Nursery,
+    nursery::{Nursery, stock},
     process::ProcessMemory,
     reaper::Reaper,
     seams::Seams,
@@ -27,8 +27,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Rooms in the reaper's queue for each lane: what one retires while the reaper naps.
-pub(crate) const REAPER_ROOM_PER_LANE: usize = 16;
 /// How often the watch looks, unless a `call.stall_timeout` asks for more.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Looks within a `call.stall_timeout`.
@@ -86,7 +84,7 @@ impl Crew {
         seams: Seams,
         jobs: Receiver<Job>,
     ) -> Result<Arc<Self>, StartError> {
-        let reaper = Reaper::start(config.lanes * REAPER_ROOM_PER_LANE, Arc::clone(metrics))?;
+        let reaper = Reaper::start(config.lanes * stock(config.lanes), Arc::clone(metrics))?;
         let seats = config.lanes * services.len();
         let nursery = Nursery::start(seats, Arc::clone(metrics), Arc::clone(events), seams.clone())?;
         let shared = Arc::new(Shared {

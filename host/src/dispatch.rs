@@ -6,13 +6,13 @@
 pub use crate::lane::StartError;
 use crate::{
     breaker::BreakerState,
-    crew::{Crew, REAPER_ROOM_PER_LANE},
+    crew::Crew,
     events::{Events, What},
     generation::{Generation, Service},
     job::{Answer, Ask, Job, Outcome},
     lane::tell_turn,
     metrics::Metrics,
-    nursery::STOCK_MAX,
+    nursery::stock,
     policy::Policy,
     process::ProcessMemory,
     seams::Seams,
@@ -44,7 +44,8 @@ impl DispatchConfig {
     /// the reaper.
     #[must_use]
     pub fn instances_max(&self, services: usize) -> u32 {
-        let instances = self.lanes * services * 2 * (2 + STOCK_MAX) + self.lanes * REAPER_ROOM_PER_LANE + 2;
+        let seats = self.lanes * services;
+        let instances = seats * 2 * (2 + stock(seats)) + self.lanes * stock(self.lanes) + 2;
         u32::try_from(instances).unwrap_or(u32::MAX)
     }
 }

@@ -8,10 +8,11 @@
 use crossbeam_channel::{Receiver, TryRecvError};
 use std::{thread, time::Duration};
 
-/// How long a helper looks away. Whoever sends to it has to be able to wait that long.
-const NAP: Duration = Duration::from_micros(50);
-/// Naps without work after which it waits to be woken: a tenth of a second or so.
-const NAPS_MAX: u32 = 1_000;
+/// How long a helper looks away: whoever sends to it has to be able to wait that long. Shorter naps cost more
+/// processor time than the waking that they save.
+const NAP: Duration = Duration::from_millis(1);
+/// Naps without work after which it waits to be woken: a tenth of a second.
+const NAPS_MAX: u32 = 100;
 
 /// The pieces of work of a helper thread, until nobody can send any more.
 pub(crate) fn errands<T>(queue: &Receiver<T>) -> impl Iterator<Item = T> {

@@ -1,6 +1,6 @@
 //! Makes standbys before they are needed.
 //!
-//! Invariant: at most [`STOCK_MAX`] standbys per lane and service are ordered at a time, so the queue of orders
+//! Invariant: at most [`stock`] standbys per lane and service are ordered at a time, so the queue of orders
 //! and the places for their results are bounded by their product.
 
 use crate::{
@@ -24,9 +24,15 @@ use std::{
     time::Instant,
 };
 
-/// Standbys of one service that wait for one lane at most: one that is next, and what the nursery makes ahead
-/// where each call takes one, so that none is missing when the nursery looks away for a moment.
-pub(crate) const STOCK_MAX: usize = 16;
+/// Standbys ahead of their need, all together: each takes a slot of the pool, which is address space.
+const STOCKS_MAX: usize = 1024;
+
+/// Standbys of one service that wait for one lane, where each call takes one: as many as calls that do next to
+/// nothing use while the nursery naps, and fewer where many lanes share the pool. (The reaper's queue is sized
+/// alike: what a lane takes, it retires.)
+pub(crate) fn stock(places: usize) -> usize {
+    (STOCKS_MAX / places.max(1)).clamp(4, 64)
+}
 
 struct Order {
     service: Arc<Service>,
@@ -40,6 +46,7 @@ struct Order {
 #[derive(Clone)]
 pub(crate) struct Nursery {
     orders: Sender<Order>,
+    stock: usize,
 }
 
 impl Nursery {
@@ -50,7 +57,8 @@ impl Nursery {
         events: Arc<Events>,
         seams: Seams,
     ) -> io::Result<Self> {
-        let (orders, queue) = bounded::<Order>(seats * STOCK_MAX);
+        let stock = stock(seats);
+        let (orders, queue) = bounded::<Order>(seats * stock);
         thread::Builder::new().name("nursery".into()).spawn(move || {
             for Order { service, lane, place, waits, wake } in errands(&queue) {
                 let begun = Instant::now();
@@ -79,7 +87,7 @@ impl Nursery {
                 }
             }
         })?;
-        Ok(Self { orders })
+        Ok(Self { orders, stock })
     }
 }
 
@@ -114,9 +122,17 @@ impl Orders {
         }
     }
 
-    /// Sees to it that so many standbys are there or under way. Tops up once half of them are gone.
-    pub(crate) fn keep(&self, stock: usize) {
-        let stock = stock.min(STOCK_MAX);
+    /// Sees to it that one standby is there or under way.
+    pub(crate) fn one(&self) {
+        self.keep(1);
+    }
+
+    /// The same for the whole stock; tops up once half of it is gone.
+    pub(crate) fn stock(&self) {
+        self.keep(self.nursery.stock);
+    }
+
+    fn keep(&self, stock: usize) {
         if self.held.load(Ordering::Relaxed) || self.open.load(Ordering::Relaxed) > stock / 2 {
             return;
         }
@@ -161,7 +177,7 @@ pub(crate) enum Taken {
 impl Crib {
     /// `wake` reaches the lane.
     pub(crate) fn new(service: &Arc<Service>, lane: usize, nursery: &Nursery, wake: Sender<()>) -> Self {
-        let (place, made) = bounded(STOCK_MAX);
+        let (place, made) = bounded(nursery.stock);
         let orders = Orders {
             service: Arc::clone(service),
             lane,

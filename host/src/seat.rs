@@ -15,7 +15,7 @@ use crate::{
     lane::Shared,
     meter::Watcher,
     metrics::LaneGauges,
-    nursery::{Crib, STOCK_MAX, Taken},
+    nursery::{Crib, Taken},
     policy::{Percent, Policy, SwapPolicy},
     pressure::{self, Decision, Pressure, Reason, Sample},
 };
@@ -110,7 +110,7 @@ impl Seat {
                 let pressure = Pressure::of(bytes, policy.memory_limit_bytes, policy.warn, policy.critical);
                 // In the middle of a call: by its end the standby is there.
                 if policy.swap == SwapPolicy::Threshold && pressure >= Pressure::Warn {
-                    orders.keep(1);
+                    orders.one();
                 }
             })
         };
@@ -130,7 +130,7 @@ impl Seat {
         let instance = Instance::of(&service.current(), policy.memory_limit_bytes)?;
         seat.active = Some(seat.begin(instance, &policy, shared));
         if policy.swap == SwapPolicy::EveryCall {
-            seat.crib.orders().keep(STOCK_MAX);
+            seat.crib.orders().stock();
         }
         Ok(seat)
     }
@@ -243,7 +243,7 @@ impl Seat {
     /// Between calls: does what operators wish, and moves over to a new generation.
     pub(crate) fn tend(&mut self, policy: &Policy, shared: &Shared) {
         if self.wishes.prepare.swap(false, Ordering::Relaxed) {
-            self.crib.orders().keep(1);
+            self.crib.orders().one();
         }
         self.leave_what_is_outdated(policy, shared);
         if self.active.is_none() {
@@ -391,16 +391,18 @@ impl Seat {
             self.backoff_until = None;
             self.crib.orders().hold(false);
         }
-        let stock = if policy.swap == SwapPolicy::EveryCall { STOCK_MAX } else { 1 };
-        self.crib.orders().keep(stock);
+        match policy.swap {
+            SwapPolicy::EveryCall => self.crib.orders().stock(),
+            SwapPolicy::Threshold | SwapPolicy::Off => self.crib.orders().one(),
+        }
     }
 
     /// Orders what the policy wants at hand when nothing presses.
     fn restock(&mut self, policy: &Policy) {
         if policy.swap == SwapPolicy::EveryCall {
-            self.crib.orders().keep(STOCK_MAX);
+            self.crib.orders().stock();
         } else if self.active.is_none() {
-            self.crib.orders().keep(1);
+            self.crib.orders().one();
         }
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: every figure is a bound of one part, and the parts add up; nothing here is measured now.
 
 use crate::{
-    nursery::STOCK_MAX,
+    nursery::stock,
     policy::{Policy, SwapPolicy},
 };
 use serde::Serialize;
@@ -56,6 +56,7 @@ impl Sizing {
     /// For an image that is served by that many lanes under that policy, with so many bytes of bodies at once.
     #[must_use]
     pub fn of(manifest: &Manifest, image_bytes: u64, lanes: usize, policy: &Policy, body_bytes: u64) -> Self {
+        let standbys = if policy.swap == SwapPolicy::EveryCall { stock(lanes) as u64 } else { 1 };
         let lanes = lanes as u64;
         let limit_bytes = policy.memory_limit_bytes;
         let instance_bytes = match &manifest.trial {
@@ -70,7 +71,6 @@ impl Sizing {
         let measured = manifest.trial.as_ref().map_or(Measured::Limit, |trial| Measured::Trial {
             call: [trial.method.as_str(), &trial.circuit].join("/").trim_end_matches('/').to_owned(),
         });
-        let standbys = if policy.swap == SwapPolicy::EveryCall { STOCK_MAX as u64 } else { 1 };
         let active_bytes = lanes.saturating_mul(instance_bytes.min(limit_bytes));
         let sizing = Self {
             lanes,
