@@ -192,8 +192,10 @@ fn an_image_that_fails_every_call_gets_none_until_one_succeeds() {
     assert_eq!(host.dispatcher.readiness(), Readiness::BreakerOpen);
     assert_eq!(host.metric(r#"snapback_breaker_state{image="fixtures"}"#), 2.0);
 
-    // Half open, a call that fails opens it again; one that succeeds closes it.
+    // Half open, a call that fails opens it again; one that succeeds closes it. A balancer that waits for
+    // readiness has to send the probe.
     rig.clock.advance(Duration::from_secs(5));
+    assert_eq!(host.dispatcher.readiness(), Readiness::Ready);
     assert!(host.outcome("trap", b"").result.is_err());
     assert!(matches!(host.ask("echo", b""), Err(Rejected::BreakerOpen { .. })));
     rig.clock.advance(Duration::from_secs(5));

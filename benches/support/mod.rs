@@ -144,7 +144,7 @@ impl Host {
         samples
             .filter(|rest| rest.starts_with(['{', ' ']))
             .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+            .fold(0.0, |sum, sample| sum + sample)
     }
 
     /// Replaces the instances of all lanes, and waits until it is done.

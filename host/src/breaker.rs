@@ -113,12 +113,12 @@ impl Breaker {
         }
     }
 
-    /// Where it stands.
-    pub(crate) fn state(&self) -> BreakerState {
+    /// Where it stands: open, until the next call would be let in to probe.
+    pub(crate) fn state(&self, now: Instant) -> BreakerState {
         match *self.lock() {
             State::Closed { .. } => BreakerState::Closed,
-            State::Open { .. } => BreakerState::Open,
-            State::HalfOpen { .. } => BreakerState::HalfOpen,
+            State::Open { until } if now < until => BreakerState::Open,
+            State::Open { .. } | State::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 }
@@ -153,7 +153,7 @@ mod tests {
             breaker.failed(now, &policy());
             assert_eq!(breaker.succeeded(), Turn::Same);
         }
-        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert_eq!(breaker.state(now), BreakerState::Closed);
         assert_eq!(opened(now).admit(now + Duration::from_secs(2), &policy()), Err(Duration::from_secs(3)));
     }
 
@@ -194,6 +194,8 @@ mod tests {
         let breaker = opened(now);
         assert_eq!(breaker.succeeded(), Turn::Same);
         assert_eq!(breaker.failed(now, &policy()), Turn::Same);
-        assert_eq!(breaker.state(), BreakerState::Open);
+        assert_eq!(breaker.state(now), BreakerState::Open);
+        // Who asks whether to send a call is told to, or no probe would ever come.
+        assert_eq!(breaker.state(now + Duration::from_secs(5)), BreakerState::HalfOpen);
     }
 }

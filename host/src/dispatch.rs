@@ -159,11 +159,12 @@ impl Dispatcher {
     #[must_use]
     pub fn render_metrics(&self) -> Vec<u8> {
         self.metrics.queue_is(self.queue_len());
+        self.metrics.process_limit_is(self.process.limit_bytes());
         self.metrics.lanes_are(self.lanes_at_work(), self.config.lanes);
         for service in &self.services {
             let policy = service.policy();
             self.metrics.limit_is(service.name(), policy.memory_limit_bytes);
-            self.metrics.breaker_is(service.name(), service.breaker.state());
+            self.metrics.breaker_is(service.name(), service.breaker.state(self.seams.clock.now()));
         }
         self.metrics.render()
     }
@@ -218,7 +219,7 @@ impl Dispatcher {
     /// Where the breaker of a service stands.
     #[must_use]
     pub fn breaker(&self, service: usize) -> BreakerState {
-        self.services[service].breaker.state()
+        self.services[service].breaker.state(self.seams.clock.now())
     }
 
     /// Whether a service swaps more often than it may.

@@ -2,7 +2,7 @@
 //! there already, and the instance is retired.
 //!
 //! ```text
-//! cli -> http -> dispatch -> lane -> {generation, instance} -> snapshot -> guest/abi
+//! cli -> http -> dispatch -> crew -> lane -> seat -> {generation, instance} -> snapshot -> guest/abi
 //! ```
 //!
 //! Invariant: a request never waits for an instantiation, a teardown, a compilation or a bake.

@@ -298,7 +298,8 @@ impl Seat {
             self.order(policy, shared);
             self.crib.orders().wake_for_next();
             if self.put_off.replace(error) != Some(error) {
-                self.tell(shared, || What::SwapError { reason, error });
+                let what = What::SwapError { reason, error };
+                shared.events.tell(self.service.name(), Some(self.lane), what);
             }
             return;
         }

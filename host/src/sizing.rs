@@ -48,7 +48,7 @@ pub struct Sizing {
     pub server_bytes: u64,
     /// Their sum.
     pub give_bytes: u64,
-    /// The same with every active instance at its limit.
+    /// The same with every active and every used instance at its limit.
     pub most_bytes: u64,
 }
 
@@ -84,14 +84,12 @@ impl Sizing {
             give_bytes: 0,
             most_bytes: 0,
         };
-        let rest = sizing.image_bytes
-            + sizing.retired_bytes
-            + sizing.standby_bytes
-            + sizing.body_bytes
-            + sizing.server_bytes;
+        let rest = sizing.image_bytes + sizing.standby_bytes + sizing.body_bytes + sizing.server_bytes;
+        // An active instance and a used one for each lane.
+        let with_instances = |each: u64| rest.saturating_add(each.saturating_mul(2));
         Self {
-            give_bytes: rest.saturating_add(active_bytes),
-            most_bytes: rest.saturating_add(lanes.saturating_mul(limit_bytes)),
+            give_bytes: with_instances(active_bytes),
+            most_bytes: with_instances(lanes.saturating_mul(limit_bytes)),
             ..sizing
         }
     }

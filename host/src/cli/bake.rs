@@ -17,7 +17,8 @@ use std::{
 #[command(after_help = "\
 Examples:
   snapback bake zcash
-  snapback bake zcash --input sapling_spend=sapling-spend.params --input sapling_output=sapling-output.params
+  snapback bake zcash --input sapling_spend=sapling-spend.params \\
+      --input sapling_output=sapling-output.params
   snapback bake ./my_guest.wasm --input table=table.bin --trial sum=numbers.json \\
       -o my_guest.image.wasm --json")]
 pub(super) struct Args {

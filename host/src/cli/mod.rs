@@ -33,7 +33,8 @@ Exit codes:
 const EXAMPLES: &str = "\
 Examples:
   snapback serve                                    bake the Zcash prover once, then serve it
-  snapback bake zcash --input sapling_spend=sapling-spend.params --input sapling_output=sapling-output.params
+  snapback bake zcash --input sapling_spend=sapling-spend.params \
+      --input sapling_output=sapling-output.params
   snapback prove orchard2.pczt -o proven.pczt       prove without a server
   snapback verify proven.pczt --server http://127.0.0.1:8080
   snapback images                                   what was baked";

@@ -44,7 +44,7 @@ impl clap::Args for SettingArgs {
                 None => Err("expected KEY=VALUE"),
             })
             .help_heading(heading)
-            .help("Any setting; for one image as image.NAME.KEY, for one method as method.NAME.deadline");
+            .help("Any setting (--help lists them); for one image image.NAME.KEY, for one method method.NAME.deadline or .repeatable");
         NAMES.iter().fold(command.arg(file).arg(set), |command, (setting, flag, help)| {
             let arg = Arg::new(setting.key)
                 .long(*flag)

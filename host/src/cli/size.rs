@@ -60,6 +60,6 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     line("request bodies", sizing.body_bytes, "http.buffered_bytes_max");
     line("the server itself", sizing.server_bytes, "");
     line("memory to give", sizing.give_bytes, "the sum");
-    line("most it can take", sizing.most_bytes, "every active instance at memory.limit");
+    line("most it can take", sizing.most_bytes, "every active and used instance at memory.limit");
     Ok(())
 }

@@ -18,7 +18,11 @@ pub struct Setting {
 pub const SETTINGS: &[Setting] = &[
     setting("listen", "127.0.0.1:8080", "address and port to serve on"),
     setting("state_dir", "~/.local/state/snapback", "images, native code; made where missing"),
-    setting("lanes", "one per core", "compute threads, each with an active instance and a standby"),
+    setting(
+        "lanes",
+        "one per core",
+        "compute threads, each with an active instance of every image, and standbys",
+    ),
     per_image("memory.limit", "4GiB", "linear memory that one instance may have, at most 4GiB"),
     per_image("memory.warn", "70%", "share of memory.limit in use from which a standby is kept at hand"),
     per_image("memory.critical", "90%", "share of memory.limit in use from which an instance is replaced"),
@@ -37,7 +41,11 @@ pub const SETTINGS: &[Setting] = &[
     per_image("swap.age_max", "off", "threshold: how old an instance gets, or off"),
     per_image("swap.idle_max", "off", "threshold: how long a used instance waits for a call, or off"),
     per_image("swap.jitter", "10%", "by how much counts and ages are shortened at random"),
-    per_image("swap.life_min", "0s", "threshold: how young an instance is not replaced for what can wait"),
+    per_image(
+        "swap.life_min",
+        "0s",
+        "threshold: age before which an instance is replaced only for what cannot wait",
+    ),
     per_image(
         "swap.per_minute_max",
         "6000",
@@ -73,7 +81,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "bake.memory_limit",
         "2GiB",
-        "linear memory that an initialiser may use, and an image start with",
+        "linear memory that an initialiser may use, and that an image may start with",
     ),
     setting("bake.deadline", "30m", "how long a guest's initialiser may run"),
     setting("bake.image_bytes_max", "1GiB", "largest image"),

@@ -96,6 +96,10 @@ impl Metrics {
         self.queue_length.set(i64::try_from(length).unwrap_or(i64::MAX));
     }
 
+    pub(crate) fn process_limit_is(&self, bytes: Option<u64>) {
+        self.process_limit.set(gauge(bytes.unwrap_or(0)));
+    }
+
     pub(crate) fn lanes_are(&self, at_work: usize, of: usize) {
         self.lanes.set(i64::try_from(of).unwrap_or(i64::MAX));
         self.lanes_at_work.set(i64::try_from(at_work).unwrap_or(i64::MAX));
