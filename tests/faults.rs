@@ -81,6 +81,28 @@ fn without_any_standby_a_full_instance_is_replaced_when_a_call_needs_it() {
 }
 
 #[test]
+fn after_standbys_failed_every_call_gets_them_again() {
+    let rig = Rig::new();
+    rig.fail_standbys(true);
+    let host = Host::start(1, Policy { swap: SwapPolicy::EveryCall, ..policy() }, rig.seams());
+    const MISSING: &str = r#"snapback_standby_missing_total{image="fixtures"}"#;
+    until("all that were ordered together fail", || host.metric(FAILURES) >= 1.0);
+    for _ in 0..20 {
+        assert_eq!(host.call("remember", b"kept"), b"", "made on the spot");
+    }
+    assert!(host.metric(MISSING) >= 19.0);
+    rig.fail_standbys(false);
+    let is_there = |rig: &Rig| {
+        rig.clock.advance(Duration::from_secs(1));
+        let missing = host.metric(MISSING);
+        host.call("echo", b"");
+        host.call("echo", b"");
+        host.metric(MISSING) == missing
+    };
+    until("standbys are there again", || is_there(&rig));
+}
+
+#[test]
 fn a_guest_that_is_worn_out_is_replaced_before_the_client_hears_of_it() {
     let host = Host::start(1, policy(), Rig::new().seams());
     let counts: Vec<Vec<u8>> = (0..7).map(|_| host.call("wear", b"3")).collect();
@@ -173,6 +195,9 @@ fn when_every_thread_is_stuck_the_server_says_that_it_is_not_ready() {
         assert!(matches!(stalled.blocking_recv().expect("an answer").result, Err(Fault::Stalled(_))));
     }
     until("it shows", || host.dispatcher.readiness() == Readiness::LanesMissing);
+    // No lane is left to answer, and no thread for one: the watch does.
+    let waiting = host.ask("echo", b"x").expect("room");
+    assert!(matches!(waiting.blocking_recv().expect("an answer").result, Err(Fault::Stalled(_))));
     rig.open_the_gate();
     until("threads come back", || host.dispatcher.readiness() == Readiness::Ready);
     assert_eq!(host.call("echo", b"on"), b"on");

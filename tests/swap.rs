@@ -100,6 +100,24 @@ fn a_call_that_would_not_fit_starts_in_a_fresh_instance() {
 }
 
 #[test]
+fn one_large_call_is_not_foreseen_for_ever() {
+    let host = Host::start(1, threshold(), Rig::new().seams());
+    let mut ear = host.ear();
+    host.call("echo", b"");
+    leak(&host, 35 * MIB);
+    let mut kept = 0;
+    until("instances are kept again", || {
+        host.dispatcher.wish(Wish::Prepare, 0, None);
+        ear.hear("memory-check");
+        leak(&host, 25 * MIB);
+        let before = host.swaps("predicted");
+        leak(&host, MIB);
+        kept += u32::from(host.swaps("predicted") == before);
+        kept > 2
+    });
+}
+
+#[test]
 fn what_the_guest_says_of_its_allocator_counts() {
     let host = Host::start(1, threshold(), Rig::new().seams());
     host.call("claim", (60 * MIB).to_string().as_bytes());

@@ -71,6 +71,8 @@ struct State {
     spares: usize,
     /// Places without a lane: theirs is stuck, and there was no thread for another.
     vacant: Vec<usize>,
+    /// Lanes that are being made for such places.
+    filling: usize,
 }
 
 impl Crew {
@@ -108,7 +110,8 @@ impl Crew {
             .enumerate()
             .map(|(index, control)| Lane::new(index, Arc::clone(&shared), Arc::clone(control), jobs.clone()));
         let lanes = lanes.collect::<Result<Vec<_>, _>>()?;
-        let state = State { controls, at_work: lanes.len(), spares: config.lanes, vacant: Vec::new() };
+        let state =
+            State { controls, at_work: lanes.len(), spares: config.lanes, vacant: Vec::new(), filling: 0 };
         let crew = Arc::new(Self { pool, shared, jobs, state: Mutex::new(state), ended: Condvar::new() });
         for lane in lanes {
             crew.run(lane);
@@ -123,23 +126,20 @@ impl Crew {
 
     fn run(self: &Arc<Self>, lane: Lane) {
         let crew = Arc::clone(self);
-        self.pool.spawn(move || {
-            let ended = lane.run();
-            let mut state = crew.lock();
-            let mut vacant = None;
-            match ended {
-                Ended::Done => state.at_work -= 1,
-                Ended::Relieved => {
-                    state.spares += 1;
-                    vacant = state.vacant.pop();
-                }
-            }
-            drop(state);
-            crew.ended.notify_all();
-            if let Some(index) = vacant {
-                crew.fill(index);
-            }
-        });
+        self.pool.spawn(move || crew.stay(lane));
+    }
+
+    /// Works as a lane until it ends.
+    fn stay(self: &Arc<Self>, lane: Lane) {
+        let ended = lane.run();
+        let mut state = self.lock();
+        match ended {
+            Ended::Done => state.at_work -= 1,
+            Ended::Relieved => state.spares += 1,
+        }
+        drop(state);
+        self.fill_vacant();
+        self.ended.notify_all();
     }
 
     /// Lanes at work.
@@ -160,7 +160,7 @@ impl Crew {
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let state = self.lock();
         let waited = self.ended.wait_timeout_while(state, timeout, |state| {
-            state.at_work > 0 || (!state.vacant.is_empty() && !self.jobs.is_empty())
+            state.at_work + state.filling > 0 || (!state.vacant.is_empty() && !self.jobs.is_empty())
         });
         let (_state, result) = waited.unwrap_or_else(PoisonError::into_inner);
         !result.timed_out()
@@ -185,10 +185,12 @@ impl Crew {
         Ok(())
     }
 
+    /// Answers every call that stalls, and only then looks for other lanes: making one may take long.
     fn relieve_the_stalled(self: &Arc<Self>) {
         let now = Instant::now();
         for (index, control) in self.controls(None).into_iter().enumerate() {
-            let Some(InFlight { answer, begun, service, stall_timeout }) = control.desk.take_stalled(now)
+            let Some(InFlight { answer, begun, service, stall_timeout, probe }) =
+                control.desk.take_stalled(now)
             else {
                 continue;
             };
@@ -199,49 +201,71 @@ impl Crew {
             metrics.stalled(service.name());
             let after_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             events.tell(service.name(), Some(index), What::Stall { after_ms });
-            let turn = service.breaker.failed(self.shared.seams.clock.now(), &service.policy());
+            let turn = service.breaker.failed(self.shared.seams.clock.now(), &service.policy(), probe);
             tell_turn(&service, Some(index), turn, events, metrics);
-            answer.send(Outcome { result, took });
-            self.replace(index);
-        }
-    }
-
-    /// Puts another lane into the place of one that is stuck.
-    fn replace(self: &Arc<Self>, index: usize) {
-        self.lock().at_work -= 1;
-        self.fill(index);
-    }
-
-    /// Puts a lane into a place that has none; without a thread or an instance the place stays vacant, until a
-    /// stuck lane comes back.
-    fn fill(self: &Arc<Self>, index: usize) {
-        let mut state = self.lock();
-        if state.spares == 0 {
-            state.vacant.push(index);
-            drop(state);
-            self.ended.notify_all();
-            tracing::error!(lane = index, "a lane stalls and cannot be replaced: no spare thread is left");
-            return;
-        }
-        state.spares -= 1;
-        drop(state);
-        let control = Arc::new(Control::new(self.shared.services.len()));
-        match Lane::new(index, Arc::clone(&self.shared), Arc::clone(&control), self.jobs.clone()) {
-            Ok(lane) => {
+            {
                 let mut state = self.lock();
+                state.at_work -= 1;
+                state.vacant.push(index);
+            }
+            answer.send(Outcome { result, took });
+        }
+        self.fill_vacant();
+        self.answer_without_lanes();
+    }
+
+    /// Puts a lane into every place that has none, as far as there are threads. One that cannot be made is tried
+    /// again at the next look.
+    fn fill_vacant(self: &Arc<Self>) {
+        loop {
+            let mut state = self.lock();
+            if state.spares == 0 {
+                return;
+            }
+            let Some(index) = state.vacant.pop() else { return };
+            state.spares -= 1;
+            state.filling += 1;
+            drop(state);
+            let crew = Arc::clone(self);
+            // On the lane's own thread: what made one lane stall may make this one stall too.
+            self.pool.spawn(move || crew.fill(index));
+        }
+    }
+
+    fn fill(self: &Arc<Self>, index: usize) {
+        let control = Arc::new(Control::new(self.shared.services.len()));
+        let lane = Lane::new(index, Arc::clone(&self.shared), Arc::clone(&control), self.jobs.clone());
+        let mut state = self.lock();
+        state.filling -= 1;
+        match lane {
+            Ok(lane) => {
                 state.controls[index] = control;
                 state.at_work += 1;
                 drop(state);
-                self.run(lane);
+                self.stay(lane);
             }
             Err(error) => {
-                let mut state = self.lock();
                 state.spares += 1;
                 state.vacant.push(index);
                 drop(state);
                 self.ended.notify_all();
-                tracing::error!(lane = index, %error, "a lane stalls and cannot be replaced");
+                tracing::error!(lane = index, %error, "a lane stalls and cannot be replaced yet");
             }
+        }
+    }
+
+    /// Answers what waits when no lane is left and no thread for one: nobody else would.
+    fn answer_without_lanes(&self) {
+        let is_without = || {
+            let state = self.lock();
+            state.at_work == 0 && state.filling == 0 && state.spares == 0
+        };
+        while is_without() {
+            let Ok(Job { ask, queued, answer, probe }) = self.jobs.try_recv() else { return };
+            let service = &self.shared.services[ask.service];
+            service.breaker.withdrawn(self.shared.seams.clock.now(), probe);
+            let result = Err(Fault::Stalled(service.policy().stall_timeout));
+            answer.send(Outcome { result, took: queued.elapsed() });
         }
     }
 }

@@ -5,7 +5,7 @@
 
 pub use crate::lane::StartError;
 use crate::{
-    breaker::BreakerState,
+    breaker::{Admitted, BreakerState},
     crew::Crew,
     events::{Events, What},
     generation::{Generation, Service},
@@ -20,7 +20,7 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -105,6 +105,7 @@ pub struct Dispatcher {
     process: Arc<ProcessMemory>,
     seams: Seams,
     queue: ArcSwapOption<Sender<Job>>,
+    changes: Mutex<()>,
     crew: Arc<Crew>,
 }
 
@@ -126,7 +127,8 @@ impl Dispatcher {
         let crew =
             Crew::start(&config, &services, &metrics, &events, Arc::clone(&process), seams.clone(), jobs)?;
         let queue = ArcSwapOption::from_pointee(queue);
-        Ok(Arc::new(Self { config, services, metrics, events, process, seams, queue, crew }))
+        let changes = Mutex::new(());
+        Ok(Arc::new(Self { config, services, metrics, events, process, seams, queue, changes, crew }))
     }
 
     /// Admits a call, or says why not.
@@ -138,19 +140,19 @@ impl Dispatcher {
         let queue = queue.as_ref().ok_or(Rejected::Draining)?;
         let service = Arc::clone(&self.services[ask.service]);
         let now = self.seams.clock.now();
-        let turn = service.breaker.admit(now, &service.policy()).map_err(|left| Rejected::BreakerOpen {
+        let admitted = service.breaker.admit(now, &service.policy());
+        let Admitted { turn, probe } = admitted.map_err(|left| Rejected::BreakerOpen {
             retry_after: Duration::from_secs(left.as_secs_f64().ceil().max(1.0) as u64),
         })?;
+        // Before a lane can tell how it went on.
+        tell_turn(&service, None, turn, &self.events, &self.metrics);
         let (answer, outcome) = Answer::new(&self.metrics);
-        let (job, rejected) = match queue.try_send(Job { ask, queued: Instant::now(), answer }) {
-            Ok(()) => {
-                tell_turn(&service, None, turn, &self.events, &self.metrics);
-                return Ok(outcome);
-            }
+        let (job, rejected) = match queue.try_send(Job { ask, queued: Instant::now(), answer, probe }) {
+            Ok(()) => return Ok(outcome),
             Err(TrySendError::Full(job)) => (job, Rejected::QueueFull { retry_after: self.retry_after() }),
             Err(TrySendError::Disconnected(job)) => (job, Rejected::Draining),
         };
-        service.breaker.withdrawn(now);
+        service.breaker.withdrawn(now, probe);
         job.answer.withdraw();
         Err(rejected)
     }
@@ -174,6 +176,11 @@ impl Dispatcher {
     pub fn publish(&self, service: usize, generation: Generation) {
         self.services[service].publish(generation);
         self.wake(None);
+    }
+
+    /// To be held by whoever reads policies in order to change them: two changes at once would lose one.
+    pub fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes how a service is served. A call under way keeps the policy it began with.

@@ -117,11 +117,7 @@ impl What {
     fn is_for_operators(&self) -> bool {
         matches!(
             self,
-            Self::StandbyPrepareError { .. }
-                | Self::SwapError { .. }
-                | Self::Breaker { .. }
-                | Self::Stall { .. }
-                | Self::Policy
+            Self::StandbyPrepareError { .. } | Self::Breaker { .. } | Self::Stall { .. } | Self::Policy
         )
     }
 }

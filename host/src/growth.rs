@@ -25,6 +25,13 @@ impl Growth {
         }
     }
 
+    /// A call of that kind was not run where it would have shown: what is expected of it counts for less.
+    pub(crate) fn doubts(&mut self, method: &str, circuit: &str) {
+        if let Some(mean) = self.kinds.get_mut(method).and_then(|circuits| circuits.get_mut(circuit)) {
+            *mean *= 1.0 - NEWEST;
+        }
+    }
+
     /// What a call of that kind is expected to add.
     pub(crate) fn of(&self, method: &str, circuit: &str) -> u64 {
         self.kinds.get(method).and_then(|circuits| circuits.get(circuit)).map_or(0, |mean| mean.ceil() as u64)

@@ -3,7 +3,7 @@
 //! Invariant: a body and its share of `http.buffered_bytes_max` live and die together, wherever the client is;
 //! and a call that was admitted is answered once, or counted as lost.
 
-use crate::{instance::Fault, metrics::Metrics};
+use crate::{breaker::Probe, instance::Fault, metrics::Metrics};
 use snapback_snapshot::call::Reply;
 use std::{
     sync::Arc,
@@ -44,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) ask: Ask,
     pub(crate) queued: Instant,
     pub(crate) answer: Answer,
+    /// Its number, if it probes the image's breaker.
+    pub(crate) probe: Option<Probe>,
 }
 
 /// How a call ended.

@@ -6,7 +6,7 @@
 //! Invariant: every job gets exactly one answer: from the lane, or from the watch when the lane stalls.
 
 use crate::{
-    breaker::Turn,
+    breaker::{Probe, Turn},
     crew::Control,
     events::{Events, What},
     generation::Service,
@@ -93,7 +93,14 @@ impl Lane {
     pub(crate) fn run(mut self) -> Ended {
         self.control.desk.sit_down();
         let interval = self.shared.sample_interval;
+        let mut next_look = Instant::now() + interval;
         let ended = loop {
+            // One image's calls must not keep the lane from looking at another's instance.
+            let now = Instant::now();
+            if now >= next_look {
+                self.look_around();
+                next_look = now + interval;
+            }
             select! {
                 recv(self.jobs) -> job => match job.map(|job| self.work(job)) {
                     Ok(None) => {}
@@ -101,7 +108,7 @@ impl Lane {
                     Err(_) => break Ended::Done,
                 },
                 recv(self.control.woken) -> _ => self.look_around(),
-                default(interval) => self.look_around(),
+                default(next_look.saturating_duration_since(now)) => {}
             }
         };
         for seat in self.seats {
@@ -113,7 +120,7 @@ impl Lane {
     /// Works on a job; says so if that was the lane's last.
     fn work(&mut self, job: Job) -> Option<Ended> {
         let Self { shared, seats, control, index, .. } = self;
-        let Job { ask, queued, answer } = job;
+        let Job { ask, queued, answer, probe } = job;
         let metrics = &shared.metrics;
         let seat = &mut seats[ask.service];
         let service = Arc::clone(seat.service());
@@ -125,14 +132,14 @@ impl Lane {
             // The client went away before its turn. A call that has begun is finished all the same: it is
             // bounded by its deadline.
             metrics.abandoned();
-            service.breaker.withdrawn(shared.seams.clock.now());
+            service.breaker.withdrawn(shared.seams.clock.now(), probe);
             answer.withdraw();
             return None;
         }
         let policy = service.policy();
         let begun = Instant::now();
         let stall_timeout = policy.stall_timeout;
-        control.desk.begin(InFlight { answer, begun, service: Arc::clone(&service), stall_timeout });
+        control.desk.begin(InFlight { answer, begun, service: Arc::clone(&service), stall_timeout, probe });
         metrics.call_begins();
         let result = seat.run(&ask, &policy, shared);
         let Some(InFlight { answer, .. }) = control.desk.end() else {
@@ -141,7 +148,7 @@ impl Lane {
         };
         let took = begun.elapsed();
         metrics.called(service.name(), took, &result);
-        judge(&service, *index, &result, shared);
+        judge(&service, *index, &result, probe, shared);
         let fault = result.as_ref().err().map(Reason::of);
         answer.send(Outcome { result, took });
         let replied = Instant::now();
@@ -165,12 +172,18 @@ impl Lane {
 }
 
 /// What an outcome says of the image: its breaker counts what the image is to blame for.
-fn judge(service: &Service, lane: usize, result: &Result<Reply, Fault>, shared: &Shared) {
+fn judge(
+    service: &Service,
+    lane: usize,
+    result: &Result<Reply, Fault>,
+    probe: Option<Probe>,
+    shared: &Shared,
+) {
     let turn = match result {
         Err(fault) if fault.is_of_the_image() => {
-            service.breaker.failed(shared.seams.clock.now(), &service.policy())
+            service.breaker.failed(shared.seams.clock.now(), &service.policy(), probe)
         }
-        _ => service.breaker.succeeded(),
+        _ => service.breaker.succeeded(probe),
     };
     tell_turn(service, Some(lane), turn, &shared.events, &shared.metrics);
 }

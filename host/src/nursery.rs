@@ -202,7 +202,7 @@ impl Crib {
 
     /// Whether one of the generation being served can be taken.
     pub(crate) fn is_ready(&self) -> bool {
-        self.ready.iter().any(|standby| self.is_fit(standby))
+        self.ready.front().is_some_and(|standby| self.is_fit(standby))
     }
 
     fn is_fit(&self, standby: &Instance) -> bool {
@@ -210,9 +210,11 @@ impl Crib {
             && standby.meter().limit_bytes() == self.service.policy().memory_limit_bytes
     }
 
-    /// Takes in what was made since. Returns how many could not be made in a row, if that has changed.
+    /// Takes in what was made since. Returns how many times in a row none could be made, if that has changed:
+    /// those that were ordered together fail together, and count once.
     pub(crate) fn look(&mut self) -> Option<u32> {
         let before = self.failures;
+        let counts = !self.orders.held.load(Ordering::Relaxed);
         while let Ok(made) = self.made.try_recv() {
             match made {
                 Ok(standby) => {
@@ -220,12 +222,23 @@ impl Crib {
                     self.ready.push_back(standby);
                 }
                 Err(_) => {
-                    self.failures = self.failures.saturating_add(1);
+                    if counts {
+                        self.failures = before.saturating_add(1);
+                    }
                     self.orders.open.fetch_sub(1, Ordering::Relaxed);
                 }
             }
         }
         (self.failures != before).then_some(self.failures)
+    }
+
+    /// Takes out a standby that nobody can use any more, or another would never be ordered.
+    pub(crate) fn take_stale(&mut self) -> Option<Instance> {
+        if self.ready.is_empty() || self.is_ready() {
+            return None;
+        }
+        self.orders.open.fetch_sub(1, Ordering::Relaxed);
+        self.ready.pop_front()
     }
 
     /// Takes a standby if one is ready and of the generation being served, under the limit of now; another is

@@ -18,6 +18,7 @@ use crate::{
     nursery::{Crib, Taken},
     policy::{Percent, Policy, SwapPolicy},
     pressure::{self, Decision, Pressure, Reason, Sample},
+    process::Grant,
 };
 use crossbeam_channel::Sender;
 use snapback_snapshot::call::Reply;
@@ -36,6 +37,9 @@ const WARN_MAX: u8 = 85;
 /// Pause after the first failure of a standby; it doubles with each.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// Why a swap is put off.
+const IN_A_STORM: &str = "the image was swapped swap.per_minute_max times in this minute";
 
 /// What an operator wants of a lane's instances of one service. Asked twice before it is done, it is done once.
 #[derive(Default)]
@@ -69,6 +73,7 @@ pub(crate) struct Seat {
     backoff_until: Option<Instant>,
     wishes: Arc<Wishes>,
     watcher: Watcher,
+    grant: Grant,
     gauges: LaneGauges,
     /// Why the swap that is due was put off, as it was last told: once for each reason is enough.
     put_off: Option<&'static str>,
@@ -100,9 +105,10 @@ impl Seat {
         let policy = service.policy();
         let crib = Crib::new(service, lane, &shared.nursery, wake);
         let gauges = shared.metrics.lane_gauges(service.name(), lane);
+        let grant = shared.process.grant();
         let watcher: Watcher = {
             let (service, orders, gauges) = (Arc::clone(service), crib.orders().clone(), gauges.clone());
-            let grant = shared.process.grant();
+            let grant = grant.clone();
             Arc::new(move |bytes| {
                 gauges.memory(bytes);
                 grant.is(bytes.saturating_sub(service.current().image().manifest.memory_bytes));
@@ -124,6 +130,7 @@ impl Seat {
             backoff_until: None,
             wishes,
             watcher,
+            grant,
             gauges,
             put_off: None,
         };
@@ -181,6 +188,8 @@ impl Seat {
     fn take(&mut self, ask: &Ask, policy: &Policy, shared: &Shared) -> Result<Active, Fault> {
         self.leave_what_is_outdated(policy, shared);
         if self.active.as_ref().is_some_and(|active| self.is_too_full(active, ask, policy)) {
+            // What is foreseen is not seen: without this, one large call would be foreseen for ever.
+            self.growth.doubts(&ask.method, &ask.circuit);
             self.swap(Reason::Predicted, policy, shared);
         }
         match self.active.take() {
@@ -201,13 +210,13 @@ impl Seat {
     fn fresh(&mut self, policy: &Policy, shared: &Shared) -> Result<Active, Fault> {
         self.look(policy, shared);
         if let Some(standby) = self.standby(shared) {
-            self.restock(policy);
+            self.restock(policy, shared);
             return Ok(self.begin(standby, policy, shared));
         }
         let begun = Instant::now();
         shared.metrics.standby_missing(self.service.name());
         let made = Instance::of(&self.service.current(), policy.memory_limit_bytes)?;
-        self.restock(policy);
+        self.restock(policy, shared);
         shared.metrics.swap_took(self.service.name(), begun.elapsed());
         Ok(self.begin(made, policy, shared))
     }
@@ -243,7 +252,7 @@ impl Seat {
     /// Between calls: does what operators wish, and moves over to a new generation.
     pub(crate) fn tend(&mut self, policy: &Policy, shared: &Shared) {
         if self.wishes.prepare.swap(false, Ordering::Relaxed) {
-            self.crib.orders().one();
+            self.order(policy, shared);
         }
         self.leave_what_is_outdated(policy, shared);
         if self.active.is_none() {
@@ -251,7 +260,7 @@ impl Seat {
             if let Some(standby) = self.standby(shared) {
                 self.active = Some(self.begin(standby, policy, shared));
             }
-            self.restock(policy);
+            self.restock(policy, shared);
         }
         if self.wishes.swap.load(Ordering::Relaxed) {
             self.swap(Reason::Operator, policy, shared);
@@ -278,12 +287,10 @@ impl Seat {
         let reason = if is_new_generation { Reason::Generation } else { Reason::Operator };
         self.tell(shared, || What::SwapStart { reason });
         shared.retire(instance);
-        if is_new_generation {
-            self.growth.clear();
-        }
+        self.growth.clear();
         self.look(policy, shared);
         self.active = self.standby(shared).map(|standby| self.begin(standby, policy, shared));
-        self.restock(policy);
+        self.restock(policy, shared);
         self.swapped(reason, begun, shared);
     }
 
@@ -298,8 +305,7 @@ impl Seat {
             self.order(policy, shared);
             self.crib.orders().wake_for_next();
             if self.put_off.replace(error) != Some(error) {
-                let what = What::SwapError { reason, error };
-                shared.events.tell(self.service.name(), Some(self.lane), what);
+                self.tell(shared, || What::SwapError { reason, error });
             }
             return;
         }
@@ -308,10 +314,13 @@ impl Seat {
             self.wishes.swap.store(false, Ordering::Relaxed);
         }
         let standby = self.standby(shared).map(|standby| self.begin(standby, policy, shared));
+        if standby.is_none() {
+            self.grant.is(0);
+        }
         if let Some(used) = std::mem::replace(&mut self.active, standby) {
             shared.retire(used.instance);
         }
-        self.restock(policy);
+        self.restock(policy, shared);
         self.swapped(reason, begun, shared);
     }
 
@@ -328,8 +337,16 @@ impl Seat {
             return Err("the instance is younger than swap.life_min");
         }
         if !self.service.storm.allows(now, policy.swaps_per_minute_max) {
+            if self.put_off != Some(IN_A_STORM) {
+                tracing::warn!(
+                    image = self.service.name(),
+                    lane = self.lane,
+                    reason = IN_A_STORM,
+                    "swap put off"
+                );
+            }
             shared.metrics.swap_refused(self.service.name());
-            return Err("the image was swapped swap.per_minute_max times in this minute");
+            return Err(IN_A_STORM);
         }
         Ok(())
     }
@@ -347,7 +364,10 @@ impl Seat {
     fn begin(&mut self, mut instance: Instance, policy: &Policy, shared: &Shared) -> Active {
         instance.watch(&self.watcher);
         let now = shared.seams.clock.now();
-        let shortened = |most: u64| most - policy.jitter.of(most).min(most) * u64::from(jitter()) / 256;
+        let shortened = |most: u64| {
+            let part = u128::from(policy.jitter.of(most)) * u128::from(jitter()) / 256;
+            most.saturating_sub(u64::try_from(part).unwrap_or(most))
+        };
         let life = Life {
             began: now,
             last_call: now,
@@ -362,7 +382,11 @@ impl Seat {
 
     /// Takes in what the nursery made; failures make the next order wait.
     fn look(&mut self, policy: &Policy, shared: &Shared) {
-        let Some(failures) = self.crib.look() else { return };
+        let failures = self.crib.look();
+        while let Some(stale) = self.crib.take_stale() {
+            shared.retire(stale);
+        }
+        let Some(failures) = failures else { return };
         if failures == 0 {
             self.backoff_until = None;
         } else {
@@ -379,6 +403,14 @@ impl Seat {
         self.crib.orders().hold(self.backoff_until.is_some());
     }
 
+    /// Lets orders go out again once the pause after a failure is over.
+    fn end_backoff(&mut self, shared: &Shared) {
+        if self.backoff_until.is_some_and(|until| shared.seams.clock.now() >= until) {
+            self.backoff_until = None;
+            self.crib.orders().hold(false);
+        }
+    }
+
     /// The warn threshold: raised while standbys fail, so that the next attempt comes later.
     fn warn(&self, policy: &Policy) -> Percent {
         let raised = u8::try_from(self.crib.failures().min(20)).unwrap_or(20) * WARN_STEP;
@@ -388,10 +420,7 @@ impl Seat {
 
     /// Has a standby made, unless the last ones failed a moment ago.
     fn order(&mut self, policy: &Policy, shared: &Shared) {
-        if self.backoff_until.is_some_and(|until| shared.seams.clock.now() >= until) {
-            self.backoff_until = None;
-            self.crib.orders().hold(false);
-        }
+        self.end_backoff(shared);
         match policy.swap {
             SwapPolicy::EveryCall => self.crib.orders().stock(),
             SwapPolicy::Threshold | SwapPolicy::Off => self.crib.orders().one(),
@@ -399,7 +428,8 @@ impl Seat {
     }
 
     /// Orders what the policy wants at hand when nothing presses.
-    fn restock(&mut self, policy: &Policy) {
+    fn restock(&mut self, policy: &Policy, shared: &Shared) {
+        self.end_backoff(shared);
         if policy.swap == SwapPolicy::EveryCall {
             self.crib.orders().stock();
         } else if self.active.is_none() {

@@ -5,7 +5,7 @@
 //!
 //! Invariant: the lane and the watch both want to answer; who takes the call from the desk does.
 
-use crate::{generation::Service, job::Answer};
+use crate::{breaker::Probe, generation::Service, job::Answer};
 use std::{
     fs,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,6 +18,7 @@ pub(crate) struct InFlight {
     pub(crate) begun: Instant,
     pub(crate) service: Arc<Service>,
     pub(crate) stall_timeout: Duration,
+    pub(crate) probe: Option<Probe>,
 }
 
 /// Where a lane lays its call while it runs.

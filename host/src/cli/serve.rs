@@ -112,6 +112,7 @@ fn admin(config: &Config) -> anyhow::Result<Option<Admin>> {
 
 /// Reads the settings again. What images are served by changes at once, what is wrong changes nothing.
 fn reload(settings: &SettingArgs, dispatcher: &Dispatcher) {
+    let _changing = dispatcher.changing();
     let policies = settings.read().and_then(|config| {
         let policies = dispatcher.services().iter().map(|service| {
             let policy = config.policy_of(service.name());

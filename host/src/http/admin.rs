@@ -157,6 +157,7 @@ async fn change_policy(
     let body = body.map_err(|error| bad(error.body_text()))?;
     let changes: BTreeMap<String, serde_json::Value> =
         serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
+    let _changing = app.dispatcher.changing();
     let mut changed = Vec::new();
     for index in services {
         let service = &app.dispatcher.services()[index];

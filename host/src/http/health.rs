@@ -1,7 +1,7 @@
 //! For orchestrators and scrapers: alive, ready, metrics.
 
 use super::App;
-use crate::{dispatch::Readiness, process::Rollup};
+use crate::dispatch::Readiness;
 use axum::{
     extract::State,
     http::{StatusCode, header},
@@ -29,9 +29,10 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.dispatcher.metrics().buffered(app.buffered_bytes());
+    app.dispatcher.metrics().connections_are(app.open_connections());
     // Reading the kernel's account of every mapping takes a while, and is nothing for the runtime's threads.
     let text = tokio::task::spawn_blocking(move || {
-        if let Some(rollup) = Rollup::read() {
+        if let Some(rollup) = app.rollup() {
             app.dispatcher.metrics().process_is(&rollup);
         }
         app.dispatcher.render_metrics()

@@ -12,23 +12,33 @@ mod request_id;
 mod server;
 mod status;
 
-use crate::{config::HttpConfig, dispatch::Dispatcher};
+use crate::{config::HttpConfig, dispatch::Dispatcher, process::Rollup};
 use axum::{
     Router, middleware,
     routing::{get, post},
 };
 use error::ApiError;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use tokio::sync::{Notify, Semaphore, watch};
 
 pub use admin::Token;
 pub use server::{Admin, ServeError, serve};
+
+/// How old the account of the process's memory may be: to make it walks every mapping of the pool.
+const ROLLUP_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// What every handler sees.
 pub struct App {
     dispatcher: Arc<Dispatcher>,
     http: HttpConfig,
     buffered: Arc<Semaphore>,
+    /// Room for connections of clients.
+    connections: Arc<Semaphore>,
+    /// What the kernel last said of the process's memory, and when.
+    rollup: Mutex<Option<(Instant, Rollup)>>,
     started: Instant,
     /// Notified when an operator asks for a drain.
     drain: Notify,
@@ -46,10 +56,27 @@ impl App {
             dispatcher,
             http,
             buffered,
+            connections: Arc::new(Semaphore::new(http.connections_max)),
+            rollup: Mutex::new(None),
             started: Instant::now(),
             drain: Notify::new(),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    /// Connections of clients that are open now.
+    fn open_connections(&self) -> usize {
+        self.http.connections_max.saturating_sub(self.connections.available_permits())
+    }
+
+    /// The memory of the process, not older than [`ROLLUP_AGE_MAX`]: whoever scrapes more often reads the same.
+    fn rollup(&self) -> Option<Rollup> {
+        // Held while the kernel is asked: others wait for the answer instead of asking too.
+        let mut last = self.rollup.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|(read, _)| read.elapsed() > ROLLUP_AGE_MAX) {
+            *last = Rollup::read().map(|rollup| (Instant::now(), rollup));
+        }
+        last.map(|(_, rollup)| rollup)
     }
 
     /// Bytes of request bodies that are in memory now.

@@ -68,12 +68,16 @@ pub async fn serve(
     drain_deadline: Duration,
 ) -> Result<(), ServeError> {
     let listener = into_async(listener)?;
-    let mut connections = Connections::new(&app, router(&app), app.http.connections_max);
+    let mut connections = Connections::new(&app, router(&app), Arc::clone(&app.connections));
     // Operators watch a drain to its end: their connections end with the server, and are not waited for.
     let admin = match admin {
         Some(Admin { listener, token }) => {
             let listener = into_async(listener)?;
-            let mut connections = Connections::new(&app, admin::router(&app, token), ADMIN_CONNECTIONS_MAX);
+            let mut connections = Connections::new(
+                &app,
+                admin::router(&app, token),
+                Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX)),
+            );
             Some(AbortOnDrop(tokio::spawn(async move {
                 loop {
                     connections.accept(&listener).await;
@@ -139,18 +143,16 @@ struct Connections {
     app: Arc<App>,
     router: axum::Router,
     room: Arc<Semaphore>,
-    room_max: usize,
     draining: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl Connections {
-    fn new(app: &Arc<App>, router: axum::Router, room_max: usize) -> Self {
+    fn new(app: &Arc<App>, router: axum::Router, room: Arc<Semaphore>) -> Self {
         Self {
             app: Arc::clone(app),
             router,
-            room: Arc::new(Semaphore::new(room_max)),
-            room_max,
+            room,
             draining: watch::Sender::new(false),
             tasks: JoinSet::new(),
         }
@@ -160,8 +162,6 @@ impl Connections {
     /// stays in the backlog.
     async fn accept(&mut self, listener: &TcpListener) {
         while self.tasks.try_join_next().is_some() {}
-        let metrics = self.app.dispatcher.metrics();
-        metrics.connections_are(self.room_max.saturating_sub(self.room.available_permits()));
         let permit = Arc::clone(&self.room).acquire_owned().await.expect("never closed");
         self.accept_into(listener, Some(permit)).await;
     }
