@@ -23,12 +23,18 @@ struct Embedded {
     trial: Option<(&'static str, &'static str, &'static str)>,
 }
 
-const GUESTS: [Embedded; 2] = [
+const GUESTS: [Embedded; 3] = [
     Embedded {
         name: "zcash",
         package: "snapback-guest-zcash",
         about: "Zcash prover: PCZTs in, PCZTs with proofs out",
         trial: Some(("prove", "orchard", "zcash/trial.pczt")),
+    },
+    Embedded {
+        name: "plonk",
+        package: "snapback-guest-plonk",
+        about: "Circuits as data: circom's circuits, proven with halo2 over Pasta",
+        trial: None,
     },
     Embedded {
         name: "fixtures",
@@ -87,7 +93,7 @@ fn embed() -> Result<(), String> {
         table.push_str(&format!(
             "    Guest {{ name: Cow::Borrowed({name:?}), about: Cow::Borrowed({about:?}), \
              digest: Digest::from_bytes({digest:?}), wasm: Cow::Borrowed(include_bytes!({copy:?})), \
-             trial: {trial} }},\n"
+             trial: {trial}, base: None }},\n"
         ));
     }
     table.push_str("];\n");

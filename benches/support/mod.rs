@@ -67,10 +67,7 @@ impl Image {
             return Vec::new();
         }
         let (spend, output) = wagyu_zcash_parameters::load_sapling_parameters();
-        vec![
-            Input { name: "sapling_spend".into(), bytes: spend },
-            Input { name: "sapling_output".into(), bytes: output },
-        ]
+        vec![Input::new("sapling_spend", spend), Input::new("sapling_output", output)]
     }
 
     /// Bakes the image if it was not baked before.

@@ -112,6 +112,7 @@ mod tests {
             format_version: 1,
             abi_version: 1,
             guest: GuestId { name: "guest".into(), digest },
+            base: None,
             inputs: Vec::new(),
             circuits: Vec::new(),
             methods: Vec::new(),

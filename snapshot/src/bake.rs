@@ -5,6 +5,7 @@
 use crate::{
     Digest, Error, ImageStore,
     check::check,
+    circuits::{self, Circuits, takes_circuits},
     cow,
     engine::{Ticker, engine},
     error::Refusal,
@@ -15,7 +16,7 @@ use crate::{
     trial::{self, TrialCall},
     wizen::{Log, Run, Wizened, wizen},
 };
-use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN};
+use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN, METHOD_PROVE};
 use std::{fmt, sync::Arc, thread};
 
 /// The stages of a bake, in order.
@@ -23,6 +24,8 @@ use std::{fmt, sync::Arc, thread};
 pub enum Stage {
     /// The guest and its inputs are checked.
     Check,
+    /// Reference strings are made, if circuits need them.
+    Reference,
     /// The initialiser runs, twice, with different entropy.
     Initialise,
     /// The image is compiled to native code.
@@ -37,18 +40,34 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Check, Self::Initialise, Self::Compile, Self::Trial, Self::Verify, Self::Publish];
+    pub const ALL: [Self; 7] = [
+        Self::Check,
+        Self::Reference,
+        Self::Initialise,
+        Self::Compile,
+        Self::Trial,
+        Self::Verify,
+        Self::Publish,
+    ];
+}
+
+impl Stage {
+    /// Its number, from 1.
+    #[must_use]
+    pub fn position(self) -> usize {
+        Self::ALL.iter().position(|known| *known == self).map_or(0, |index| index + 1)
+    }
 }
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Check => "checking the guest",
+            Self::Reference => "making reference strings",
             Self::Initialise => "running the initialiser, twice",
             Self::Compile => "compiling the image",
             Self::Trial => "trying a call",
-            Self::Verify => "checking copy-on-write",
+            Self::Verify => "checking keys and copy-on-write",
             Self::Publish => "publishing the image",
         })
     }
@@ -79,7 +98,9 @@ pub struct Baked {
 pub fn bake_key(guest: &Guest, inputs: &[Input]) -> Digest {
     let inputs: Vec<InputId> = inputs.iter().map(Input::id).collect();
     let trial = guest.trial.as_ref().map(TrialCall::id);
-    let parts = (FORMAT_VERSION, ABI_VERSION, &guest.name, &guest.digest, inputs, trial, Tools::current());
+    let base = guest.base.as_ref().map(|base| base.digest);
+    let parts =
+        (FORMAT_VERSION, ABI_VERSION, &guest.name, &guest.digest, base, inputs, trial, Tools::current());
     Digest::of(&serde_json::to_vec(&parts).expect("no maps with odd keys"))
 }
 
@@ -97,7 +118,16 @@ pub fn bake(
 ) -> Result<Baked, Error> {
     progress.stage(Stage::Check);
     let checked = check(&guest.wasm, limits.memory_bytes_max)?;
-    check_inputs(inputs, &checked.bake_methods)?;
+    let circuits = if takes_circuits(&guest.digest) {
+        progress.stage(Stage::Reference);
+        let base = guest.base.as_ref().map(|base| &base.manifest);
+        Some(Circuits::read(store.srs(), base, inputs)?)
+    } else {
+        None
+    };
+    let references = circuits.as_ref().map(Circuits::reference_inputs).unwrap_or_default();
+    let fed = &[&references[..], inputs].concat()[..];
+    check_inputs(fed, &checked.bake_methods)?;
 
     progress.stage(Stage::Initialise);
     // Two runs at once, and the instance that copy-on-write is probed with.
@@ -108,7 +138,7 @@ pub fn bake(
         Arc::new(move |line| progress.log(line))
     };
     let run = |entropy: [u8; ENTROPY_LEN], log: Log| {
-        let run = Run { guest: &guest.wasm, checked: &checked, inputs, entropy, limits, log };
+        let run = Run { guest: &guest.wasm, checked: &checked, inputs: fed, entropy, limits, log };
         wizen(&engine, &run)
     };
     // Any two values serve: the question is only whether the image depends on them.
@@ -134,14 +164,19 @@ pub fn bake(
         progress.stage(Stage::Trial);
         trial::run(&module, call, limits)
     });
-    let trial = trial.transpose()?;
+    let (trial, reply) = trial.transpose()?.unzip();
     progress.stage(Stage::Verify);
+    let manifest = describe(guest, fed, checked.methods, &wizened, trial);
+    if let Some(circuits) = circuits {
+        let proof = guest.trial.as_ref().filter(|trial| trial.method == METHOD_PROVE);
+        let proof = proof.and_then(|trial| Some((&*trial.circuit, reply.as_deref()?)));
+        circuits.gate(&manifest.circuits, proof)?;
+    }
     if !cow::probe(&module).map_err(Error::engine("make an instance of the image"))?.holds() {
         return Err(Refusal::NoCopyOnWrite { bytes: wizened.memory_bytes }.into());
     }
 
     progress.stage(Stage::Publish);
-    let manifest = describe(guest, inputs, checked.methods, &wizened, trial);
     let image = manifest.embed(&wizened.snapshot);
     drop(wizened);
     let image_bytes = image.len() as u64;
@@ -155,8 +190,9 @@ pub fn bake(
 
 fn check_inputs(inputs: &[Input], bake_methods: &[String]) -> Result<(), Error> {
     for (index, input) in inputs.iter().enumerate() {
-        let refuse = |reason| Err(Error::Input { name: input.name.clone(), reason });
-        if inputs[..index].iter().any(|earlier| earlier.name == input.name) {
+        let refuse = |reason| Err(Error::Input { name: input.label(), reason });
+        let same = |earlier: &Input| earlier.name == input.name && earlier.of == input.of;
+        if inputs[..index].iter().any(same) && input.name != circuits::INPUT_SRS {
             return refuse("given twice".into());
         }
         let method = format!("{BAKE_PREFIX}{}", input.name);
@@ -182,11 +218,13 @@ fn describe(
     wizened: &Wizened,
     trial: Option<Trial>,
 ) -> Manifest {
+    let base_inputs = guest.base.iter().flat_map(|base| base.manifest.inputs.iter().cloned());
     Manifest {
         format_version: FORMAT_VERSION,
         abi_version: ABI_VERSION,
         guest: GuestId { name: guest.name.clone().into_owned(), digest: guest.digest },
-        inputs: inputs.iter().map(Input::id).collect(),
+        base: guest.base.as_ref().map(|base| base.digest),
+        inputs: base_inputs.chain(inputs.iter().map(Input::id)).collect(),
         circuits: wizened
             .circuits
             .iter()

@@ -147,6 +147,22 @@ pub enum Refusal {
         /// Bytes of initialised memory.
         bytes: u64,
     },
+    /// A circuit has another verifying key than it should.
+    #[error(
+        "circuit `{circuit}` has another verifying key in the image than its native twin makes, or than it had before"
+    )]
+    Key {
+        /// The circuit.
+        circuit: String,
+    },
+    /// The native twin does not take what the image made.
+    #[error("circuit `{circuit}` fails its check outside the image: {reason}")]
+    Twin {
+        /// The circuit.
+        circuit: String,
+        /// What the twin says.
+        reason: String,
+    },
     /// The list of circuits does not decode.
     #[error("its list of circuits {0}")]
     Circuits(String),

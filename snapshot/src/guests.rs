@@ -1,6 +1,6 @@
 //! The guests that this binary carries, and guests read from files.
 
-use crate::{Digest, Error, TrialCall};
+use crate::{Digest, Error, SealedImage, TrialCall, manifest::Manifest};
 use std::{borrow::Cow, fs, path::Path};
 
 /// A guest: a core module before its bake, named by the digest of its bytes.
@@ -16,6 +16,17 @@ pub struct Guest {
     pub wasm: Cow<'static, [u8]>,
     /// The call that a bake tries, unless it is given another.
     pub trial: Option<TrialCall>,
+    /// The image that stands in for the guest, where a bake goes on from one.
+    pub base: Option<Base>,
+}
+
+/// An image that a bake goes on from.
+#[derive(Clone)]
+pub struct Base {
+    /// The image.
+    pub digest: Digest,
+    /// What it says of itself.
+    pub manifest: Manifest,
 }
 
 impl Guest {
@@ -40,7 +51,20 @@ impl Guest {
         let name =
             path.file_stem().map_or_else(|| "guest".into(), |stem| stem.to_string_lossy().into_owned());
         let digest = Digest::of(&wasm);
-        Ok(Self { name: name.into(), about: "".into(), digest, wasm: wasm.into(), trial: None })
+        Ok(Self { name: name.into(), about: "".into(), digest, wasm: wasm.into(), trial: None, base: None })
+    }
+
+    /// An image as a guest: a bake of it goes on where that of the image ended.
+    ///
+    /// # Errors
+    /// When the image cannot be read, or is damaged.
+    pub fn of_image(image: &SealedImage) -> Result<Self, Error> {
+        let manifest = image.manifest().clone();
+        let wasm = image.module()?;
+        let base = Base { digest: image.digest(), manifest };
+        let name = base.manifest.guest.name.clone().into();
+        let digest = base.manifest.guest.digest;
+        Ok(Self { name, about: "".into(), digest, wasm: wasm.into(), trial: None, base: Some(base) })
     }
 }
 

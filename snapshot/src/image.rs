@@ -67,6 +67,12 @@ impl SealedImage {
         self.expect_digest(found)
     }
 
+    /// The image without its manifest, as it was snapshotted.
+    pub(crate) fn module(&self) -> Result<Vec<u8>, Error> {
+        let strip = |image: Vec<u8>| Manifest::strip(&image);
+        strip(self.read_verified()?).map_err(|source| Error::Manifest { path: self.path.clone(), source })
+    }
+
     pub(crate) fn read_verified(&self) -> Result<Vec<u8>, Error> {
         let read = || {
             let mut bytes = vec![0; usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX)];

@@ -28,7 +28,10 @@ pub struct Manifest {
     pub abi_version: i32,
     /// The guest that was baked.
     pub guest: GuestId,
-    /// What it was fed, in the order of the bake.
+    /// The image that it was baked from, where that was not the guest itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Digest>,
+    /// What it was fed, in the order of the bake; what its base was fed comes first.
     pub inputs: Vec<InputId>,
     /// What it can prove; empty where the guest is no prover.
     pub circuits: Vec<CircuitId>,
@@ -58,6 +61,9 @@ pub struct GuestId {
 pub struct InputId {
     /// Its name, without the prefix of the bake method.
     pub name: String,
+    /// What of the guest's it concerns, such as a circuit.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub of: String,
     /// SHA-256 of its bytes.
     pub digest: Digest,
     /// Its length.
@@ -162,6 +168,22 @@ impl Manifest {
         image
     }
 
+    /// The module again, without its manifest.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn strip(image: &[u8]) -> Result<Vec<u8>, ManifestError> {
+        let mut rest = image.strip_prefix(&WASM_HEADER).ok_or(ManifestError::NotWasm)?;
+        let mut id = [0xff];
+        rest.read_exact(&mut id)?;
+        if id != [0] {
+            return Err(ManifestError::Missing);
+        }
+        let len = read_leb(&mut rest)?;
+        let rest = rest.get(len..).ok_or(ManifestError::Lengths)?;
+        Ok([&WASM_HEADER, rest].concat())
+    }
+
     /// A name for this manifest.
     pub(crate) fn digest(&self) -> Digest {
         Digest::of(&serde_json::to_vec(self).expect("a manifest has string keys only"))
@@ -247,7 +269,8 @@ mod tests {
         fn manifest()(
             guest in digest(),
             name in ".{0,20}",
-            inputs in prop::collection::vec((".{0,10}", digest(), any::<u64>()), 0..3),
+            base in prop::option::of(digest()),
+            inputs in prop::collection::vec((".{0,10}", ".{0,10}", digest(), any::<u64>()), 0..3),
             circuits in prop::collection::vec((".{0,10}", digest()), 0..3),
             methods in prop::collection::vec(".{0,10}", 0..3),
             memory_bytes: u64,
@@ -257,7 +280,11 @@ mod tests {
                 format_version: FORMAT_VERSION,
                 abi_version: 1,
                 guest: GuestId { name, digest: guest },
-                inputs: inputs.into_iter().map(|(name, digest, bytes)| InputId { name, digest, bytes }).collect(),
+                base,
+                inputs: inputs
+                    .into_iter()
+                    .map(|(name, of, digest, bytes)| InputId { name, of, digest, bytes })
+                    .collect(),
                 circuits: circuits.into_iter().map(|(name, vk_digest)| CircuitId { name, vk_digest }).collect(),
                 methods,
                 memory_bytes,
@@ -274,6 +301,7 @@ mod tests {
         fn what_was_embedded_is_read(manifest in manifest(), rest: Vec<u8>) {
             let image = manifest.embed(&[&WASM_HEADER[..], &rest].concat());
             prop_assert!(image.ends_with(&rest));
+            prop_assert_eq!(Manifest::strip(&image).expect("our own"), [&WASM_HEADER[..], &rest].concat());
             prop_assert_eq!(Manifest::read(image.as_slice()).expect("our own"), manifest);
         }
 

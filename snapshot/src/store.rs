@@ -4,6 +4,7 @@
 //! <state>/images/<sha256>.wasm     an image, read-only
 //! <state>/bakes/<sha256>           the digest of the image that a bake with this key gave
 //! <state>/native/...               native code, see `native`
+//! <state>/srs/...                  reference strings, see `srs`
 //! ```
 //!
 //! Invariant: a name appears only when everything behind it is on disk (temporary file, sync, rename).
@@ -13,6 +14,7 @@ use crate::{
     files::{make_private_dir, publish},
     image::SealedImage,
     manifest::Manifest,
+    srs::SrsStore,
 };
 use std::{
     fs, io,
@@ -23,6 +25,7 @@ use std::{
 pub struct ImageStore {
     images: PathBuf,
     bakes: PathBuf,
+    srs: SrsStore,
 }
 
 /// An image in the store.
@@ -41,11 +44,16 @@ impl ImageStore {
     /// # Errors
     /// When a directory cannot be made.
     pub fn open(state_dir: &Path) -> Result<Self, Error> {
-        let store = Self { images: state_dir.join("images"), bakes: state_dir.join("bakes") };
-        for dir in [&store.images, &store.bakes] {
+        let (images, bakes) = (state_dir.join("images"), state_dir.join("bakes"));
+        for dir in [&images, &bakes] {
             make_private_dir(dir)?;
         }
-        Ok(store)
+        Ok(Self { images, bakes, srs: SrsStore::open(state_dir)? })
+    }
+
+    /// The reference strings beside the images.
+    pub(crate) fn srs(&self) -> &SrsStore {
+        &self.srs
     }
 
     /// Where an image is, if it is there.

@@ -45,8 +45,9 @@ impl TrialCall {
     }
 }
 
-/// Makes the call twice in one instance, and says what memory the first took and the second added.
-pub(crate) fn run(module: &Module, call: &TrialCall, limits: &BakeLimits) -> Result<Trial, Error> {
+/// Makes the call twice in one instance, and says what memory the first took and the second added; also what the first
+/// replied.
+pub(crate) fn run(module: &Module, call: &TrialCall, limits: &BakeLimits) -> Result<(Trial, Vec<u8>), Error> {
     let memory = StoreLimitsBuilder::new()
         .memory_size(usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX))
         .trap_on_grow_failure(true)
@@ -71,16 +72,16 @@ pub(crate) fn run(module: &Module, call: &TrialCall, limits: &BakeLimits) -> Res
     let make = |store: &mut Store<StoreLimits>| {
         let header = Request::header(&[0x3c; ENTROPY_LEN], &call.circuit);
         match doors.call(&mut *store, &method, &header, &call.body, u64::from(u32::MAX)) {
-            Ok(reply) if reply.tag == Tag::Ok => Ok(doors.memory.data_size(&*store) as u64),
+            Ok(reply) if reply.tag == Tag::Ok => Ok((doors.memory.data_size(&*store) as u64, reply.body)),
             Ok(reply) => Err(failed(format!("{} ({:?})", String::from_utf8_lossy(&reply.body), reply.tag))),
             Err(error) => Err(failed(stopped(&error, limits))),
         }
     };
-    let peak_bytes = make(&mut store)?;
+    let (peak_bytes, reply) = make(&mut store)?;
     let dirty_bytes = dirty(&image, doors.memory.data(&store));
     drop(image);
-    let growth_bytes = make(&mut store)? - peak_bytes;
-    Ok(Trial {
+    let growth_bytes = make(&mut store)?.0 - peak_bytes;
+    let trial = Trial {
         method: call.method.clone().into_owned(),
         circuit: call.circuit.clone().into_owned(),
         input: Digest::of(&call.body),
@@ -88,7 +89,8 @@ pub(crate) fn run(module: &Module, call: &TrialCall, limits: &BakeLimits) -> Res
         peak_bytes,
         dirty_bytes,
         growth_bytes,
-    })
+    };
+    Ok((trial, reply))
 }
 
 /// Bytes of the pages that differ from the image; beyond its end, an image is zero.

@@ -127,7 +127,7 @@ impl Live {
                 let rest = &input.bytes[offset..];
                 let bytes = &rest[..rest.len().min(PIECE_BYTES)];
                 let piece = Piece { offset: offset as u64, total, bytes };
-                self.bake_call(&method, &piece.encode(), run.limits.deadline)?;
+                self.bake_call(&method, &input.of, &piece.encode(), run.limits.deadline)?;
                 offset += bytes.len();
                 if piece.is_last() {
                     break;
@@ -135,7 +135,7 @@ impl Live {
             }
         }
         if run.checked.bake_methods.iter().any(|method| method == BAKE_INIT) {
-            self.bake_call(BAKE_INIT, &[], run.limits.deadline)?;
+            self.bake_call(BAKE_INIT, "", &[], run.limits.deadline)?;
         }
         Ok(())
     }
@@ -144,15 +144,15 @@ impl Live {
         if !run.checked.methods.iter().any(|method| method == METHOD_CIRCUITS) {
             return Ok(Vec::new());
         }
-        let list = self.bake_call(METHOD_CIRCUITS, &[], run.limits.deadline)?;
+        let list = self.bake_call(METHOD_CIRCUITS, "", &[], run.limits.deadline)?;
         let circuits = circuits::decode(&list).map_err(|error| Refusal::Circuits(error.to_string()))?;
         Ok(circuits.iter().map(|circuit| (circuit.name.to_owned(), circuit.vk_digest)).collect())
     }
 
-    fn bake_call(&mut self, name: &str, body: &[u8], deadline: Duration) -> Result<Vec<u8>, Error> {
+    fn bake_call(&mut self, name: &str, of: &str, body: &[u8], deadline: Duration) -> Result<Vec<u8>, Error> {
         let method: Method =
             self.instance.get_typed_func(&mut self.store, name).expect("the exports were checked");
-        let header = Request::header(&self.entropy, "");
+        let header = Request::header(&self.entropy, of);
         let reply = self.doors.call(&mut self.store, &method, &header, body, u64::from(u32::MAX));
         match reply {
             Ok(Reply { tag: Tag::Ok, body }) => Ok(body),
@@ -246,7 +246,9 @@ mod tests {
         ];
         let deadline = Duration::from_mins(1);
         calls
-            .map(|(method, body)| live.bake_call(method, body, deadline).map_err(|error| error.to_string()))
+            .map(|(method, body)| {
+                live.bake_call(method, "", body, deadline).map_err(|error| error.to_string())
+            })
             .into()
     }
 
@@ -255,7 +257,7 @@ mod tests {
         let engine = engine(4).expect("an engine");
         let guest = Guest::find("fixtures").expect("embedded");
         let checked = check(&guest.wasm, 1 << 30).expect("it keeps the contract");
-        let inputs = [Input { name: "seed".into(), bytes: vec![9; 3 * PIECE_BYTES / 2] }];
+        let inputs = [Input::new("seed", vec![9; 3 * PIECE_BYTES / 2])];
         let limits = BakeLimits::default();
         let run = run(guest, &checked, &inputs, &limits);
 
@@ -280,7 +282,7 @@ mod tests {
         let module = Module::new(&engine, &guest.wasm).expect("it compiles");
         let mut live =
             Live::start(&module, &run(guest, &checked, &[], &BakeLimits::default())).expect("it starts");
-        let error = live.bake_call("table", b"0", Duration::from_mins(1)).expect_err("no table yet");
+        let error = live.bake_call("table", "", b"0", Duration::from_mins(1)).expect_err("no table yet");
         assert!(error.to_string().contains("not baked yet"), "{error}");
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn generation(engine: &Engine, seed: &[u8]) -> Generation {
     let store = ImageStore::open(&state).expect("the store");
     let cache = NativeCache::open(&state, &native_key(), 1 << 30);
     let guest = Guest::find("fixtures").expect("embedded");
-    let inputs = [Input { name: "seed".into(), bytes: seed.to_vec() }];
+    let inputs = [Input::new("seed", seed.to_vec())];
     let digest: Digest = store.baked(&bake_key(guest, &inputs)).unwrap_or_else(|| {
         let quiet: Arc<dyn Progress> = Arc::new(Quiet);
         bake(&store, &cache, guest, &inputs, &Default::default(), &quiet).expect("a bake").digest

@@ -2,15 +2,17 @@
 
 use super::{
     Exit, Failure,
+    progress::{Bar, Lines, Watched},
     resolve::{State, is_path},
 };
 use crate::config::Config;
 use anyhow::Context;
-use snapback_snapshot::{Guest, Input, TrialCall};
+use snapback_snapshot::{Guest, Input, TrialCall, circuits::INPUT_REMOVE};
 use std::{
     borrow::Cow,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 #[derive(clap::Args)]
@@ -19,14 +21,24 @@ Examples:
   snapback bake zcash
   snapback bake zcash --input sapling_spend=sapling-spend.params \\
       --input sapling_output=sapling-output.params
+  snapback bake plonk --input circuit/x5chain=x5chain.r1cs --input sym/x5chain=x5chain.sym \
+      --trial prove/x5chain=witness.wtns
+  snapback bake --base 8c1f04 --input circuit/merkle20=merkle20.r1cs --remove x5chain
   snapback bake ./my_guest.wasm --input table=table.bin --trial sum=numbers.json \\
       -o my_guest.image.wasm --json")]
 pub(super) struct Args {
-    /// An embedded guest (zcash, fixtures) or the path of a .wasm
-    guest: String,
+    /// An embedded guest (zcash, plonk, fixtures) or the path of a .wasm
+    #[arg(required_unless_present = "base", conflicts_with = "base")]
+    guest: Option<String>,
+    /// Go on from this image, with all that it holds, instead of from a guest
+    #[arg(long, value_name = "IMAGE")]
+    base: Option<String>,
     /// An input of the guest, fed to its method bake_NAME; may be repeated
-    #[arg(long = "input", value_name = "NAME=FILE", value_parser = parse_input)]
+    #[arg(long = "input", value_name = "NAME[/OF]=FILE", value_parser = parse_input)]
     inputs: Vec<(String, PathBuf)>,
+    /// Take a circuit out of the base; may be repeated
+    #[arg(long = "remove", value_name = "CIRCUIT", requires = "base")]
+    removed: Vec<String>,
     /// A call to try before the image is kept; what memory it takes is written into the manifest
     #[arg(long, value_name = "METHOD[/CIRCUIT]=FILE", value_parser = parse_input)]
     trial: Option<(String, PathBuf)>,
@@ -36,6 +48,9 @@ pub(super) struct Args {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    /// Leave the processors to others, and print each stage as a line of JSON; ends when its parent does
+    #[arg(long, hide = true, requires = "json")]
+    background: bool,
 }
 
 fn parse_input(text: &str) -> Result<(String, PathBuf), String> {
@@ -46,17 +61,24 @@ fn parse_input(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
+    if args.background {
+        step_back()?;
+    }
     let state = State::open(config)?;
-    let mut guest = find(&args.guest)?;
+    let mut guest = match (&args.base, &args.guest) {
+        (Some(base), _) => Cow::Owned(Guest::of_image(&state.existing(base)?)?),
+        (None, guest) => find(guest.as_deref().unwrap_or_default())?,
+    };
     if let Some((name, file)) = &args.trial {
         guest.to_mut().trial = Some(TrialCall::read(name, file)?);
     }
-    let inputs = args
-        .inputs
-        .iter()
-        .map(|(name, file)| Input::read(name, file, &config.bake))
-        .collect::<Result<Vec<_>, _>>()?;
-    let baked = state.bake(&guest, &inputs, config)?;
+    // What is taken out makes room for another of the same name.
+    let removed =
+        args.removed.iter().map(|name| Ok(Input::new(&format!("{INPUT_REMOVE}/{name}"), Vec::new())));
+    let inputs = args.inputs.iter().map(|(name, file)| Input::read(name, file, &config.bake));
+    let inputs = removed.chain(inputs).collect::<Result<Vec<_>, _>>()?;
+    let progress: Arc<dyn Watched> = if args.background { Arc::new(Lines) } else { Bar::start(&guest.name) };
+    let baked = state.bake_watched(&guest, &inputs, config, &progress)?;
     let stored = state.store.path(&baked.digest);
     if let Some(output) = &args.output {
         fs::copy(&stored, output).with_context(|| format!("cannot write {}", output.display()))?;
@@ -74,6 +96,14 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
         println!("{}", baked.digest);
     }
     Ok(())
+}
+
+/// Yields to every other process, and ends with the one that asked.
+fn step_back() -> anyhow::Result<()> {
+    const NICEST: i32 = 19;
+    rustix::process::nice(NICEST).context("cannot lower the priority")?;
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .context("cannot follow the parent")
 }
 
 fn find(text: &str) -> anyhow::Result<Cow<'static, Guest>> {

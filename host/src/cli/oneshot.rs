@@ -13,7 +13,8 @@ use crate::{
 use anyhow::Context;
 use serde::Deserialize;
 use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, reply::Tag};
-use snapback_snapshot::{Ticker, engine};
+use snapback_guest_plonk as plonk;
+use snapback_snapshot::{Ticker, circuits::verify_with_key, engine};
 use std::{
     fs,
     io::{self, Read, Write},
@@ -55,10 +56,14 @@ pub(super) struct ProveArgs {
 #[command(after_help = "\
 Examples:
   snapback verify proven.pczt
-  snapback verify proven.pczt --json --server http://127.0.0.1:8080")]
+  snapback verify proven.pczt --json --server http://127.0.0.1:8080
+  snapback verify x5chain.proof --vk x5chain.vk             no image, no server")]
 pub(super) struct VerifyArgs {
     /// The statement with its proof; - reads standard input
     input: PathBuf,
+    /// Verify with this verifying key and nothing else; the image's method verifying_key gives it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "server", "circuit"])]
+    vk: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -85,13 +90,23 @@ pub(super) fn prove(args: &ProveArgs, config: &Config) -> anyhow::Result<()> {
 
 pub(super) fn verify(args: &VerifyArgs, config: &Config) -> anyhow::Result<()> {
     let input = read(&args.input)?;
-    call(&args.place, METHOD_VERIFY, &input, config)?;
+    match &args.vk {
+        Some(key) => with_key(&read(key)?, &input)?,
+        None => call(&args.place, METHOD_VERIFY, &input, config).map(drop)?,
+    }
     if args.json {
         println!("{}", serde_json::json!({ "valid": true }));
     } else {
         println!("valid");
     }
     Ok(())
+}
+
+fn with_key(key: &[u8], proof: &[u8]) -> anyhow::Result<()> {
+    verify_with_key(key, proof).map_err(|error| {
+        let exit = if matches!(error, plonk::Error::Refuted(_)) { Exit::Refuted } else { Exit::Call };
+        Failure::error(exit, error.to_string())
+    })
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<Zeroizing<Vec<u8>>> {

@@ -1,4 +1,4 @@
-//! The progress of a bake: a bar where a person watches, a line for each stage elsewhere.
+//! The progress of a bake: a bar where a person watches, a line for each stage elsewhere, JSON where a server does.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use snapback_snapshot::{Progress, Stage};
@@ -7,6 +7,28 @@ use std::{io::IsTerminal, sync::Arc, time::Duration};
 /// A guest's or an image's text, fit for a terminal: without the characters that steer one.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// A progress that is shown somewhere until it is finished.
+pub(super) trait Watched: Progress {
+    /// Nothing more will come.
+    fn finish(&self);
+}
+
+/// A line of JSON for each stage: `{"stage": ..., "step": 1, "steps": 7}`.
+pub(super) struct Lines;
+
+impl Progress for Lines {
+    fn stage(&self, stage: Stage) {
+        let (step, steps) = (stage.position(), Stage::ALL.len());
+        println!("{}", serde_json::json!({ "stage": stage.to_string(), "step": step, "steps": steps }));
+    }
+
+    fn log(&self, _: &str) {}
+}
+
+impl Watched for Lines {
+    fn finish(&self) {}
 }
 
 pub(super) struct Bar {
@@ -31,15 +53,17 @@ impl Bar {
         }
         Arc::new(Self { guest: guest.into(), bar, for_a_person })
     }
+}
 
-    pub(super) fn finish(&self) {
+impl Watched for Bar {
+    fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
 
 impl Progress for Bar {
     fn stage(&self, stage: Stage) {
-        let position = Stage::ALL.iter().position(|known| *known == stage).unwrap_or(0) + 1;
+        let position = stage.position();
         self.bar.set_position(position as u64);
         self.bar.set_message(stage.to_string());
         if !self.for_a_person {

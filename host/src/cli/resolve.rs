@@ -1,6 +1,9 @@
 //! From what a user types to an image: an embedded guest's name, a digest or its beginning, or a file.
 
-use super::{Exit, Failure, progress::Bar};
+use super::{
+    Exit, Failure,
+    progress::{Bar, Watched},
+};
 use crate::config::Config;
 use anyhow::Context;
 use snapback_snapshot::{
@@ -50,10 +53,20 @@ impl State {
     }
 
     pub(super) fn bake(&self, guest: &Guest, inputs: &[Input], config: &Config) -> Result<Baked, Error> {
-        let bar = Bar::start(&guest.name);
-        let progress: Arc<dyn Progress> = bar.clone();
+        let bar: Arc<dyn Watched> = Bar::start(&guest.name);
+        self.bake_watched(guest, inputs, config, &bar)
+    }
+
+    pub(super) fn bake_watched(
+        &self,
+        guest: &Guest,
+        inputs: &[Input],
+        config: &Config,
+        watched: &Arc<dyn Watched>,
+    ) -> Result<Baked, Error> {
+        let progress: Arc<dyn Progress> = Arc::clone(watched) as Arc<dyn Progress>;
         let baked = bake(&self.store, &self.cache, guest, inputs, &config.bake, &progress);
-        bar.finish();
+        watched.finish();
         baked
     }
 }

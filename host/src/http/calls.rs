@@ -27,6 +27,8 @@ use zeroize::Zeroizing;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     image: Option<String>,
+    /// What the call of a method concerns, where its path does not say.
+    circuit: Option<String>,
 }
 
 /// Longest message of a guest that a client sees.
@@ -66,8 +68,9 @@ pub(crate) async fn method(
 ) -> Result<Response, ApiError> {
     let method = text(method)?;
     let has = |generation: &Generation| generation.methods().any(|name| name == method);
+    let circuit = which.as_ref().ok().and_then(|Query(which)| which.circuit.clone()).unwrap_or_default();
     let service = find(&app, which, &method, has, ApiError::NoSuchMethod)?;
-    call(&app, service, &method, String::new(), body).await
+    call(&app, service, &method, circuit, body).await
 }
 
 /// A segment of the path that is not UTF-8 names nothing there is.
@@ -90,7 +93,7 @@ fn find(
     has: impl Fn(&Generation) -> bool,
     absent: impl Fn(String) -> ApiError,
 ) -> Result<usize, ApiError> {
-    let Query(Which { image }) = which.map_err(|error| ApiError::BadQuery(error.body_text()))?;
+    let Query(Which { image, circuit: _ }) = which.map_err(|error| ApiError::BadQuery(error.body_text()))?;
     let services = app.dispatcher.services();
     if let Some(image) = image {
         let index = services.iter().position(|service| service.name() == image);

@@ -1,0 +1,234 @@
+//! First stage of the arithmetisation: linear constraints disappear into others.
+//!
+//! A private wire that stands in two constraints only, linearly in both, and one of them linear, is defined by that
+//! one: the definition is substituted for it, and wire and constraint are gone. What circom leaves as
+//! `t <== s + k + i` beside `s <== a * b` becomes the one constraint `a * b = t - k - i`.
+//!
+//! Invariant: an assignment of the wires that are left satisfies the gates exactly if it can be extended to the
+//! wires that are gone so that all constraints hold.
+
+use crate::{
+    Scalar,
+    r1cs::{Constraint, ONE, R1cs, Terms, Wire},
+};
+use std::collections::BTreeMap;
+
+/// Combinations of more terms are left as they are: it bounds the work, and what is that wide gains little.
+const TERMS_MAX: usize = 64;
+
+/// A sum of wires times coefficients, without zeros.
+pub(crate) type Combination<F> = BTreeMap<Wire, F>;
+
+/// `a * b + sum = 0`, or `sum = 0`.
+pub(crate) struct Gate<F> {
+    pub(crate) product: Option<[Combination<F>; 2]>,
+    pub(crate) sum: Combination<F>,
+}
+
+/// What is known of a wire's occurrences, in constant space.
+#[derive(Clone, Copy, Default)]
+struct Uses {
+    /// Gates it stands in.
+    count: u32,
+    /// Their numbers, combined with exclusive or: of two, one tells the other.
+    numbers: u32,
+    /// It is public, or a factor: it keeps its cell.
+    stays: bool,
+}
+
+impl Uses {
+    fn add(&mut self, gate: u32) {
+        self.count += 1;
+        self.numbers ^= gate;
+    }
+
+    fn remove(&mut self, gate: u32) {
+        self.count -= 1;
+        self.numbers ^= gate;
+    }
+}
+
+/// The gates of a circuit.
+pub(crate) fn gates<F: Scalar>(r1cs: &R1cs<F>) -> Vec<Gate<F>> {
+    let mut gates: Vec<Option<Gate<F>>> =
+        r1cs.constraints().map(|constraint| Some(gate(constraint))).collect();
+    let mut uses = vec![Uses::default(); r1cs.header.wires as usize];
+    for stays in &mut uses[..=r1cs.header.publics() as usize] {
+        stays.stays = true;
+    }
+    for (number, gate) in (0..).zip(gates.iter().flatten()) {
+        gate.sum.keys().for_each(|wire| uses[*wire as usize].add(number));
+        for wire in gate.product.iter().flatten().flat_map(BTreeMap::keys) {
+            uses[*wire as usize].stays = true;
+        }
+    }
+
+    let is_linear = |gate: &Option<Gate<F>>| gate.as_ref().is_some_and(|gate| gate.product.is_none());
+    let linear = (0..).zip(&gates).filter(|(_, gate)| is_linear(gate)).map(|(number, _)| number);
+    let mut open: Vec<u32> = linear.collect();
+    open.reverse();
+    while let Some(number) = open.pop() {
+        if !is_linear(&gates[number as usize]) {
+            continue;
+        }
+        let Some((wire, into)) = substitutable(&gates, &uses, number) else { continue };
+        let definition = gates[number as usize].take().expect("it is linear");
+        substitute(&definition.sum, number, wire, into, &mut gates, &mut uses);
+        if is_linear(&gates[into as usize]) {
+            open.push(into);
+        }
+    }
+    gates.into_iter().flatten().filter(|gate| gate.product.is_some() || !gate.sum.is_empty()).collect()
+}
+
+fn gate<F: Scalar>(Constraint { a, b, c }: Constraint<'_, F>) -> Gate<F> {
+    let (a, b, mut sum) = (collect(a), collect(b), collect(c));
+    sum.values_mut().for_each(|coefficient| *coefficient = -*coefficient);
+    for (factor, other) in [(&a, &b), (&b, &a)] {
+        if let Some(constant) = constant(factor) {
+            for (wire, coefficient) in other {
+                add(&mut sum, *wire, *coefficient * constant);
+            }
+            return Gate { product: None, sum };
+        }
+    }
+    Gate { product: Some([a, b]), sum }
+}
+
+/// The value of a combination without wires.
+fn constant<F: Scalar>(combination: &Combination<F>) -> Option<F> {
+    combination.keys().all(|wire| *wire == ONE).then(|| combination.get(&ONE).copied().unwrap_or(F::ZERO))
+}
+
+fn collect<F: Scalar>(terms: &Terms<F>) -> Combination<F> {
+    let mut combination = Combination::new();
+    for (wire, coefficient) in terms {
+        add(&mut combination, *wire, *coefficient);
+    }
+    combination
+}
+
+/// Adds a term; says whether the wire stands there before and after.
+fn add<F: Scalar>(combination: &mut Combination<F>, wire: Wire, coefficient: F) -> (bool, bool) {
+    let before = combination.get(&wire).copied();
+    let sum = before.unwrap_or(F::ZERO) + coefficient;
+    if sum == F::ZERO {
+        combination.remove(&wire);
+    } else {
+        combination.insert(wire, sum);
+    }
+    (before.is_some(), sum != F::ZERO)
+}
+
+/// A wire that the gate defines, and the one other gate that it stands in.
+fn substitutable<F: Scalar>(gates: &[Option<Gate<F>>], uses: &[Uses], number: u32) -> Option<(Wire, u32)> {
+    let sum = &gates[number as usize].as_ref()?.sum;
+    if sum.len() > TERMS_MAX {
+        return None;
+    }
+    sum.keys().find_map(|wire| {
+        let Uses { count: 2, numbers, stays: false } = uses[*wire as usize] else { return None };
+        let into = numbers ^ number;
+        gates[into as usize].as_ref().is_some_and(|gate| gate.sum.len() <= TERMS_MAX).then_some((*wire, into))
+    })
+}
+
+fn substitute<F: Scalar>(
+    definition: &Combination<F>,
+    number: u32,
+    wire: Wire,
+    into: u32,
+    gates: &mut [Option<Gate<F>>],
+    uses: &mut [Uses],
+) {
+    let gate = gates[into as usize].as_mut().expect("it is in use");
+    let inverse = definition[&wire].invert_vartime().expect("no zeros are kept");
+    let scale = -(gate.sum[&wire] * inverse);
+    for (wire, coefficient) in definition {
+        let uses = &mut uses[*wire as usize];
+        uses.remove(number);
+        match add(&mut gate.sum, *wire, *coefficient * scale) {
+            (false, true) => uses.add(into),
+            (true, false) => uses.remove(into),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Prime, r1cs::Header};
+    use halo2_proofs::pasta::Fp;
+
+    fn circuit(wires: u32, publics: u32, constraints: &[[Vec<(Wire, i64)>; 3]]) -> R1cs<Fp> {
+        let header = Header {
+            prime: Prime::Pallas,
+            wires,
+            public_outputs: publics,
+            public_inputs: 0,
+            private_inputs: 0,
+            labels: u64::from(wires),
+            constraints: 0,
+        };
+        let number = |number: i64| {
+            let size = Fp::from(number.unsigned_abs());
+            if number < 0 { -size } else { size }
+        };
+        let constraints: Vec<[Vec<(Wire, Fp)>; 3]> = constraints
+            .iter()
+            .map(|combinations| {
+                combinations.clone().map(|terms| terms.into_iter().map(|(w, c)| (w, number(c))).collect())
+            })
+            .collect();
+        R1cs::from_constraints(header, &constraints)
+    }
+
+    #[test]
+    fn a_linear_constraint_goes_into_the_product_whose_result_it_reads() {
+        // 3 * 4 = 5, 6 = 5 + 3 + 7 (constant), 6 * 6 = 1
+        let r1cs = circuit(
+            7,
+            1,
+            &[
+                [vec![(3, 1)], vec![(4, 1)], vec![(5, 1)]],
+                [vec![], vec![], vec![(5, 1), (3, 1), (ONE, 7), (6, -1)]],
+                [vec![(6, 1)], vec![(6, 1)], vec![(1, 1)]],
+            ],
+        );
+        let gates = gates(&r1cs);
+        assert_eq!(gates.len(), 2);
+        // 3 * 4 - 6 + 3 + 7 = 0
+        let wanted: Combination<Fp> =
+            [(ONE, Fp::from(7)), (3, Fp::from(1)), (6, -Fp::from(1))].into_iter().collect();
+        assert_eq!(gates[0].sum, wanted);
+    }
+
+    #[test]
+    fn public_wires_and_factors_stay() {
+        let r1cs = circuit(
+            5,
+            2,
+            &[
+                [vec![], vec![], vec![(1, 1), (2, -1)]],
+                [vec![(3, 1)], vec![(3, 1)], vec![(2, 1)]],
+                [vec![], vec![], vec![(3, 1), (1, 1)]],
+            ],
+        );
+        assert_eq!(gates(&r1cs).len(), 3);
+    }
+
+    #[test]
+    fn a_chain_of_definitions_becomes_one_sum_and_what_cancels_is_gone() {
+        let chain: Vec<_> =
+            (2..20).map(|wire| [vec![], vec![], vec![(wire, 1), (wire + 1, -1), (ONE, 1)]]).collect();
+        let mut constraints = chain;
+        constraints.push([vec![], vec![], vec![(20, 1), (1, -1)]]);
+        constraints.push([vec![(2, 1)], vec![(2, 1)], vec![(1, 1)]]);
+        let gates = gates(&circuit(21, 1, &constraints));
+        assert_eq!(gates.len(), 2);
+        // Twice the same constraint: one is no news.
+        let twice = [vec![], vec![], vec![(2, 1), (3, -1)]];
+        assert_eq!(super::gates(&circuit(4, 1, &[twice.clone(), twice])).len(), 0);
+    }
+}

@@ -1,0 +1,296 @@
+//! The guest: reference strings and circuits come in while it is baked, proofs go out when it serves.
+//!
+//! ```text
+//! bake_srs/<prime>      a reference string, once for each size       bake_circuit/<name>   an .r1cs: makes its keys
+//! bake_sym/<name>       what its signals are called                  bake_remove/<name>    forgets a circuit
+//! ```
+//!
+//! Invariant: while it serves, nothing here changes.
+
+use crate::{
+    Compiled, Error, Prime, ProofFile, Prover, Side, key_file, keys::elements, r1cs::Header, sym::Names,
+    wtns::Witness,
+};
+use ff::PrimeField;
+use halo2_proofs::{
+    pasta::{EpAffine, EqAffine},
+    poly::commitment::Params,
+};
+use snapback_abi::{
+    circuits::{self, Circuit, is_name},
+    guest::{Answer, Failure, collect},
+    reply::Tag,
+    request::Request,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use zeroize::Zeroize;
+
+snapback_abi::export! {
+    circuits => circuits,
+    prove => prove,
+    verify => verify,
+    verifying_key => verifying_key,
+    bake_srs => bake_srs,
+    bake_circuit => bake_circuit,
+    bake_sym => bake_sym,
+    bake_remove => bake_remove,
+    bake_init => bake_init,
+}
+
+/// Everything that an image holds.
+struct State {
+    piece_buffer: Vec<u8>,
+    pallas: Half<EqAffine>,
+    vesta: Half<EpAffine>,
+}
+
+/// What belongs to one side of Pasta.
+struct Half<C: Side> {
+    params: BTreeMap<u32, Params<C>>,
+    provers: BTreeMap<String, Prover<C>>,
+}
+
+static STATE: Mutex<State> =
+    Mutex::new(State { piece_buffer: Vec::new(), pallas: Half::new(), vesta: Half::new() });
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let tag = match &error {
+            Error::Malformed { .. } => Tag::Malformed,
+            Error::Unsupported(_) => Tag::Unsupported,
+            Error::Unsatisfied(_) | Error::Refuted(_) => Tag::Refuted,
+            Error::Prover(_) => Tag::Internal,
+        };
+        Self::new(tag, error.to_string())
+    }
+}
+
+/// Does the same on the side that a prime or a circuit belongs to.
+macro_rules! on_side {
+    ($state:expr, $prime:expr, $half:ident => $body:expr) => {
+        match $prime {
+            Prime::Pallas => {
+                let $half = &mut $state.pallas;
+                $body
+            }
+            Prime::Vesta => {
+                let $half = &mut $state.vesta;
+                $body
+            }
+        }
+    };
+}
+
+impl State {
+    /// The side that a circuit is on.
+    fn prime_of(&self, circuit: &str) -> Result<Prime, Failure> {
+        if self.pallas.provers.contains_key(circuit) {
+            return Ok(Prime::Pallas);
+        }
+        if self.vesta.provers.contains_key(circuit) {
+            return Ok(Prime::Vesta);
+        }
+        Err(Failure::new(Tag::UnknownCircuit, "this image holds no circuit of that name"))
+    }
+
+    /// The whole of an input, once its last piece is in.
+    fn collect(&mut self, request: &Request<'_>) -> Result<Option<Whole>, Failure> {
+        Ok(collect(&mut self.piece_buffer, request.body)?.map(Whole))
+    }
+}
+
+/// An input. The freed buffer becomes a hole in the image: of zeros it costs nothing there.
+struct Whole(Vec<u8>);
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<C: Side> Half<C> {
+    const fn new() -> Self {
+        Self { params: BTreeMap::new(), provers: BTreeMap::new() }
+    }
+
+    fn learn(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let malformed =
+            |reason: &str| Failure::new(Tag::Malformed, format!("not a reference string: {reason}"));
+        let k = bytes.first_chunk().map(|k| u32::from_le_bytes(*k)).filter(|k| *k <= crate::K_MAX);
+        let k = k.ok_or_else(|| malformed("it is too large, or none at all"))?;
+        // Two points for each row, and two more.
+        if bytes.len() != 4 + 32 * (2 * (1 << k) + 2) {
+            return Err(malformed("its length is another than its size needs"));
+        }
+        let params = Params::read(&mut &*bytes).map_err(|_| malformed("something in it is no point"))?;
+        self.params.insert(k, params);
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, r1cs: &[u8]) -> Result<(), Failure> {
+        let compiled = Compiled::read(r1cs)?;
+        let k = compiled.k();
+        let params = self.params.get(&k).ok_or_else(|| {
+            let message = format!("the circuit needs a reference string for 2^{k} rows over {}", C::PRIME);
+            Failure::new(Tag::Unsupported, message)
+        })?;
+        self.provers.insert(name.to_owned(), Prover::new(params, compiled)?);
+        Ok(())
+    }
+
+    fn of(&self, circuit: &str) -> (&Params<C>, &Prover<C>) {
+        let prover = self.provers.get(circuit).expect("its side was asked for");
+        let params = self.params.get(&prover.compiled().k()).expect("kept as long as the circuit");
+        (params, prover)
+    }
+
+    fn prove(&self, request: &Request<'_>) -> Answer {
+        let (params, prover) = self.of(request.circuit);
+        let header = &prover.compiled().r1cs().header;
+        let witness = Witness::read(request.body, header.prime, header.wires)?;
+        let proof = prover.prove(params, &witness, request.entropy)?;
+        let publics = &witness.values()[1..=header.publics() as usize];
+        let publics = publics.iter().map(PrimeField::to_repr).collect();
+        Ok(ProofFile { circuit: prover.compiled().digest(), publics, proof: &proof }.encode())
+    }
+
+    fn verify(&self, request: &Request<'_>) -> Answer {
+        let (params, prover) = self.of(request.circuit);
+        let file = ProofFile::decode(request.body)?;
+        if file.circuit != prover.compiled().digest() {
+            return Err(Failure::new(Tag::Refuted, "the proof is of another circuit"));
+        }
+        prover.verify(params, &elements(&file.publics)?, file.proof)?;
+        Ok(Vec::new())
+    }
+
+    fn verifying_key(&self, circuit: &str) -> Vec<u8> {
+        let (_, prover) = self.of(circuit);
+        key_file::encode(&prover.vk_digest(), &prover.compiled().r1cs().write())
+    }
+
+    fn list(&self) -> impl Iterator<Item = Circuit<'_>> {
+        self.provers.iter().map(|(name, prover)| Circuit { name, vk_digest: prover.vk_digest() })
+    }
+}
+
+/// Takes a piece of a reference string of the prime that the envelope names.
+///
+/// # Errors
+/// When the prime is none, or the whole is not a reference string.
+pub fn bake_srs(request: Request<'_>) -> Answer {
+    let mut state = state();
+    let prime = Prime::find(request.circuit).ok_or_else(|| {
+        Failure::new(Tag::Malformed, "name the prime of a reference string: pallas or vesta")
+    })?;
+    if let Some(whole) = state.collect(&request)? {
+        on_side!(state, prime, half => half.learn(&whole.0)?);
+    }
+    Ok(Vec::new())
+}
+
+/// Takes a piece of the circuit that the envelope names; with the last one its keys are made.
+///
+/// # Errors
+/// When the name is none or taken, the circuit is none, or its reference string has not been fed.
+pub fn bake_circuit(request: Request<'_>) -> Answer {
+    let mut state = state();
+    let name = request.circuit;
+    if !is_name(name) {
+        return Err(Failure::new(Tag::Malformed, "a circuit needs a name: `circuit/NAME=FILE`"));
+    }
+    if state.prime_of(name).is_ok() {
+        return Err(Failure::new(Tag::Malformed, format!("there is a circuit `{name}` already")));
+    }
+    if let Some(whole) = state.collect(&request)? {
+        let prime = Header::read(&whole.0)?.prime;
+        on_side!(state, prime, half => half.add(name, &whole.0)?);
+    }
+    Ok(Vec::new())
+}
+
+/// Takes a piece of the names of a circuit's signals.
+///
+/// # Errors
+/// When there is no such circuit, or the whole is not a list of names.
+pub fn bake_sym(request: Request<'_>) -> Answer {
+    let mut state = state();
+    let prime = state.prime_of(request.circuit)?;
+    if let Some(whole) = state.collect(&request)? {
+        on_side!(state, prime, half => {
+            let prover = half.provers.get_mut(request.circuit).expect("its side was asked for");
+            let names = Names::read(&whole.0, prover.compiled().r1cs().header.wires)?;
+            prover.name(names);
+        });
+    }
+    Ok(Vec::new())
+}
+
+/// Forgets a circuit. Reference strings stay: the next circuit will need one.
+///
+/// # Errors
+/// When there is no such circuit.
+pub fn bake_remove(request: Request<'_>) -> Answer {
+    let mut state = state();
+    let prime = state.prime_of(request.circuit)?;
+    on_side!(state, prime, half => half.provers.remove(request.circuit).map(drop));
+    Ok(Vec::new())
+}
+
+/// Ends a bake.
+///
+/// # Errors
+/// When an input was not fed to its end.
+pub fn bake_init(_: Request<'_>) -> Answer {
+    if state().piece_buffer.is_empty() {
+        Ok(Vec::new())
+    } else {
+        Err(Failure::new(Tag::Malformed, "an input was not fed to its end"))
+    }
+}
+
+/// Lists the circuits of this image with the digests of their verifying keys.
+///
+/// # Errors
+/// Never.
+pub fn circuits(_: Request<'_>) -> Answer {
+    let state = state();
+    Ok(circuits::encode(&state.pallas.list().chain(state.vesta.list()).collect::<Vec<_>>()))
+}
+
+/// Proves a witness, a `.wtns` file; replies with a [`ProofFile`].
+///
+/// # Errors
+/// [`Tag::Refuted`] with the first constraint that the witness does not satisfy.
+pub fn prove(request: Request<'_>) -> Answer {
+    let mut state = state();
+    let prime = state.prime_of(request.circuit)?;
+    on_side!(state, prime, half => half.prove(&request))
+}
+
+/// Verifies a [`ProofFile`]; replies with nothing.
+///
+/// # Errors
+/// [`Tag::Refuted`] where the proof does not verify.
+pub fn verify(request: Request<'_>) -> Answer {
+    let mut state = state();
+    let prime = state.prime_of(request.circuit)?;
+    on_side!(state, prime, half => half.verify(&request))
+}
+
+/// Replies with the verifying key of a circuit, for [`KeyFile`](crate::KeyFile).
+///
+/// # Errors
+/// When there is no such circuit.
+pub fn verifying_key(request: Request<'_>) -> Answer {
+    let mut state = state();
+    let prime = state.prime_of(request.circuit)?;
+    on_side!(state, prime, half => Ok(half.verifying_key(request.circuit)))
+}
