@@ -5,7 +5,7 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use snapback_host::{
     config::HttpConfig,
-    http::{App, serve},
+    http::{App, Keepers, serve},
     shutdown::Signals,
 };
 use std::{
@@ -23,9 +23,10 @@ fn listen(host: &Host) -> TcpStream {
         buffered_bytes_max: 64 << 20,
         connections_max: 16,
         header_timeout: Duration::from_mins(10),
+        upload_bytes_max: 1,
         body_timeout: Duration::from_secs(30),
     };
-    let app = App::new(Arc::clone(&host.dispatcher), http);
+    let app = App::new(Arc::clone(&host.dispatcher), http, Keepers::default());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {

@@ -95,6 +95,11 @@ pub enum What {
     },
     /// How the image is served was changed.
     Policy,
+    /// Another generation is served.
+    Published {
+        /// Its number in the catalogue.
+        generation: u64,
+    },
 }
 
 impl What {
@@ -111,13 +116,18 @@ impl What {
             Self::Breaker { .. } => "breaker",
             Self::Stall { .. } => "stall",
             Self::Policy => "policy",
+            Self::Published { .. } => "published",
         }
     }
 
     fn is_for_operators(&self) -> bool {
         matches!(
             self,
-            Self::StandbyPrepareError { .. } | Self::Breaker { .. } | Self::Stall { .. } | Self::Policy
+            Self::StandbyPrepareError { .. }
+                | Self::Breaker { .. }
+                | Self::Stall { .. }
+                | Self::Policy
+                | Self::Published { .. }
         )
     }
 }

@@ -8,6 +8,7 @@
 //! Invariant: a request never waits for an instantiation, a teardown, a compilation or a bake.
 
 pub mod breaker;
+pub mod circuits;
 pub mod cli;
 pub mod config;
 mod crew;

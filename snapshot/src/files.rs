@@ -13,7 +13,10 @@ use tempfile::NamedTempFile;
 
 /// Makes a directory that only its owner can enter, with its parents; one that is there has to belong to this user
 /// and to be closed to others' writing.
-pub(crate) fn make_private_dir(dir: &Path) -> Result<(), Error> {
+///
+/// # Errors
+/// When it cannot be made, or is not this user's alone.
+pub fn make_private_dir(dir: &Path) -> Result<(), Error> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir).and_then(|()| fs::metadata(dir));
     let metadata = made.map_err(|source| Error::io("make the directory", dir, source))?;
     let refuse = |reason| {
@@ -30,7 +33,10 @@ pub(crate) fn make_private_dir(dir: &Path) -> Result<(), Error> {
 }
 
 /// Writes a file so that it is either whole under its name or not there.
-pub(crate) fn publish(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+///
+/// # Errors
+/// When it cannot be written, made durable and named.
+pub fn publish(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write(path, bytes, |file| file.persist(path).map(drop).map_err(|error| error.error))
 }
 

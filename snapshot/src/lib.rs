@@ -14,7 +14,7 @@ mod cow;
 mod digest;
 mod engine;
 mod error;
-mod files;
+pub mod files;
 mod guests;
 mod image;
 mod inputs;

@@ -132,6 +132,15 @@ impl Server {
         Answer::to(ureq_agent().post(self.url(path)).send(body).expect("an answer"))
     }
 
+    pub(crate) fn put(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        let request = ureq_agent().put(self.url(path)).header("content-type", content_type);
+        Answer::to(request.send(body).expect("an answer"))
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        Answer::to(ureq_agent().delete(self.url(path)).call().expect("an answer"))
+    }
+
     /// A sample of `/metrics`; zero before the first.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let metrics = self.get("/metrics").text();

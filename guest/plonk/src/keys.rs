@@ -13,6 +13,7 @@ use crate::{
 };
 use chacha20::ChaCha20Rng;
 use halo2_proofs::{
+    pasta::{Fp, Fq},
     plonk::{self, ProvingKey, SingleVerifier, VerifyingKey},
     poly::commitment::Params,
     transcript::{Blake2bRead, Blake2bWrite, Challenge255},
@@ -306,18 +307,15 @@ pub(crate) fn elements<F: crate::Scalar>(reprs: &[[u8; 32]]) -> Result<Vec<F>, E
     reprs.iter().map(element).collect()
 }
 
-/// What a circuit file is over, and how large its keys become: what a bake has to know beforehand.
+/// Reads a circuit of either prime as a bake would; returns [`Compiled::digest`].
 ///
 /// # Errors
 /// When the file is no circuit that can be proven here.
-pub fn shape(bytes: &[u8]) -> Result<(Prime, u32), Error> {
-    use halo2_proofs::pasta::{Fp, Fq};
-    let prime = crate::r1cs::Header::read(bytes)?.prime;
-    let k = match prime {
-        Prime::Pallas => Compiled::<Fp>::read(bytes)?.k(),
-        Prime::Vesta => Compiled::<Fq>::read(bytes)?.k(),
-    };
-    Ok((prime, k))
+pub fn identify(r1cs: &[u8]) -> Result<[u8; 32], Error> {
+    Ok(match crate::r1cs::Header::read(r1cs)?.prime {
+        Prime::Pallas => Compiled::<Fp>::read(r1cs)?.digest(),
+        Prime::Vesta => Compiled::<Fq>::read(r1cs)?.digest(),
+    })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub mod wtns;
 
 pub use error::{Error, Unsatisfied};
 pub use key_file::{KeyFile, PreparedKey};
-pub use keys::{ARITHMETISATION_VERSION, Compiled, K_MAX, Prover, Verifier, shape};
+pub use keys::{ARITHMETISATION_VERSION, Compiled, K_MAX, Prover, Verifier, identify};
 pub use prime::{Prime, Scalar, Side};
 pub use proof::ProofFile;
 

@@ -6,10 +6,11 @@ use super::{
     settings::SettingArgs,
 };
 use crate::{
-    config::Config,
+    circuits::{Keeper, Opened},
+    config::{CircuitChanges, Config},
     dispatch::{DispatchConfig, Dispatcher},
     generation::{Generation, Service},
-    http::{Admin, App, Token, serve},
+    http::{Admin, App, Keepers, Token, serve},
     metrics::Metrics,
     policy::Policy,
     process::ProcessMemory,
@@ -17,8 +18,13 @@ use crate::{
     shutdown::{Signals, on_hangup},
 };
 use anyhow::Context;
-use snapback_snapshot::{SealedImage, Ticker, engine};
-use std::{collections::BTreeSet, net::TcpListener, sync::Arc, time::Instant};
+use snapback_snapshot::{SealedImage, Ticker, circuits::takes_circuits, engine};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::TcpListener,
+    sync::Arc,
+    time::Instant,
+};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -61,7 +67,15 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
     let ticker = Ticker::start(&engine)?;
     let metrics = Arc::new(Metrics::new());
     let mut services = Vec::new();
+    let mut opened = BTreeMap::new();
     for (name, image) in sealed {
+        let image = if takes_circuits(&image.manifest().guest.digest) {
+            let (circuits, image) = Opened::open(config, &state.store, name, image)?;
+            opened.insert(services.len(), circuits);
+            image
+        } else {
+            image
+        };
         check_memory_limit(name, &image, config)?;
         let loaded = state.cache.load(&engine, &image)?;
         metrics.image_loaded(name, &loaded.digest.to_string(), &loaded.origin);
@@ -73,7 +87,17 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
     let Policy { warn, critical, .. } = config.policy;
     let process = ProcessMemory::new(config.process_limit_bytes, warn, critical);
     let dispatcher = Dispatcher::start(dispatch, services, Arc::clone(&metrics), process, Seams::default())?;
-    let app = App::new(Arc::clone(&dispatcher), config.http);
+    let keepers = opened.into_iter().map(|(service, opened)| {
+        Ok((service, Keeper::start(opened, service, &dispatcher, &engine, config)?))
+    });
+    let of_services = keepers.collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+    let take_changes = match config.circuit_changes {
+        CircuitChanges::On => true,
+        CircuitChanges::Off => false,
+        CircuitChanges::Auto => config.listen.ip().is_loopback(),
+    };
+    let kept: Vec<Arc<Keeper>> = of_services.values().cloned().collect();
+    let app = App::new(Arc::clone(&dispatcher), config.http, Keepers { of_services, take_changes });
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.lanes.clamp(1, 4))
@@ -89,6 +113,7 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
         tracing::info!(%address, lanes = config.lanes, ready_us = begun.elapsed().as_micros() as u64, "serving");
         Ok(serve(app, listener, admin, signals, config.drain_deadline).await?)
     });
+    kept.iter().for_each(|keeper| keeper.stop());
     // Not waited for: after a second signal a call may still be running.
     runtime.shutdown_background();
     drop(ticker);

@@ -10,11 +10,14 @@ mod values;
 pub use settings::{SETTINGS, Scope, Setting};
 pub use sources::{ConfigError, Sources};
 
-use crate::policy::{MethodPolicy, Policy};
+use crate::{
+    circuits::KeeperConfig,
+    policy::{MethodPolicy, Policy},
+};
 use settings::{of_image, of_method};
 use snapback_snapshot::{BakeLimits, MEMORY_BYTES_MAX};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
-use values::{bytes, default_dir, duration, number, or_off, path, percent};
+use values::{bytes, default_dir, duration, long_duration, number, or_off, path, percent};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +61,25 @@ pub struct Config {
     pub key_file: PathBuf,
     /// `bake.*`
     pub bake: BakeLimits,
+    /// `circuits.*`
+    pub circuits: KeeperConfig,
+    /// `circuits.changes`
+    pub circuit_changes: CircuitChanges,
     /// `log.level`
     pub log_level: String,
     /// `log.format`
     pub log_format: LogFormat,
+}
+
+/// From where circuits may be changed, beside the admin routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitChanges {
+    /// From the public listener, if it is reached from this machine alone.
+    Auto,
+    /// From the public listener.
+    On,
+    /// From nowhere else.
+    Off,
 }
 
 /// The settings of the HTTP server.
@@ -77,6 +95,8 @@ pub struct HttpConfig {
     pub header_timeout: Duration,
     /// `http.body_timeout`
     pub body_timeout: Duration,
+    /// `circuits.upload_bytes_max`
+    pub upload_bytes_max: u64,
 }
 
 impl Config {
@@ -98,11 +118,19 @@ impl Config {
                 connections_max: 1024,
                 header_timeout: Duration::from_secs(10),
                 body_timeout: Duration::from_secs(30),
+                upload_bytes_max: 64 << 20,
             },
             admin_listen: None,
             admin_token_file: None,
             drain_deadline: Duration::from_secs(90),
             bake: BakeLimits::default(),
+            circuits: KeeperConfig {
+                generations_kept: 8,
+                generation_age_max: Duration::from_hours(30 * 24),
+                changes_max: 32,
+                bake_deadline: Duration::from_mins(30),
+            },
+            circuit_changes: CircuitChanges::Auto,
             log_level: "info".into(),
             log_format: LogFormat::Text,
         }
@@ -146,6 +174,19 @@ impl Config {
             "bake.deadline" => self.bake.deadline = duration(value)?,
             "bake.image_bytes_max" => self.bake.image_bytes_max = bytes(value, 1, MEMORY_BYTES_MAX)?,
             "bake.input_bytes_max" => self.bake.input_bytes_max = bytes(value, 1, MEMORY_BYTES_MAX)?,
+            "circuits.changes" => {
+                self.circuit_changes = match value {
+                    "auto" => CircuitChanges::Auto,
+                    "on" => CircuitChanges::On,
+                    "off" => CircuitChanges::Off,
+                    _ => return Err("`auto`, `on` or `off`".into()),
+                };
+            }
+            "circuits.upload_bytes_max" => self.http.upload_bytes_max = bytes(value, 1, 1 << 30)?,
+            "circuits.changes_max" => self.circuits.changes_max = number(value, 1, 1 << 16)?,
+            "circuits.bake_deadline" => self.circuits.bake_deadline = duration(value)?,
+            "circuits.generations_kept" => self.circuits.generations_kept = number(value, 1, 1 << 16)?,
+            "circuits.generation_age_max" => self.circuits.generation_age_max = long_duration(value)?,
             "log.level" => {
                 value
                     .parse::<tracing_subscriber::EnvFilter>()

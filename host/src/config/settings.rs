@@ -86,6 +86,17 @@ pub const SETTINGS: &[Setting] = &[
     setting("bake.deadline", "30m", "how long a guest's initialiser may run"),
     setting("bake.image_bytes_max", "1GiB", "largest image"),
     setting("bake.input_bytes_max", "1GiB", "largest input"),
+    setting(
+        "circuits.changes",
+        "auto",
+        "whether circuits can be added and removed on `listen`: on, off, or auto (if only this machine reaches it); \
+         the admin routes always take changes",
+    ),
+    setting("circuits.upload_bytes_max", "64MiB", "a circuit with its calculator and names, all together"),
+    setting("circuits.changes_max", "32", "changes of circuits that may wait; more are answered with 429"),
+    setting("circuits.bake_deadline", "30m", "how long the bake of a change may take, all of it"),
+    setting("circuits.generations_kept", "8", "generations that are kept for going back"),
+    setting("circuits.generation_age_max", "30d", "how old a generation gets that is not served"),
     setting("log.level", "info", "error, warn, info, debug, trace, or a filter such as snapback_host=debug"),
     setting("log.format", "text", "text or json"),
 ];

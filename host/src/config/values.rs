@@ -44,6 +44,13 @@ pub(super) fn duration(value: &str) -> Result<Duration, String> {
         .ok_or_else(accepted)
 }
 
+pub(super) fn long_duration(value: &str) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_hours(10 * 366 * 24);
+    let accepted = || "a time from 1s to 10 years, such as 30d".into();
+    let time = humantime::parse_duration(value).ok();
+    time.filter(|time| (Duration::from_secs(1)..=MAX).contains(time)).ok_or_else(accepted)
+}
+
 pub(super) fn percent(value: &str) -> Result<Percent, String> {
     let hundredths = value.strip_suffix('%').unwrap_or(value).parse::<u8>().ok();
     hundredths

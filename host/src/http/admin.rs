@@ -3,7 +3,7 @@
 //!
 //! Invariant: nothing here is done before the token was compared, and nothing here waits for a lane.
 
-use super::{App, error::ApiError, status};
+use super::{App, circuits, error::ApiError, status};
 use crate::{config::set_policy, dispatch::Wish, events::Event, policy::Policy};
 use axum::{
     Json, Router,
@@ -18,7 +18,7 @@ use axum::{
         IntoResponse, Response,
         sse::{self, KeepAlive, Sse},
     },
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use futures_util::{Stream, stream};
 use serde::Deserialize;
@@ -67,6 +67,15 @@ pub(super) fn router(app: &Arc<App>, token: Token) -> Router {
         .route("/v1/admin/drain", post(drain))
         .route("/v1/admin/policy", get(policy).patch(change_policy))
         .route("/v1/admin/events", get(events))
+        .route(
+            "/v1/circuits/{circuit}",
+            circuits::changes(put(circuits::add_allowed).delete(circuits::remove_allowed)),
+        )
+        .route("/v1/jobs", get(circuits::jobs))
+        .route("/v1/jobs/{id}", get(circuits::job))
+        .route("/v1/jobs/{id}/events", get(circuits::job_events))
+        .route("/v1/generations", get(circuits::generations))
+        .route("/v1/generations/{id}/activate", post(circuits::activate_allowed))
         .fallback(|| async { ApiError::NoRoute })
         .method_not_allowed_fallback(|| async { ApiError::WrongMethod })
         .layer(middleware::from_fn_with_state(Arc::new(token), authorise))

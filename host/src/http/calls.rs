@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
-    image: Option<String>,
+    pub(super) image: Option<String>,
     /// What the call of a method concerns, where its path does not say.
     circuit: Option<String>,
 }

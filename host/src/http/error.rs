@@ -3,7 +3,11 @@
 //!
 //! Invariant: a message holds nothing of a request's body but what the guest itself says to its client.
 
-use crate::{dispatch::Rejected, instance::Fault};
+use crate::{
+    circuits::{JobId, Refused},
+    dispatch::Rejected,
+    instance::Fault,
+};
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -23,6 +27,13 @@ pub(crate) enum ApiError {
     NoSuchMethod(String),
     Ambiguous { what: String, images: Vec<String> },
     BadSettings(String),
+    NoCircuitsAsData,
+    ChangesOff,
+    BadCircuit(String),
+    UnsupportedCircuit(String),
+    UploadTooLarge { bytes_max: u64 },
+    NoSuchJob(JobId),
+    Refused(Refused),
     Unauthorised,
     BodyTooLarge { bytes_max: u64 },
     BodyBroken,
@@ -82,6 +93,32 @@ impl ApiError {
                 format!("`{what}` is in several images: add ?image= one of {}", images.join(", ")),
             ),
             Self::BadSettings(reason) => (StatusCode::BAD_REQUEST, "bad_settings", reason.clone()),
+            Self::NoCircuitsAsData => (
+                StatusCode::NOT_FOUND,
+                "no_circuits_as_data",
+                "no image here takes circuits: `snapback serve plonk` serves one that does".into(),
+            ),
+            Self::ChangesOff => (
+                StatusCode::FORBIDDEN,
+                "changes_off",
+                "circuits are not changed here: use the admin routes, or set circuits.changes = on".into(),
+            ),
+            Self::BadCircuit(reason) => (StatusCode::BAD_REQUEST, "bad_circuit", reason.clone()),
+            Self::UnsupportedCircuit(reason) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unsupported_circuit", reason.clone())
+            }
+            Self::UploadTooLarge { bytes_max } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "upload_too_large",
+                format!("the files are longer than circuits.upload_bytes_max = {bytes_max} bytes"),
+            ),
+            Self::NoSuchJob(id) => {
+                (StatusCode::NOT_FOUND, "unknown_job", format!("no job {id}: GET /v1/jobs lists them"))
+            }
+            Self::Refused(refused) => {
+                let (status, code) = refused_status(refused);
+                (status, code, refused.to_string())
+            }
             Self::Unauthorised => (
                 StatusCode::UNAUTHORIZED,
                 "unauthorised",
@@ -134,6 +171,7 @@ impl ApiError {
                 come_again(retry_after.as_secs())
             }
             Self::Rejected(Rejected::Draining) | Self::Overloaded => come_again(1),
+            Self::Refused(Refused::TooMany(_)) => come_again(10),
             Self::Unauthorised => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             _ => None,
         };
@@ -155,6 +193,23 @@ impl ApiError {
     /// The code alone, for logs: a guest's message may hold what a client sent.
     pub(crate) fn code(&self) -> &'static str {
         self.parts().code
+    }
+}
+
+fn refused_status(refused: &Refused) -> (StatusCode, &'static str) {
+    match refused {
+        Refused::NameTaken(_) => (StatusCode::CONFLICT, "name_taken"),
+        Refused::NoSuchCircuit(_) => (StatusCode::NOT_FOUND, "unknown_circuit"),
+        Refused::NoSuchGeneration(_) => (StatusCode::NOT_FOUND, "unknown_generation"),
+        Refused::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_changes"),
+        Refused::NotServable { .. } => (StatusCode::CONFLICT, "not_servable"),
+        Refused::Catalogue(_) => (StatusCode::INTERNAL_SERVER_ERROR, "catalogue_failed"),
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
     }
 }
 

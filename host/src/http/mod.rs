@@ -5,6 +5,7 @@
 mod admin;
 mod body;
 mod calls;
+mod circuits;
 mod error;
 mod health;
 mod listing;
@@ -12,13 +13,14 @@ mod request_id;
 mod server;
 mod status;
 
-use crate::{config::HttpConfig, dispatch::Dispatcher, process::Rollup};
+use crate::{circuits::Keeper, config::HttpConfig, dispatch::Dispatcher, process::Rollup};
 use axum::{
     Router, middleware,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use error::ApiError;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -30,6 +32,18 @@ pub use server::{Admin, ServeError, serve};
 /// How old the account of the process's memory may be: to make it walks every mapping of the pool.
 const ROLLUP_AGE_MAX: Duration = Duration::from_secs(1);
 
+/// Circuits that are taken in at once; more wait.
+const UPLOADS_MAX: usize = 2;
+
+/// Who keeps the circuits that come as data.
+#[derive(Default)]
+pub struct Keepers {
+    /// By the index of their service.
+    pub of_services: BTreeMap<usize, Arc<Keeper>>,
+    /// Whether the public listener takes changes.
+    pub take_changes: bool,
+}
+
 /// What every handler sees.
 pub struct App {
     dispatcher: Arc<Dispatcher>,
@@ -39,6 +53,9 @@ pub struct App {
     connections: Arc<Semaphore>,
     /// What the kernel last said of the process's memory, and when.
     rollup: Mutex<Option<(Instant, Rollup)>>,
+    keepers: Keepers,
+    /// Room for uploads.
+    uploads: Semaphore,
     started: Instant,
     /// Notified when an operator asks for a drain.
     drain: Notify,
@@ -49,7 +66,7 @@ pub struct App {
 impl App {
     /// The application over a dispatcher.
     #[must_use]
-    pub fn new(dispatcher: Arc<Dispatcher>, http: HttpConfig) -> Arc<Self> {
+    pub fn new(dispatcher: Arc<Dispatcher>, http: HttpConfig, keepers: Keepers) -> Arc<Self> {
         let buffered_bytes = usize::try_from(http.buffered_bytes_max).unwrap_or(usize::MAX);
         let buffered = Arc::new(Semaphore::new(buffered_bytes.min(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
@@ -58,6 +75,8 @@ impl App {
             buffered,
             connections: Arc::new(Semaphore::new(http.connections_max)),
             rollup: Mutex::new(None),
+            keepers,
+            uploads: Semaphore::new(UPLOADS_MAX),
             started: Instant::now(),
             drain: Notify::new(),
             stopping: watch::Sender::new(false),
@@ -96,6 +115,12 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/v1/circuits", get(listing::circuits))
         .route("/v1/circuits/{circuit}/prove", post(calls::prove))
         .route("/v1/circuits/{circuit}/verify", post(calls::verify))
+        .route("/v1/circuits/{circuit}", circuits::changes(put(circuits::add).delete(circuits::remove)))
+        .route("/v1/jobs", get(circuits::jobs))
+        .route("/v1/jobs/{id}", get(circuits::job))
+        .route("/v1/jobs/{id}/events", get(circuits::job_events))
+        .route("/v1/generations", get(circuits::generations))
+        .route("/v1/generations/{id}/activate", post(circuits::activate))
         .route("/v1/methods", get(listing::methods))
         .route("/v1/methods/{method}", post(calls::method))
         .fallback(|| async { ApiError::NoRoute })

@@ -55,6 +55,7 @@ pub struct Metrics {
     pub(super) drain_seconds: Histogram,
     pub(super) events_missed: IntCounter,
     pub(super) image_info: IntGaugeVec,
+    pub(super) circuit_changes: IntCounterVec,
 }
 
 impl Metrics {
@@ -113,6 +114,7 @@ impl Metrics {
             drain_seconds: family.histogram("snapback_drain_seconds", "Time from a drain to the last answer.", CALLS),
             events_missed: family.counter("snapback_events_missed_total", "Events that listeners were too slow for."),
             image_info: family.gauges("snapback_image_info", "1 for each image being served.", &["image", "digest"]),
+            circuit_changes: family.counters("snapback_circuit_changes_total", "Bakes of changed circuits, by outcome.", &["image", "outcome"]),
             registry,
         }
     }

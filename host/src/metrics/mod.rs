@@ -247,6 +247,17 @@ impl Metrics {
         self.image_info.with_label_values(&[name, digest]).set(1);
     }
 
+    /// Another image is served under that name from now on.
+    pub(crate) fn image_left(&self, name: &str, digest: &str) {
+        // There, unless the same image was published again.
+        let _ = self.image_info.remove_label_values(&[name, digest]);
+    }
+
+    /// A bake of changed circuits ended.
+    pub(crate) fn circuits_changed(&self, image: &str, outcome: &str) {
+        self.circuit_changes.with_label_values(&[image, outcome]).inc();
+    }
+
     /// Swaps so far, for every reason and image.
     #[must_use]
     pub fn swaps_total(&self) -> u64 {

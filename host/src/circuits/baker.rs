@@ -1,0 +1,178 @@
+//! A bake beside the server: a process of its own, of the lowest priority, that ends with the server.
+//!
+//! What it does wrong, or takes in memory, is its own; what it publishes is in the image store, complete or not at all.
+
+use super::catalogue::Entry;
+use crate::config::Config;
+use serde::Deserialize;
+use snapback_snapshot::{
+    Digest,
+    circuits::{INPUT_CIRCUIT, INPUT_SYM},
+};
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// This very program, also where its file was replaced meanwhile.
+const SELF: &str = "/proc/self/exe";
+/// Most of what a failed bake said that is kept, from its end.
+const SAID_BYTES_MAX: u64 = 4096;
+
+/// What is to be baked.
+#[derive(Debug)]
+pub(crate) struct Order<'a> {
+    /// The image to go on from.
+    pub(crate) base: Digest,
+    pub(crate) remove: Vec<&'a str>,
+    pub(crate) add: Vec<(&'a str, &'a Entry)>,
+}
+
+/// How far a bake is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    pub(crate) stage: String,
+    pub(crate) step: u32,
+    pub(crate) steps: u32,
+}
+
+/// The settings of a bake, as arguments.
+pub(crate) struct Baker {
+    settings: Vec<String>,
+    deadline: Duration,
+}
+
+#[derive(Deserialize)]
+struct Baked {
+    digest: Digest,
+}
+
+impl Baker {
+    pub(crate) fn new(config: &Config, deadline: Duration) -> Self {
+        let mut settings = Vec::new();
+        let mut set = |key: &str, value: String| settings.extend(["--set".into(), format!("{key}={value}")]);
+        set("state_dir", config.state_dir.display().to_string());
+        set("native.key_file", config.key_file.display().to_string());
+        set("bake.memory_limit", format!("{}B", config.bake.memory_bytes_max));
+        set("bake.deadline", format!("{}ms", config.bake.deadline.as_millis()));
+        set("bake.image_bytes_max", format!("{}B", config.bake.image_bytes_max));
+        set("bake.input_bytes_max", format!("{}B", config.bake.input_bytes_max));
+        Self { settings, deadline }
+    }
+
+    /// Bakes; tells of every step, and stops when `is_cancelled`.
+    ///
+    /// # Errors
+    /// Why there is no image.
+    pub(crate) fn bake(
+        &self,
+        order: &Order<'_>,
+        file: impl Fn(&Digest) -> PathBuf,
+        mut tell: impl FnMut(Step),
+        is_cancelled: impl Fn() -> bool,
+    ) -> Result<Digest, String> {
+        let mut command = Command::new(SELF);
+        command.args(["bake", "--json", "--background", "--base", &order.base.to_string()]);
+        for name in &order.remove {
+            command.args(["--remove", name]);
+        }
+        for (name, entry) in &order.add {
+            for (input, digest) in [(INPUT_CIRCUIT, entry.r1cs), (INPUT_SYM, entry.sym)] {
+                if let Some(digest) = digest {
+                    command.args(["--input", &format!("{input}/{name}={}", path(&file(&digest))?)]);
+                }
+            }
+        }
+        command.args(&self.settings);
+        // Its settings are those above, wherever this server's came from.
+        for (variable, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SNAPBACK_"))
+        {
+            command.env_remove(variable);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = Guard(child.map_err(|error| format!("cannot start the bake: {error}"))?);
+        self.watch(child, &mut tell, &is_cancelled)
+    }
+
+    fn watch(
+        &self,
+        mut child: Guard,
+        tell: &mut impl FnMut(Step),
+        is_cancelled: &impl Fn() -> bool,
+    ) -> Result<Digest, String> {
+        const LOOK: Duration = Duration::from_millis(100);
+        let stdout = child.0.stdout.take().expect("piped");
+        let mut stderr = child.0.stderr.take().expect("piped");
+        let (lines, said) = mpsc::sync_channel::<String>(16);
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let errors = thread::spawn(move || {
+            let mut said = Vec::new();
+            // To its end, so that the child is never stopped by a full pipe.
+            let _ = stderr.read_to_end(&mut said);
+            let from = said.len().saturating_sub(SAID_BYTES_MAX as usize);
+            String::from_utf8_lossy(&said[from..]).into_owned()
+        });
+        let begun = Instant::now();
+        let mut baked = None;
+        loop {
+            match said.recv_timeout(LOOK) {
+                Ok(line) => {
+                    if let Ok(step) = serde_json::from_str::<Step>(&line) {
+                        tell(step);
+                    } else if let Ok(Baked { digest }) = serde_json::from_str(&line) {
+                        baked = Some(digest);
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            if is_cancelled() {
+                return Err("the server stopped".into());
+            }
+            if begun.elapsed() > self.deadline {
+                let seconds = self.deadline.as_secs();
+                return Err(format!("the bake took longer than circuits.bake_deadline = {seconds} s"));
+            }
+        }
+        let status = child.0.wait().map_err(|error| format!("the bake was lost: {error}"))?;
+        let _ = reader.join();
+        let said = errors.join().unwrap_or_default();
+        match baked {
+            Some(digest) if status.success() => Ok(digest),
+            _ => Err(reason(&said).unwrap_or_else(|| format!("the bake ended with {status}"))),
+        }
+    }
+}
+
+/// A child that does not outlive its watcher.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It has ended, unless it is given up.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The error among what a command said.
+fn reason(said: &str) -> Option<String> {
+    let line = said.lines().rev().find_map(|line| line.strip_prefix("snapback: "))?;
+    Some(line.to_owned())
+}
+
+fn path(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))
+}

@@ -1,0 +1,323 @@
+//! What is served and what is wanted, on disk: generations, the active one, and changes that are not done yet.
+//!
+//! ```text
+//! <state>/circuits/<image>/catalogue.json    all of it, replaced as a whole
+//! <state>/circuits/<image>/files/<sha256>    circuits, calculators and names as they were sent
+//! <state>/circuits/<image>/lock              held by the server that keeps it
+//! ```
+//!
+//! Invariant: whatever is named in the catalogue was on disk before it, so that a process that dies at any moment
+//! finds the last published generation, and the changes that were accepted.
+
+use serde::{Deserialize, Serialize};
+use snapback_snapshot::{Digest, Error, files, manifest::Manifest};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+const FORMAT_VERSION: u32 = 1;
+/// Finished jobs that are remembered.
+const JOBS_KEPT: usize = 64;
+
+/// Number of a generation, for as long as the catalogue lives.
+pub type GenerationId = u64;
+/// Number of a job, for as long as the catalogue lives.
+pub type JobId = u64;
+
+/// The catalogue of one served image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Catalogue {
+    format_version: u32,
+    /// The image that the server was started with when the circuits were last built.
+    pub(crate) from: Digest,
+    pub(crate) active: GenerationId,
+    next_generation: GenerationId,
+    next_job: JobId,
+    pub(crate) generations: Vec<Edition>,
+    pub(crate) jobs: Vec<Job>,
+}
+
+/// One generation, as the catalogue knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edition {
+    /// Its number.
+    pub id: GenerationId,
+    /// Its image.
+    pub image: Digest,
+    /// When it was published, in seconds since 1970.
+    pub created: u64,
+    /// Its circuits, by name.
+    pub circuits: BTreeMap<String, Entry>,
+}
+
+/// A circuit in the catalogue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// What identifies the circuit; unknown where it came with the first image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<Digest>,
+    /// SHA-256 of its `.r1cs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r1cs: Option<Digest>,
+    /// SHA-256 of its `.sym`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sym: Option<Digest>,
+    /// SHA-256 of its witness calculator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wasm: Option<Digest>,
+}
+
+/// A change of the circuits, accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// What is to be done.
+    pub change: Change,
+    /// How far it is.
+    pub state: JobState,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Change {
+    /// A circuit comes, or takes the place of another of its name.
+    Add {
+        /// Its name.
+        name: String,
+        /// What it consists of.
+        entry: Entry,
+    },
+    /// A circuit goes.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Every circuit is built anew, from the image that the server was started with.
+    Rebuild,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state", deny_unknown_fields)]
+pub enum JobState {
+    /// It waits for the bake before it.
+    Waiting,
+    /// It is being baked.
+    Baking,
+    /// It is published.
+    Done {
+        /// The generation that has it.
+        generation: GenerationId,
+    },
+    /// Nothing changed.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl JobState {
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Waiting | Self::Baking)
+    }
+}
+
+impl Catalogue {
+    /// The first: one generation, the image as it was given.
+    pub(crate) fn new(from: Digest, manifest: &Manifest) -> Self {
+        let circuits = manifest.circuits.iter().map(|circuit| (circuit.name.clone(), Entry::default()));
+        let first = Edition { id: 1, image: from, created: now(), circuits: circuits.collect() };
+        Self {
+            format_version: FORMAT_VERSION,
+            from,
+            active: 1,
+            next_generation: 2,
+            next_job: 1,
+            generations: vec![first],
+            jobs: Vec::new(),
+        }
+    }
+
+    pub(crate) fn generation(&self, id: GenerationId) -> Option<&Edition> {
+        self.generations.iter().find(|edition| edition.id == id)
+    }
+
+    /// The generation that is served.
+    pub(crate) fn active(&self) -> &Edition {
+        self.generation(self.active).expect("the active generation is kept")
+    }
+
+    pub(crate) fn open_jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(|job| job.state.is_open())
+    }
+
+    pub(crate) fn submit(&mut self, change: Change) -> JobId {
+        let id = self.next_job;
+        self.next_job += 1;
+        self.jobs.push(Job { id, change, state: JobState::Waiting });
+        let finished = self.jobs.iter().filter(|job| !job.state.is_open()).count();
+        let mut surplus = finished.saturating_sub(JOBS_KEPT);
+        self.jobs.retain(|job| {
+            let goes = surplus > 0 && !job.state.is_open();
+            surplus -= usize::from(goes);
+            !goes
+        });
+        id
+    }
+
+    pub(crate) fn set_state(&mut self, jobs: &[JobId], state: &JobState) {
+        for job in self.jobs.iter_mut().filter(|job| jobs.contains(&job.id)) {
+            job.state = state.clone();
+        }
+    }
+
+    /// Takes in a generation and makes it the active one.
+    pub(crate) fn publish(&mut self, image: Digest, circuits: BTreeMap<String, Entry>) -> GenerationId {
+        let id = self.next_generation;
+        self.next_generation += 1;
+        self.generations.push(Edition { id, image, created: now(), circuits });
+        self.active = id;
+        id
+    }
+
+    /// Forgets old generations, never the active one; returns the images that nothing needs any more.
+    pub(crate) fn prune(&mut self, keep: usize, age_max: std::time::Duration) -> BTreeSet<Digest> {
+        let oldest = now().saturating_sub(age_max.as_secs());
+        let newest = self.generations.len().saturating_sub(keep);
+        let images = |catalogue: &Self| -> BTreeSet<Digest> {
+            catalogue.generations.iter().map(|edition| edition.image).collect()
+        };
+        let before = images(self);
+        let active = self.active;
+        let mut index = 0;
+        self.generations.retain(|edition| {
+            index += 1;
+            edition.id == active || (index > newest && edition.created >= oldest)
+        });
+        // The image that the server was started with is not this catalogue's to remove.
+        before.into_iter().filter(|image| *image != self.from && !images(self).contains(image)).collect()
+    }
+
+    /// Every file that is still needed.
+    fn files(&self) -> BTreeSet<Digest> {
+        let in_generations = self.generations.iter().flat_map(|edition| edition.circuits.values());
+        let in_jobs = self.open_jobs().filter_map(|job| match &job.change {
+            Change::Add { entry, .. } => Some(entry),
+            _ => None,
+        });
+        in_generations
+            .chain(in_jobs)
+            .flat_map(|entry| [entry.r1cs, entry.sym, entry.wasm])
+            .flatten()
+            .collect()
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Why a catalogue cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// The operating system refused.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// Another server has it.
+    #[error("another server keeps the circuits in {}: give this one a `state_dir` of its own", .0.display())]
+    InUse(PathBuf),
+    /// It is none, or of another version.
+    #[error("{} cannot be read: {reason}. Move it away to begin with the image alone", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// The directory of a catalogue, and the one server that may write to it.
+pub(crate) struct Shelf {
+    dir: PathBuf,
+    files: PathBuf,
+    _lock: File,
+}
+
+impl Shelf {
+    pub(crate) fn open(state_dir: &Path, image: &str) -> Result<Self, CatalogueError> {
+        let dir = state_dir.join("circuits").join(image);
+        let files = dir.join("files");
+        snapback_snapshot::files::make_private_dir(&files)?;
+        let path = dir.join("lock");
+        let io = |source| Error::Io { action: "lock", path: path.clone(), source };
+        let lock = File::create(&path).map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { dir, files, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(CatalogueError::InUse(dir)),
+            Err(TryLockError::Error(source)) => Err(io(source).into()),
+        }
+    }
+
+    fn catalogue_path(&self) -> PathBuf {
+        self.dir.join("catalogue.json")
+    }
+
+    pub(crate) fn load(&self) -> Result<Option<Catalogue>, CatalogueError> {
+        let path = self.catalogue_path();
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Io { action: "read", path, source }.into()),
+        };
+        let damaged = |reason: String| CatalogueError::Damaged { path: path.clone(), reason };
+        let catalogue: Catalogue =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if catalogue.format_version != FORMAT_VERSION {
+            return Err(damaged(format!("format version {}", catalogue.format_version)));
+        }
+        if catalogue.generation(catalogue.active).is_none() {
+            return Err(damaged("it lacks the generation that is active".into()));
+        }
+        Ok(Some(catalogue))
+    }
+
+    pub(crate) fn save(&self, catalogue: &Catalogue) -> Result<(), CatalogueError> {
+        let json = serde_json::to_vec_pretty(catalogue).expect("a catalogue has string keys only");
+        Ok(files::publish(&self.catalogue_path(), &json)?)
+    }
+
+    /// Keeps a file under its digest.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Result<Digest, CatalogueError> {
+        let digest = Digest::of(bytes);
+        files::publish(&self.path(&digest), bytes)?;
+        Ok(digest)
+    }
+
+    pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
+        self.files.join(digest.to_string())
+    }
+
+    /// Removes files that nothing names any more, such as those of a change that was never accepted.
+    pub(crate) fn sweep(&self, catalogue: &Catalogue) {
+        let needed = catalogue.files();
+        let Ok(entries) = fs::read_dir(&self.files) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let digest = path.file_name().and_then(|name| name.to_str()?.parse::<Digest>().ok());
+            if digest.is_none_or(|digest| !needed.contains(&digest))
+                && let Err(error) = fs::remove_file(&path)
+            {
+                tracing::warn!(path = %path.display(), %error, "a file that nothing needs is still there");
+            }
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! Keeps the circuits of one served image: takes changes in, has them baked one after another, publishes.
+//!
+//! Invariant: one bake at a time; changes that come meanwhile are baked together, the next time. A change that fails
+//! takes no other with it.
+
+use super::{
+    baker::{Baker, Order, Step},
+    catalogue::{
+        Catalogue, CatalogueError, Change, Edition, Entry, GenerationId, Job, JobId, JobState, Shelf,
+    },
+};
+use crate::{config::Config, dispatch::Dispatcher, events::What, generation::Generation};
+use snapback_snapshot::{Digest, Error, ImageStore, NativeCache, SealedImage};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+    thread,
+    time::Duration,
+};
+use tokio::sync::watch;
+use wasmtime::Engine;
+
+/// Bounds of a keeper.
+#[derive(Clone, Copy, Debug)]
+pub struct KeeperConfig {
+    /// Most generations that are kept for going back.
+    pub generations_kept: usize,
+    /// How old a generation gets that is not the active one.
+    pub generation_age_max: Duration,
+    /// Most changes that wait.
+    pub changes_max: usize,
+    /// Longest bake.
+    pub bake_deadline: Duration,
+}
+
+/// The circuits of an image that is about to be served.
+pub struct Opened {
+    shelf: Shelf,
+    catalogue: Catalogue,
+    given: Digest,
+}
+
+impl Opened {
+    /// Opens the catalogue of a served image, and says which image to serve: the active generation's, or, where there
+    /// is none, the one that was given.
+    ///
+    /// # Errors
+    /// When another server has it, or it cannot be read.
+    pub fn open(
+        config: &Config,
+        store: &ImageStore,
+        name: &str,
+        given: SealedImage,
+    ) -> Result<(Self, SealedImage), CatalogueError> {
+        let shelf = Shelf::open(&config.state_dir, name)?;
+        let digest = given.digest();
+        let Some(mut catalogue) = shelf.load()? else {
+            let catalogue = Catalogue::new(digest, given.manifest());
+            shelf.save(&catalogue)?;
+            return Ok((Self { shelf, catalogue, given: digest }, given));
+        };
+        shelf.sweep(&catalogue);
+        // What was under way when the last server ended begins again.
+        let open: Vec<JobId> = catalogue.open_jobs().map(|job| job.id).collect();
+        catalogue.set_state(&open, &JobState::Waiting);
+        let active = store.open_image(&catalogue.active().image);
+        let is_outdated = catalogue.from != digest || active.is_err();
+        let is_ordered = catalogue.open_jobs().any(|job| job.change == Change::Rebuild);
+        if is_outdated && !is_ordered {
+            tracing::info!(image = name, "every circuit is built anew, from the image that was given");
+            catalogue.submit(Change::Rebuild);
+            shelf.save(&catalogue)?;
+        }
+        let served = active.unwrap_or_else(|error| {
+            tracing::error!(image = name, %error, "the active generation is gone: serving the image that was given");
+            given
+        });
+        Ok((Self { shelf, catalogue, given: digest }, served))
+    }
+}
+
+/// Keeps the circuits of one served image.
+pub struct Keeper {
+    service: usize,
+    dispatcher: Arc<Dispatcher>,
+    engine: Engine,
+    store: ImageStore,
+    cache: NativeCache,
+    shelf: Shelf,
+    /// The image that the server was started with.
+    given: Digest,
+    baker: Baker,
+    config: KeeperConfig,
+    kept: Mutex<Kept>,
+    work: Condvar,
+    /// Held from the moment a generation is chosen until it is published.
+    publishing: Mutex<()>,
+    changed: watch::Sender<u64>,
+    /// Read by who stores files to name them, written by who removes those that nothing names.
+    files: RwLock<()>,
+}
+
+struct Kept {
+    catalogue: Catalogue,
+    /// How far the bake under way is.
+    step: Option<Step>,
+    stopping: bool,
+}
+
+/// What a circuit consists of, as it was sent and read.
+pub struct Files {
+    /// What identifies the circuit.
+    pub circuit: Digest,
+    /// The `.r1cs`.
+    pub r1cs: Vec<u8>,
+    /// The `.sym`, for messages.
+    pub sym: Option<Vec<u8>>,
+    /// The witness calculator.
+    pub wasm: Option<Vec<u8>>,
+}
+
+/// What became of a change that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is on disk, and will be done.
+    Accepted(JobId),
+    /// It is so already.
+    Unchanged(GenerationId),
+}
+
+/// Why a change is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The name is another circuit's.
+    #[error("`{0}` is another circuit: send ?replace=true to put this one in its place")]
+    NameTaken(String),
+    /// There is no such circuit.
+    #[error("no circuit `{0}`")]
+    NoSuchCircuit(String),
+    /// There is no such generation.
+    #[error("no generation {0}: GET /v1/generations lists those that are kept")]
+    NoSuchGeneration(GenerationId),
+    /// Too many wait.
+    #[error("{0} changes wait already (circuits.changes_max)")]
+    TooMany(usize),
+    /// The generation cannot be served.
+    #[error("generation {id} cannot be served: {reason}")]
+    NotServable {
+        /// Its number.
+        id: GenerationId,
+        /// Why not.
+        reason: String,
+    },
+    /// It cannot be made durable.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+impl Keeper {
+    /// Begins to work on what waits, and to take changes in.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, or no thread can be had.
+    pub fn start(
+        Opened { shelf, catalogue, given }: Opened,
+        service: usize,
+        dispatcher: &Arc<Dispatcher>,
+        engine: &Engine,
+        config: &Config,
+    ) -> Result<Arc<Self>, Error> {
+        let keeper = Arc::new(Self {
+            service,
+            dispatcher: Arc::clone(dispatcher),
+            engine: engine.clone(),
+            store: ImageStore::open(&config.state_dir)?,
+            cache: NativeCache::open(&config.state_dir, &config.key_file, config.bake.memory_bytes_max),
+            shelf,
+            given,
+            baker: Baker::new(config, config.circuits.bake_deadline),
+            config: config.circuits,
+            kept: Mutex::new(Kept { catalogue, step: None, stopping: false }),
+            work: Condvar::new(),
+            publishing: Mutex::new(()),
+            changed: watch::Sender::new(0),
+            files: RwLock::new(()),
+        });
+        let worker = Arc::clone(&keeper);
+        thread::Builder::new()
+            .name("keeper".into())
+            .spawn(move || worker.run())
+            .map_err(|source| Error::Io { action: "start the thread", path: "keeper".into(), source })?;
+        Ok(keeper)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Told whenever a job or a generation changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// A job, and how far its bake is: a stage and a percentage.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> Option<(Job, Option<(String, u32)>)> {
+        let kept = self.kept();
+        let job = kept.catalogue.jobs.iter().find(|job| job.id == id)?.clone();
+        let step = kept.step.as_ref().filter(|_| job.state == JobState::Baking);
+        let step =
+            step.map(|step| (step.stage.clone(), (step.step.saturating_sub(1)) * 100 / step.steps.max(1)));
+        Some((job, step))
+    }
+
+    /// Every job that is remembered.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<JobId> {
+        self.kept().catalogue.jobs.iter().map(|job| job.id).collect()
+    }
+
+    /// Every generation that is kept, and the active one's number.
+    #[must_use]
+    pub fn generations(&self) -> (Vec<Edition>, GenerationId) {
+        let kept = self.kept();
+        (kept.catalogue.generations.clone(), kept.catalogue.active)
+    }
+
+    /// Keeps the files of a circuit, and takes it in.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn add(&self, name: &str, files: &Files, may_replace: bool) -> Result<Submitted, Refused> {
+        let _files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let put = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| self.shelf.put(bytes)).transpose();
+        let entry = Entry {
+            circuit: Some(files.circuit),
+            r1cs: Some(self.shelf.put(&files.r1cs)?),
+            sym: put(&files.sym)?,
+            wasm: put(&files.wasm)?,
+        };
+        self.submit(Change::Add { name: name.into(), entry }, may_replace)
+    }
+
+    /// Takes a circuit out.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn remove(&self, name: &str) -> Result<Submitted, Refused> {
+        self.submit(Change::Remove { name: name.into() }, false)
+    }
+
+    fn submit(&self, change: Change, may_replace: bool) -> Result<Submitted, Refused> {
+        let mut kept = self.kept();
+        let catalogue = &mut kept.catalogue;
+        let wanted = wanted(&catalogue.active().circuits, catalogue.open_jobs().map(|job| &job.change));
+        match &change {
+            Change::Add { name, entry } => match wanted.get(name) {
+                Some(there) if there == entry => {
+                    let same = catalogue.open_jobs().filter(|job| job.change == change).last();
+                    let same = same.map(|job| Submitted::Accepted(job.id));
+                    return Ok(same.unwrap_or(Submitted::Unchanged(catalogue.active)));
+                }
+                Some(there) if there.circuit != entry.circuit && !may_replace => {
+                    return Err(Refused::NameTaken(name.clone()));
+                }
+                _ => {}
+            },
+            Change::Remove { name } if !wanted.contains_key(name) => {
+                return Err(Refused::NoSuchCircuit(name.clone()));
+            }
+            Change::Remove { .. } | Change::Rebuild => {}
+        }
+        if catalogue.open_jobs().count() >= self.config.changes_max {
+            return Err(Refused::TooMany(self.config.changes_max));
+        }
+        let before = catalogue.clone();
+        let id = catalogue.submit(change);
+        if let Err(error) = self.shelf.save(catalogue) {
+            *catalogue = before;
+            return Err(error.into());
+        }
+        drop(kept);
+        self.work.notify_all();
+        self.tell();
+        Ok(Submitted::Accepted(id))
+    }
+
+    /// Serves a generation that is kept, at the lanes' next calls.
+    ///
+    /// # Errors
+    /// When it is not kept, or cannot be served.
+    pub fn activate(&self, id: GenerationId) -> Result<(), Refused> {
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let edition = self.kept().catalogue.generation(id).cloned().ok_or(Refused::NoSuchGeneration(id))?;
+        let generation = self
+            .prepare(&edition.image, &edition.circuits)
+            .map_err(|reason| Refused::NotServable { id, reason })?;
+        let mut kept = self.kept();
+        let before = std::mem::replace(&mut kept.catalogue.active, id);
+        if let Err(error) = self.shelf.save(&kept.catalogue) {
+            kept.catalogue.active = before;
+            return Err(error.into());
+        }
+        drop(kept);
+        self.publish(id, generation);
+        Ok(())
+    }
+
+    /// Ends the bake under way; its changes stay on disk, and begin again at the next start.
+    pub fn stop(&self) {
+        self.kept().stopping = true;
+        self.work.notify_all();
+    }
+
+    fn run(&self) {
+        while let Some(batch) = self.next_batch() {
+            if let Err(reason) = self.do_together(&batch) {
+                match batch.as_slice() {
+                    [_] => self.fail(&batch, reason),
+                    // One of them is at fault: each on its own.
+                    several => {
+                        for job in several {
+                            if let Err(reason) = self.do_together(std::slice::from_ref(job)) {
+                                self.fail(std::slice::from_ref(job), reason);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for changes; takes all there are.
+    fn next_batch(&self) -> Option<Vec<Job>> {
+        let kept = self.kept();
+        let mut kept = self
+            .work
+            .wait_while(kept, |kept| !kept.stopping && kept.catalogue.open_jobs().next().is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        if kept.stopping {
+            return None;
+        }
+        let batch: Vec<Job> = kept.catalogue.open_jobs().cloned().collect();
+        let ids: Vec<JobId> = batch.iter().map(|job| job.id).collect();
+        kept.catalogue.set_state(&ids, &JobState::Baking);
+        drop(kept);
+        self.tell();
+        Some(batch)
+    }
+
+    fn fail(&self, jobs: &[Job], reason: String) {
+        let mut kept = self.kept();
+        kept.step = None;
+        if kept.stopping {
+            return;
+        }
+        tracing::warn!(image = self.name(), reason, "a change of circuits failed; what is served stays");
+        self.dispatcher.metrics().circuits_changed(self.name(), "failed");
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+        kept.catalogue.set_state(&ids, &JobState::Failed { reason });
+        if let Err(error) = self.shelf.save(&kept.catalogue) {
+            tracing::error!(%error, "the catalogue cannot be written");
+        }
+        drop(kept);
+        self.tell();
+    }
+
+    fn name(&self) -> &str {
+        self.dispatcher.services()[self.service].name()
+    }
+
+    /// Bakes what the changes need, and publishes it.
+    fn do_together(&self, jobs: &[Job]) -> Result<(), String> {
+        loop {
+            let active = self.kept().catalogue.active().clone();
+            let circuits = wanted(&active.circuits, jobs.iter().map(|job| &job.change));
+            let is_rebuild = jobs.iter().any(|job| job.change == Change::Rebuild);
+            let image = if is_rebuild {
+                self.bake(&self.given, &BTreeMap::new(), &circuits)?
+            } else {
+                self.bake(&active.image, &active.circuits, &circuits)?
+            };
+            let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.kept().catalogue.active != active.id {
+                // An operator went to another generation meanwhile: the changes go on top of that.
+                continue;
+            }
+            let generation = self.prepare(&image, &circuits)?;
+            let mut kept = self.kept();
+            let mut next = kept.catalogue.clone();
+            let id = next.publish(image, circuits);
+            if is_rebuild {
+                next.from = self.given;
+            }
+            let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+            next.set_state(&ids, &JobState::Done { generation: id });
+            let dropped = next.prune(self.config.generations_kept, self.config.generation_age_max);
+            self.shelf.save(&next).map_err(|error| error.to_string())?;
+            kept.catalogue = next;
+            kept.step = None;
+            drop(kept);
+            self.publish(id, generation);
+            self.sweep();
+            self.dispatcher.metrics().circuits_changed(self.name(), "done");
+            for image in dropped.iter().filter(|image| **image != self.given) {
+                if let Err(error) = self.store.remove(image).and_then(|()| self.cache.remove(image)) {
+                    tracing::warn!(%image, %error, "the image of an old generation is still there");
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    fn bake(
+        &self,
+        base: &Digest,
+        there: &BTreeMap<String, Entry>,
+        wanted: &BTreeMap<String, Entry>,
+    ) -> Result<Digest, String> {
+        let is_same = |name: &String, entry: &Entry| {
+            there.get(name).is_some_and(|there| (there.r1cs, there.sym) == (entry.r1cs, entry.sym))
+        };
+        let add: Vec<(&str, &Entry)> = wanted
+            .iter()
+            .filter(|(name, entry)| !is_same(name, entry))
+            .map(|(name, entry)| (name.as_str(), entry))
+            .collect();
+        if let Some((name, _)) = add.iter().find(|(_, entry)| entry.r1cs.is_none()) {
+            return Err(format!("`{name}` came with an earlier image: send its .r1cs again, or remove it"));
+        }
+        let goes = |name: &String| wanted.get(name).is_none_or(|entry| !is_same(name, entry));
+        let remove: Vec<&str> = there.keys().filter(|name| goes(name)).map(String::as_str).collect();
+        if add.is_empty() && remove.is_empty() {
+            return Ok(*base);
+        }
+        let tell = |step: Step| {
+            self.kept().step = Some(step);
+            self.tell();
+        };
+        let order = Order { base: *base, remove, add };
+        self.baker.bake(&order, |digest| self.shelf.path(digest), tell, || self.kept().stopping)
+    }
+
+    /// Everything about a generation that can fail, before it is published.
+    fn prepare(&self, image: &Digest, _circuits: &BTreeMap<String, Entry>) -> Result<Generation, String> {
+        let sealed = self.store.open_image(image).map_err(|error| error.to_string())?;
+        let loaded = self.cache.load(&self.engine, &sealed).map_err(|error| error.to_string())?;
+        self.dispatcher.metrics().image_loaded(self.name(), &loaded.digest.to_string(), &loaded.origin);
+        let cow = loaded.copy_on_write().map_err(|error| error.to_string())?;
+        if !cow.holds() {
+            return Err("copy-on-write does not hold for its image".into());
+        }
+        let generation = Generation::new(loaded).map_err(|error| error.to_string())?;
+        self.dispatcher.services()[self.service].policy().check(&generation)?;
+        Ok(generation)
+    }
+
+    fn sweep(&self) {
+        let _files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        self.shelf.sweep(&self.kept().catalogue);
+    }
+
+    fn publish(&self, id: GenerationId, generation: Generation) {
+        let digest = generation.image().digest;
+        let before = self.dispatcher.services()[self.service].current().image().digest;
+        if before != digest {
+            self.dispatcher.metrics().image_left(self.name(), &before.to_string());
+        }
+        self.dispatcher.publish(self.service, generation);
+        tracing::info!(image = self.name(), generation = id, %digest, "published");
+        self.dispatcher.events().tell(self.name(), None, What::Published { generation: id });
+        self.tell();
+    }
+}
+
+/// The circuits once these changes are done.
+fn wanted<'a>(
+    circuits: &BTreeMap<String, Entry>,
+    changes: impl Iterator<Item = &'a Change>,
+) -> BTreeMap<String, Entry> {
+    let mut circuits = circuits.clone();
+    for change in changes {
+        match change {
+            Change::Add { name, entry } => drop(circuits.insert(name.clone(), entry.clone())),
+            Change::Remove { name } => drop(circuits.remove(name)),
+            Change::Rebuild => {}
+        }
+    }
+    circuits
+}

@@ -1,0 +1,274 @@
+//! Circuits come and go on a server that runs: added, removed, rolled back, and never half there.
+
+mod harness;
+
+use halo2_proofs::{
+    pasta::{EqAffine, Fp},
+    poly::commitment::Params,
+};
+use harness::{Answer, Server, fixture, run_ok, snapback, state_with, until};
+use snapback_guest_plonk::{
+    Compiled, Prime, Verifier,
+    r1cs::{Header, ONE, R1cs},
+    wtns::Witness,
+};
+use std::{path::Path, process::Command, thread};
+
+const BOUNDARY: &str = "0123456789";
+
+/// A circuit of `rounds` squarings, `out = x^(2^rounds)`, and a witness of it.
+fn squares(rounds: u32, x: u64) -> (Vec<u8>, Vec<u8>) {
+    // one, out, x, and what is between
+    let wires = rounds + 2;
+    let header = Header {
+        prime: Prime::Pallas,
+        wires,
+        public_outputs: 1,
+        public_inputs: 0,
+        private_inputs: 1,
+        labels: u64::from(wires),
+        constraints: 0,
+    };
+    let one = Fp::from(1);
+    let wire = |round: u32| if round == rounds { 1 } else { round + 2 };
+    let constraints: Vec<_> = (0..rounds)
+        .map(|round| [vec![(wire(round), one)], vec![(wire(round), one)], vec![(wire(round + 1), one)]])
+        .collect();
+    let mut values = vec![Fp::from(0); wires as usize];
+    values[ONE as usize] = one;
+    let mut value = Fp::from(x);
+    for round in 0..=rounds {
+        values[wire(round) as usize] = value;
+        value = value * value;
+    }
+    let r1cs = R1cs::from_constraints(header, &constraints).write();
+    (r1cs, Witness::from_values(values).write(Prime::Pallas))
+}
+
+fn verifies_natively(r1cs: &[u8], proof: &[u8]) {
+    let compiled = Compiled::<Fp>::read(r1cs).expect("a circuit");
+    let params = Params::<EqAffine>::new(compiled.k());
+    let verifier = Verifier::new(&params, compiled).expect("a key");
+    verifier.verify_file(&params, proof).expect("halo2's own verifier takes it");
+}
+
+fn multipart(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, bytes) in parts {
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    body
+}
+
+fn put(server: &Server, path: &str, parts: &[(&str, &[u8])]) -> Answer {
+    server.put(path, &format!("multipart/form-data; boundary={BOUNDARY}"), &multipart(parts))
+}
+
+/// Waits for the end of a job that was accepted.
+fn ended(server: &Server, accepted: &Answer) -> serde_json::Value {
+    assert_eq!(accepted.status, 202, "{}", accepted.text());
+    let place = accepted.header("location").expect("where the job is").to_owned();
+    let mut job = server.get(&place).json();
+    until("the job ends", || {
+        job = server.get(&place).json();
+        !["waiting", "baking"].contains(&job["state"].as_str().expect("a state"))
+    });
+    job
+}
+
+fn done(server: &Server, accepted: &Answer) -> u64 {
+    let job = ended(server, accepted);
+    assert_eq!(job["state"], "done", "{job}");
+    job["generation"].as_u64().expect("a number")
+}
+
+fn names(server: &Server) -> Vec<String> {
+    let circuits = server.get("/v1/circuits").json();
+    let circuits = circuits["circuits"].as_array().expect("a list").clone();
+    circuits.iter().map(|circuit| circuit["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// A state directory of its own, on the image that is baked once for all.
+fn own_state() -> tempfile::TempDir {
+    let baked = state_with("plonk");
+    let own = tempfile::tempdir().expect("a directory");
+    run_ok(Command::new("cp").arg("-r").arg(baked.join(".")).arg(own.path()));
+    own
+}
+
+fn serve(state: &Path, args: &[&str]) -> Server {
+    Server::of(snapback().args(["serve", "plonk"]).arg("--state-dir").arg(state).args(args))
+}
+
+#[test]
+fn circuits_come_and_go_while_others_are_proven() {
+    let state = own_state();
+    let server = serve(state.path(), &[]);
+    assert!(names(&server).is_empty());
+    let (first, witness) = squares(10, 3);
+    assert_eq!(done(&server, &put(&server, "/v1/circuits/first", &[("r1cs", &first)])), 2);
+    let proof = server.post("/v1/circuits/first/prove", &witness).ok();
+    verifies_natively(&first, &proof);
+    let digest = server.get("/v1/circuits").json()["circuits"][0]["vk_digest"].clone();
+
+    // Under load: while the first is proven, a second one comes and goes, and no call notices.
+    let (second, second_witness) = squares(20, 5);
+    thread::scope(|scope| {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let (server, witness) = (&server, &witness);
+        let client = scope.spawn(move || {
+            let mut proofs = Vec::new();
+            while stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+                proofs.push(server.post("/v1/circuits/first/prove", witness).ok());
+            }
+            proofs
+        });
+        assert_eq!(done(server, &put(server, "/v1/circuits/second", &[("r1cs", &second)])), 3);
+        let proof = server.post("/v1/circuits/second/prove", &second_witness).ok();
+        verifies_natively(&second, &proof);
+        drop(stop);
+        let proofs = client.join().expect("every call is answered");
+        assert!(!proofs.is_empty());
+        verifies_natively(&first, proofs.last().expect("one"));
+    });
+    assert_eq!(names(&server), ["first", "second"]);
+    assert_eq!(server.get("/v1/circuits").json()["circuits"][0]["vk_digest"], digest, "nobody touched it");
+
+    // The same circuit twice is no new bake; another of its name has to be meant.
+    let again = put(&server, "/v1/circuits/second", &[("r1cs", &second)]);
+    assert_eq!((again.status, again.json()["state"].as_str()), (200, Some("unchanged")));
+    put(&server, "/v1/circuits/second", &[("r1cs", &first)]).error(409, "name_taken");
+    assert_eq!(done(&server, &put(&server, "/v1/circuits/second?replace=true", &[("r1cs", &first)])), 4);
+    server.post("/v1/circuits/second/prove", &second_witness).error(400, "malformed_input");
+    verifies_natively(&first, &server.post("/v1/circuits/second/prove", &witness).ok());
+
+    // Back to where the second was the second, and forward without it.
+    assert_eq!(server.post("/v1/generations/3/activate", b"").json()["active"], 3);
+    verifies_natively(&second, &server.post("/v1/circuits/second/prove", &second_witness).ok());
+    assert_eq!(done(&server, &server.delete("/v1/circuits/second")), 5);
+    assert_eq!(names(&server), ["first"]);
+    server.post("/v1/circuits/second/prove", &second_witness).error(404, "unknown_circuit");
+    server.delete("/v1/circuits/second").error(404, "unknown_circuit");
+    server.post("/v1/generations/99/activate", b"").error(404, "unknown_generation");
+    let generations = server.get("/v1/generations").json();
+    assert_eq!(generations["active"], 5);
+    assert_eq!(generations["generations"].as_array().expect("a list").len(), 5);
+    assert_eq!(server.metric("snapback_calls_lost_total"), 0.0);
+}
+
+#[test]
+fn what_is_wrong_with_a_circuit_is_said_at_once_and_changes_nothing() {
+    let state = own_state();
+    let server = serve(state.path(), &["--circuits-upload-bytes-max", "1MiB"]);
+    let (r1cs, _) = squares(4, 2);
+    let refuse =
+        |parts: &[(&str, &[u8])], status, code| put(&server, "/v1/circuits/bad", parts).error(status, code);
+    assert!(refuse(&[("r1cs", &r1cs[..40])], 400, "bad_circuit").contains(".r1cs"));
+    assert!(refuse(&[("sym", b"")], 400, "bad_circuit").contains("`r1cs` is missing"));
+    assert!(refuse(&[("r1cs", &r1cs), ("other", b"")], 400, "bad_circuit").contains("`other`"));
+    assert!(refuse(&[("r1cs", &r1cs), ("r1cs", &r1cs)], 400, "bad_circuit").contains("twice"));
+    assert!(refuse(&[("r1cs", &r1cs), ("sym", b"1,99,0,main.x")], 400, "bad_circuit").contains("line 1"));
+    refuse(&[("r1cs", &vec![0; 2 << 20])], 413, "upload_too_large");
+    let mut bn128 = r1cs.clone();
+    let prime = bn128.windows(8).position(|window| window == 0x992d_30ed_0000_0001u64.to_le_bytes());
+    bn128[prime.expect("its prime")..][..8].copy_from_slice(&0x43e1_f593_f000_0001u64.to_le_bytes());
+    assert!(refuse(&[("r1cs", &bn128)], 422, "unsupported_circuit").contains("bn128"));
+    put(&server, "/v1/circuits/.hidden", &[("r1cs", &r1cs)]).error(400, "bad_circuit");
+    server.put("/v1/circuits/x", "text/plain", b"no multipart").error(400, "bad_circuit");
+    server.get("/v1/jobs/7").error(404, "unknown_job");
+    assert!(server.get("/v1/jobs").json()["jobs"].as_array().expect("a list").is_empty());
+    assert!(names(&server).is_empty());
+
+    let closed = serve(own_state().path(), &["--circuits-changes", "off"]);
+    put(&closed, "/v1/circuits/x", &[("r1cs", &r1cs)]).error(403, "changes_off");
+    let fixtures = Server::start("fixtures", &[]);
+    put(&fixtures, "/v1/circuits/x", &[("r1cs", &r1cs)]).error(404, "no_circuits_as_data");
+}
+
+#[test]
+fn a_circuit_too_large_for_the_memory_leaves_its_reason_and_what_is_served() {
+    let state = own_state();
+    let server = serve(state.path(), &["--memory-limit", "16MiB", "--swap-policy", "threshold"]);
+    let (small, witness) = squares(4, 2);
+    done(&server, &put(&server, "/v1/circuits/small", &[("r1cs", &small)]));
+    let large = fixture("x5chain/x5chain.r1cs");
+    let job = ended(&server, &put(&server, "/v1/circuits/large", &[("r1cs", &large)]));
+    assert_eq!(job["state"], "failed", "{job}");
+    assert!(job["reason"].as_str().expect("a reason").contains("memory.limit"), "{job}");
+    assert_eq!(names(&server), ["small"]);
+    server.post("/v1/circuits/small/prove", &witness).ok();
+}
+
+#[test]
+fn changes_that_come_together_are_baked_together_and_one_that_fails_takes_no_other_with_it() {
+    let state = own_state();
+    // Nothing but small circuits fits a bake here.
+    let server = serve(state.path(), &["--bake-memory-limit", "12MiB"]);
+    let large = fixture("x5chain/x5chain.r1cs");
+    let (small, witness) = squares(4, 2);
+    let jobs: Vec<Answer> = [("a", &small), ("large", &large), ("b", &small), ("c", &small)]
+        .iter()
+        .map(|(name, r1cs)| put(&server, &format!("/v1/circuits/{name}"), &[("r1cs", r1cs)]))
+        .collect();
+    let states: Vec<String> =
+        jobs.iter().map(|job| ended(&server, job)["state"].as_str().expect("a state").to_owned()).collect();
+    assert_eq!(states, ["done", "failed", "done", "done"]);
+    assert_eq!(names(&server), ["a", "b", "c"]);
+    server.post("/v1/circuits/c/prove", &witness).ok();
+}
+
+#[test]
+fn a_server_that_is_killed_in_the_middle_of_a_bake_finishes_it_at_the_next_start() {
+    let state = own_state();
+    let (first, witness) = squares(6, 3);
+    let server = serve(state.path(), &[]);
+    done(&server, &put(&server, "/v1/circuits/first", &[("r1cs", &first)]));
+    let (second, second_witness) = squares(7, 3);
+    let accepted = put(&server, "/v1/circuits/second", &[("r1cs", &second)]);
+    let place = accepted.header("location").expect("a place").to_owned();
+    until("the bake runs", || server.get(&place).json()["stage"].is_string());
+    server.signal(rustix::process::Signal::KILL);
+    let (status, _) = server.wait();
+    assert!(!status.success());
+
+    let server = serve(state.path(), &[]);
+    // What was published is served from the first moment on.
+    verifies_natively(&first, &server.post("/v1/circuits/first/prove", &witness).ok());
+    let mut job = server.get(&place).json();
+    until("the job ends", || {
+        job = server.get(&place).json();
+        job["state"] == "done"
+    });
+    verifies_natively(&second, &server.post("/v1/circuits/second/prove", &second_witness).ok());
+    // Two servers do not keep one catalogue.
+    let mut second_server = snapback();
+    second_server.args(["serve", "plonk", "--listen", "127.0.0.1:0"]).arg("--state-dir").arg(state.path());
+    assert!(harness::run_err(&mut second_server, 1).contains("another server"));
+    // A drain in the middle of a bake is no hindrance, and the change is not lost.
+    let (third, third_witness) = squares(8, 3);
+    let accepted = put(&server, "/v1/circuits/third", &[("r1cs", &third)]);
+    assert_eq!(accepted.status, 202);
+    server.stop();
+    let server = serve(state.path(), &[]);
+    until("the third is there", || names(&server).contains(&"third".to_owned()));
+    verifies_natively(&third, &server.post("/v1/circuits/third/prove", &third_witness).ok());
+}
+
+#[test]
+fn a_job_is_told_as_it_goes_on() {
+    let state = own_state();
+    let server = serve(state.path(), &[]);
+    let (r1cs, _) = squares(4, 2);
+    let accepted = put(&server, "/v1/circuits/x", &[("r1cs", &r1cs)]);
+    let id = accepted.json()["id"].as_u64().expect("a number");
+    // The stream ends with the job.
+    let told = server.get(&format!("/v1/jobs/{id}/events")).text();
+    assert!(told.contains("\"state\":\"baking\"") && told.contains("\"stage\":"), "{told}");
+    assert!(told.trim_end().lines().next_back().expect("a line").contains("\"state\":\"done\""), "{told}");
+}
