@@ -100,7 +100,7 @@ fn the_same_witness_and_seed_give_the_same_proof_as_natively() {
 #[test]
 fn a_circuit_is_served_and_a_wrong_witness_is_refused_by_constraint() {
     let state = state_with("fixtures");
-    let served = format!("plonk={}", image());
+    let served = format!("baked={}", image());
     let server = Server::of(snapback().args(["serve", &served]).arg("--state-dir").arg(&state));
     let prove = |witness: &[u8]| server.post("/v1/circuits/x5chain/prove", witness);
     let witness = fixture("x5chain/witness.wtns");

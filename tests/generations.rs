@@ -2,108 +2,17 @@
 
 mod harness;
 
-use halo2_proofs::{
-    pasta::{EqAffine, Fp},
-    poly::commitment::Params,
+use harness::{
+    Answer, Server,
+    circuits::{done, ended, own_state, put, serve, squares, verifies_natively},
+    fixture, snapback, until,
 };
-use harness::{Answer, Server, fixture, run_ok, snapback, state_with, until};
-use snapback_guest_plonk::{
-    Compiled, Prime, Verifier,
-    r1cs::{Header, ONE, R1cs},
-    wtns::Witness,
-};
-use std::{path::Path, process::Command, thread};
-
-const BOUNDARY: &str = "0123456789";
-
-/// A circuit of `rounds` squarings, `out = x^(2^rounds)`, and a witness of it.
-fn squares(rounds: u32, x: u64) -> (Vec<u8>, Vec<u8>) {
-    // one, out, x, and what is between
-    let wires = rounds + 2;
-    let header = Header {
-        prime: Prime::Pallas,
-        wires,
-        public_outputs: 1,
-        public_inputs: 0,
-        private_inputs: 1,
-        labels: u64::from(wires),
-        constraints: 0,
-    };
-    let one = Fp::from(1);
-    let wire = |round: u32| if round == rounds { 1 } else { round + 2 };
-    let constraints: Vec<_> = (0..rounds)
-        .map(|round| [vec![(wire(round), one)], vec![(wire(round), one)], vec![(wire(round + 1), one)]])
-        .collect();
-    let mut values = vec![Fp::from(0); wires as usize];
-    values[ONE as usize] = one;
-    let mut value = Fp::from(x);
-    for round in 0..=rounds {
-        values[wire(round) as usize] = value;
-        value = value * value;
-    }
-    let r1cs = R1cs::from_constraints(header, &constraints).write();
-    (r1cs, Witness::from_values(values).write(Prime::Pallas))
-}
-
-fn verifies_natively(r1cs: &[u8], proof: &[u8]) {
-    let compiled = Compiled::<Fp>::read(r1cs).expect("a circuit");
-    let params = Params::<EqAffine>::new(compiled.k());
-    let verifier = Verifier::new(&params, compiled).expect("a key");
-    verifier.verify_file(&params, proof).expect("halo2's own verifier takes it");
-}
-
-fn multipart(parts: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (name, bytes) in parts {
-        let head = format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\n\r\n"
-        );
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(bytes);
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-    body
-}
-
-fn put(server: &Server, path: &str, parts: &[(&str, &[u8])]) -> Answer {
-    server.put(path, &format!("multipart/form-data; boundary={BOUNDARY}"), &multipart(parts))
-}
-
-/// Waits for the end of a job that was accepted.
-fn ended(server: &Server, accepted: &Answer) -> serde_json::Value {
-    assert_eq!(accepted.status, 202, "{}", accepted.text());
-    let place = accepted.header("location").expect("where the job is").to_owned();
-    let mut job = server.get(&place).json();
-    until("the job ends", || {
-        job = server.get(&place).json();
-        !["waiting", "baking"].contains(&job["state"].as_str().expect("a state"))
-    });
-    job
-}
-
-fn done(server: &Server, accepted: &Answer) -> u64 {
-    let job = ended(server, accepted);
-    assert_eq!(job["state"], "done", "{job}");
-    job["generation"].as_u64().expect("a number")
-}
+use std::thread;
 
 fn names(server: &Server) -> Vec<String> {
     let circuits = server.get("/v1/circuits").json();
     let circuits = circuits["circuits"].as_array().expect("a list").clone();
     circuits.iter().map(|circuit| circuit["name"].as_str().expect("a name").to_owned()).collect()
-}
-
-/// A state directory of its own, on the image that is baked once for all.
-fn own_state() -> tempfile::TempDir {
-    let baked = state_with("plonk");
-    let own = tempfile::tempdir().expect("a directory");
-    run_ok(Command::new("cp").arg("-r").arg(baked.join(".")).arg(own.path()));
-    own
-}
-
-fn serve(state: &Path, args: &[&str]) -> Server {
-    Server::of(snapback().args(["serve", "plonk"]).arg("--state-dir").arg(state).args(args))
 }
 
 #[test]

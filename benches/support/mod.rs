@@ -8,7 +8,7 @@ use snapback_host::{
     entropy::Entropy,
     generation::{Generation, Service},
     instance::{Call, Instance},
-    job::{Ask, Outcome},
+    job::{Ask, Form, Outcome},
     metrics::Metrics,
     policy::{Percent, Policy},
     process::ProcessMemory,
@@ -129,8 +129,13 @@ impl Host {
         circuit: &str,
         body: &[u8],
     ) -> tokio::sync::oneshot::Receiver<Outcome> {
-        let ask =
-            Ask { service: 0, method: method.into(), circuit: circuit.into(), body: body.to_vec().into() };
+        let ask = Ask {
+            service: 0,
+            method: method.into(),
+            circuit: circuit.into(),
+            body: body.to_vec().into(),
+            form: Form::Raw,
+        };
         self.dispatcher.submit(ask).expect("room in the queue")
     }
 

@@ -208,7 +208,7 @@ impl Crew {
                 state.at_work -= 1;
                 state.vacant.push(index);
             }
-            answer.send(Outcome { result, took });
+            answer.send(Outcome { result, took, witness_took: Duration::ZERO });
         }
         self.fill_vacant();
         self.answer_without_lanes();
@@ -265,7 +265,7 @@ impl Crew {
             let service = &self.shared.services[ask.service];
             service.breaker.withdrawn(self.shared.seams.clock.now(), probe);
             let result = Err(Fault::Stalled(service.policy().stall_timeout));
-            answer.send(Outcome { result, took: queued.elapsed() });
+            answer.send(Outcome { result, took: queued.elapsed(), witness_took: Duration::ZERO });
         }
     }
 }

@@ -45,7 +45,8 @@ impl DispatchConfig {
     #[must_use]
     pub fn instances_max(&self, services: usize) -> u32 {
         let seats = self.lanes * services;
-        let instances = seats * 2 * (2 + stock(seats)) + self.lanes * stock(self.lanes) + 2;
+        // And one witness calculator for each lane, and one instance to probe a new image with.
+        let instances = seats * 2 * (2 + stock(seats)) + self.lanes * (stock(self.lanes) + 1) + 2;
         u32::try_from(instances).unwrap_or(u32::MAX)
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Invariant: everything fallible happens before publication.
 
-use crate::{breaker::Breaker, meter::Meter, policy::Policy, storm::StormGuard};
+use crate::{breaker::Breaker, circuits::Calculator, meter::Meter, policy::Policy, storm::StormGuard};
 use arc_swap::ArcSwap;
 use snapback_abi::{EXPORT_HEAP_USED, EXPORT_RETIRE, IMPORT_LOG, IMPORT_MODULE, is_method_name};
 use snapback_snapshot::{LoadedImage, call::Doors};
@@ -27,6 +27,7 @@ pub struct Generation {
     methods: BTreeMap<String, ModuleExport>,
     heap_used: Option<ModuleExport>,
     retire: Option<ModuleExport>,
+    calculators: BTreeMap<String, Calculator>,
 }
 
 /// Why an image cannot be served.
@@ -70,7 +71,19 @@ impl Generation {
         let retire = hook(EXPORT_RETIRE, &[ValType::is_i32]);
         // Relaxed: ids need to differ, nothing else hangs on their order.
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, image, pre, doors, methods, heap_used, retire })
+        Ok(Self { id, image, pre, doors, methods, heap_used, retire, calculators: BTreeMap::new() })
+    }
+
+    /// The same, with witness calculators for some of its circuits.
+    #[must_use]
+    pub fn with_calculators(self, calculators: BTreeMap<String, Calculator>) -> Self {
+        Self { calculators, ..self }
+    }
+
+    /// The witness calculator of a circuit.
+    #[must_use]
+    pub fn calculator(&self, circuit: &str) -> Option<&Calculator> {
+        self.calculators.get(circuit)
     }
 
     /// A number that no other generation of this process has.

@@ -3,6 +3,7 @@
 //! Invariant: after a fault an instance is never called again; its state is unknown.
 
 use crate::{
+    circuits::CalculatorError,
     entropy::Entropy,
     generation::Generation,
     meter::{Meter, OutOfMemory, Watcher},
@@ -85,6 +86,9 @@ pub enum Fault {
         /// The limit.
         bytes_max: u64,
     },
+    /// The circuit's witness calculator gave no witness.
+    #[error(transparent)]
+    Calculator(#[from] CalculatorError),
     /// The engine failed.
     #[error("the engine failed: {0}")]
     Engine(wasmtime::Error),
@@ -98,7 +102,10 @@ impl Fault {
             Self::Trap(_) | Self::Stalled(_) | Self::Deadline(_) | Self::Contract(_) | Self::Engine(_) => {
                 true
             }
-            Self::NoSuchMethod | Self::OutOfMemory(_) | Self::ReplyTooLarge { .. } => false,
+            // A calculator is whoever's who sent it: others of the image are not to suffer for it.
+            Self::NoSuchMethod | Self::OutOfMemory(_) | Self::ReplyTooLarge { .. } | Self::Calculator(_) => {
+                false
+            }
         }
     }
 }

@@ -37,6 +37,18 @@ pub struct Ask {
     pub circuit: String,
     /// The client's bytes.
     pub body: Body,
+    /// What they are.
+    pub form: Form,
+}
+
+/// What a client's bytes are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// What the guest reads.
+    #[default]
+    Raw,
+    /// Inputs of a circuit, which its calculator makes a witness of.
+    Inputs,
 }
 
 /// A call in the queue.
@@ -54,6 +66,8 @@ pub struct Outcome {
     pub result: Result<Reply, Fault>,
     /// How long it ran.
     pub took: Duration,
+    /// How much of that a witness calculator ran.
+    pub witness_took: Duration,
 }
 
 /// The way back to the client, to be used once.

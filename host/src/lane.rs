@@ -150,7 +150,7 @@ impl Lane {
         metrics.called(service.name(), took, &result);
         judge(&service, *index, &result, probe, shared);
         let fault = result.as_ref().err().map(Reason::of);
-        answer.send(Outcome { result, took });
+        answer.send(Outcome { result, took, witness_took: seat.witness_took() });
         let replied = Instant::now();
         seat.settle(fault, &policy, shared);
         // Bodies are overwritten after the reply too: what a client sent does not outlive its call by more.

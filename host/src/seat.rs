@@ -6,12 +6,13 @@
 //! could wait is never done without a standby that is ready.
 
 use crate::{
+    circuits::CalculatorError,
     entropy::Entropy,
     events::What,
     generation::Service,
     growth::Growth,
     instance::{Call, Condition, Fault, Instance},
-    job::Ask,
+    job::{Ask, Form},
     lane::Shared,
     meter::Watcher,
     metrics::LaneGauges,
@@ -30,6 +31,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use zeroize::Zeroizing;
 
 /// By how much each failure of a standby raises the warn threshold, and up to where.
 const WARN_STEP: u8 = 5;
@@ -77,6 +79,8 @@ pub(crate) struct Seat {
     gauges: LaneGauges,
     /// Why the swap that is due was put off, as it was last told: once for each reason is enough.
     put_off: Option<&'static str>,
+    /// How long the witness calculator of the last call ran.
+    witness_took: Duration,
 }
 
 struct Active {
@@ -133,6 +137,7 @@ impl Seat {
             grant,
             gauges,
             put_off: None,
+            witness_took: Duration::ZERO,
         };
         let instance = Instance::of(&service.current(), policy.memory_limit_bytes)?;
         seat.active = Some(seat.begin(instance, &policy, shared));
@@ -140,6 +145,11 @@ impl Seat {
             seat.crib.orders().stock();
         }
         Ok(seat)
+    }
+
+    /// How long the witness calculator of the last call ran; nothing where it had none.
+    pub(crate) fn witness_took(&self) -> Duration {
+        self.witness_took
     }
 
     pub(crate) fn service(&self) -> &Arc<Service> {
@@ -154,7 +164,21 @@ impl Seat {
         let mut active = self.take(ask, policy, shared)?;
         let is_used = active.life.calls > 0;
         let before_bytes = active.instance.meter().now_bytes();
-        let mut outcome = call(&mut active.instance, ask, deadline, shared, self.lane);
+        let computed = witness(&active.instance, ask, self.service.name(), shared);
+        self.witness_took = begun.elapsed();
+        let witness = match computed {
+            Ok(Some(witness)) => Some(witness),
+            Ok(None) => {
+                self.witness_took = Duration::ZERO;
+                None
+            }
+            Err(error) => {
+                self.active = Some(active);
+                return Err(error.into());
+            }
+        };
+        let body = witness.as_deref().unwrap_or(&ask.body.bytes);
+        let mut outcome = call(&mut active.instance, ask, body, deadline, shared, self.lane);
         let again = match &outcome {
             Err(Fault::OutOfMemory(_)) if is_used => Some(Reason::OutOfMemory),
             Err(Fault::Trap(_)) if is_used => Some(Reason::Trap),
@@ -171,7 +195,7 @@ impl Seat {
             active = self.fresh(policy, shared)?;
             self.swapped(reason, begun, shared);
             let left = deadline.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
-            outcome = call(&mut active.instance, ask, left, shared, self.lane);
+            outcome = call(&mut active.instance, ask, body, left, shared, self.lane);
         }
         if outcome.is_ok() {
             let retained_bytes = active.instance.meter().now_bytes().saturating_sub(before_bytes);
@@ -497,9 +521,27 @@ fn jitter() -> u8 {
     byte[0]
 }
 
+/// The witness of a circuit's inputs, by the calculator of the generation that the call runs in.
+fn witness(
+    instance: &Instance,
+    ask: &Ask,
+    image: &str,
+    shared: &Shared,
+) -> Result<Option<Zeroizing<Vec<u8>>>, CalculatorError> {
+    if ask.form == Form::Raw {
+        return Ok(None);
+    }
+    let begun = Instant::now();
+    let calculator = instance.generation().calculator(&ask.circuit).ok_or(CalculatorError::Missing)?;
+    let witness = calculator.run(&ask.body.bytes);
+    shared.metrics.witness_took(image, begun.elapsed());
+    witness.map(Some)
+}
+
 fn call(
     instance: &mut Instance,
     ask: &Ask,
+    body: &[u8],
     deadline: Duration,
     shared: &Shared,
     lane: usize,
@@ -507,7 +549,7 @@ fn call(
     let call = Call {
         method: &ask.method,
         circuit: &ask.circuit,
-        body: &ask.body.bytes,
+        body,
         entropy: Entropy::fresh(),
         deadline,
         reply_bytes_max: shared.reply_bytes_max,

@@ -17,7 +17,7 @@ const WASM_PAGE_BYTES: u64 = 1 << 16;
 
 /// What guests may use: WebAssembly 2.0 and wide arithmetic. Exceptions, threads and garbage collection keep
 /// state that a snapshot cannot hold.
-const FEATURES: WasmFeatures = WasmFeatures::WASM2
+pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::TAIL_CALL)

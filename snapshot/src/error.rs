@@ -97,6 +97,14 @@ pub enum Refusal {
         /// The import's name.
         name: String,
     },
+    /// An import that circom's calculators do not have.
+    #[error("it imports `{module}.{name}`, which no witness calculator of circom 2 does")]
+    CalculatorImport {
+        /// The import's module.
+        module: String,
+        /// The import's name.
+        name: String,
+    },
     /// An export that the contract requires is missing or has another type.
     #[error("it has no export `{name}` of type {wanted}")]
     Export {

@@ -7,6 +7,7 @@
 //! Invariant: nothing here knows of lanes, requests or HTTP; `snapshot` never imports `host`.
 
 mod bake;
+pub mod calculators;
 pub mod call;
 mod check;
 pub mod circuits;

@@ -10,7 +10,7 @@
 //! directory that somebody else filled (unpacked from an archive, say) holds no code that would be mapped.
 
 use crate::{
-    CopyOnWrite, Digest, Error,
+    CopyOnWrite, Digest, Error, calculators,
     check::check_image,
     cow,
     digest::NativeDigest,
@@ -132,7 +132,11 @@ impl NativeCache {
             tracing::warn!(image = %image.digest(), reason, "native code does not fit and is compiled again");
         }
         let bytes = image.read_verified()?;
-        check_image(&bytes, self.memory_bytes_max)?;
+        if image.manifest().guest.name == calculators::GUEST_NAME {
+            calculators::check(&bytes, self.memory_bytes_max)?;
+        } else {
+            check_image(&bytes, self.memory_bytes_max)?;
+        }
         let code = compile(engine, &bytes)?;
         let kept =
             self.keep(engine, image.digest(), image.manifest(), &code).map(|()| self.look(engine, image));

@@ -4,7 +4,7 @@ use super::{native_key, rig::Ear, state_with};
 use snapback_host::{
     dispatch::{DispatchConfig, Dispatcher, Rejected},
     generation::{Generation, Service},
-    job::{Ask, Outcome},
+    job::{Ask, Form, Outcome},
     metrics::Metrics,
     policy::{Percent, Policy, SwapPolicy},
     process::ProcessMemory,
@@ -85,6 +85,7 @@ impl Host {
             method: method.into(),
             circuit: String::new(),
             body: body.to_vec().into(),
+            form: Form::Raw,
         })
     }
 

@@ -3,6 +3,7 @@
 //! Each test file compiles its own copy and uses a part of it.
 #![expect(dead_code, reason = "each story uses a part")]
 
+pub(crate) mod circuits;
 pub(crate) mod inside;
 pub(crate) mod rig;
 pub(crate) mod zcash;
@@ -134,6 +135,11 @@ impl Server {
 
     pub(crate) fn put(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
         let request = ureq_agent().put(self.url(path)).header("content-type", content_type);
+        Answer::to(request.send(body).expect("an answer"))
+    }
+
+    pub(crate) fn post_json(&self, path: &str, body: &[u8]) -> Answer {
+        let request = ureq_agent().post(self.url(path)).header("content-type", "application/json");
         Answer::to(request.send(body).expect("an answer"))
     }
 

@@ -73,7 +73,7 @@ impl Baker {
         &self,
         order: &Order<'_>,
         file: impl Fn(&Digest) -> PathBuf,
-        mut tell: impl FnMut(Step),
+        tell: impl FnMut(Step),
         is_cancelled: impl Fn() -> bool,
     ) -> Result<Digest, String> {
         let mut command = Command::new(SELF);
@@ -88,6 +88,29 @@ impl Baker {
                 }
             }
         }
+        self.run(command, tell, is_cancelled)
+    }
+
+    /// Has a witness calculator checked, compiled and kept.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub(crate) fn keep_calculator(
+        &self,
+        file: &Path,
+        is_cancelled: impl Fn() -> bool,
+    ) -> Result<Digest, String> {
+        let mut command = Command::new(SELF);
+        command.args(["calculator", path(file)?]);
+        self.run(command, |_| {}, is_cancelled)
+    }
+
+    fn run(
+        &self,
+        mut command: Command,
+        mut tell: impl FnMut(Step),
+        is_cancelled: impl Fn() -> bool,
+    ) -> Result<Digest, String> {
         command.args(&self.settings);
         // Its settings are those above, wherever this server's came from.
         for (variable, _) in

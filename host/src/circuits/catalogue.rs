@@ -135,8 +135,7 @@ impl JobState {
 impl Catalogue {
     /// The first: one generation, the image as it was given.
     pub(crate) fn new(from: Digest, manifest: &Manifest) -> Self {
-        let circuits = manifest.circuits.iter().map(|circuit| (circuit.name.clone(), Entry::default()));
-        let first = Edition { id: 1, image: from, created: now(), circuits: circuits.collect() };
+        let first = Edition { id: 1, image: from, created: now(), circuits: of_manifest(manifest) };
         Self {
             format_version: FORMAT_VERSION,
             from,
@@ -146,6 +145,12 @@ impl Catalogue {
             generations: vec![first],
             jobs: Vec::new(),
         }
+    }
+
+    /// Whether it holds circuits that came to the server, or changes that are to bring some.
+    pub(crate) fn has_own(&self) -> bool {
+        let mut circuits = self.generations.iter().flat_map(|edition| edition.circuits.values());
+        circuits.any(|entry| entry.r1cs.is_some()) || self.open_jobs().next().is_some()
     }
 
     pub(crate) fn generation(&self, id: GenerationId) -> Option<&Edition> {
@@ -223,6 +228,11 @@ impl Catalogue {
     }
 }
 
+/// The circuits that came with an image: nothing is known of them but their names.
+pub(crate) fn of_manifest(manifest: &Manifest) -> BTreeMap<String, Entry> {
+    manifest.circuits.iter().map(|circuit| (circuit.name.clone(), Entry::default())).collect()
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -244,6 +254,9 @@ pub enum CatalogueError {
         /// What does not fit.
         reason: String,
     },
+    /// A file that it names is gone or has other bytes.
+    #[error("{} is gone, or is not what was stored", .0.display())]
+    FileDamaged(PathBuf),
 }
 
 /// The directory of a catalogue, and the one server that may write to it.
@@ -305,6 +318,14 @@ impl Shelf {
 
     pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
         self.files.join(digest.to_string())
+    }
+
+    pub(crate) fn get(&self, digest: &Digest) -> Result<Vec<u8>, CatalogueError> {
+        let path = self.path(digest);
+        match fs::read(&path) {
+            Ok(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
+            _ => Err(CatalogueError::FileDamaged(path)),
+        }
     }
 
     /// Removes files that nothing names any more, such as those of a change that was never accepted.

@@ -5,8 +5,11 @@
 
 use super::{
     baker::{Baker, Order, Step},
+    calculator::{Calculator, CalculatorLimits},
+    calculators,
     catalogue::{
         Catalogue, CatalogueError, Change, Edition, Entry, GenerationId, Job, JobId, JobState, Shelf,
+        of_manifest,
     },
 };
 use crate::{config::Config, dispatch::Dispatcher, events::What, generation::Generation};
@@ -31,6 +34,8 @@ pub struct KeeperConfig {
     pub changes_max: usize,
     /// Longest bake.
     pub bake_deadline: Duration,
+    /// Bounds of witness calculators.
+    pub calculators: CalculatorLimits,
 }
 
 /// The circuits of an image that is about to be served.
@@ -54,7 +59,9 @@ impl Opened {
     ) -> Result<(Self, SealedImage), CatalogueError> {
         let shelf = Shelf::open(&config.state_dir, name)?;
         let digest = given.digest();
-        let Some(mut catalogue) = shelf.load()? else {
+        // One that holds nothing but what came with another image has nothing to carry over to this one.
+        let kept = shelf.load()?.filter(|kept| kept.from == digest || kept.has_own());
+        let Some(mut catalogue) = kept else {
             let catalogue = Catalogue::new(digest, given.manifest());
             shelf.save(&catalogue)?;
             return Ok((Self { shelf, catalogue, given: digest }, given));
@@ -76,6 +83,30 @@ impl Opened {
             given
         });
         Ok((Self { shelf, catalogue, given: digest }, served))
+    }
+}
+
+impl Opened {
+    /// The calculators of the generation that is about to be served. One that cannot be loaded is left out: its circuit
+    /// is proven from witnesses.
+    #[must_use]
+    pub fn calculators(
+        &self,
+        store: &ImageStore,
+        cache: &NativeCache,
+        engine: &Engine,
+        limits: CalculatorLimits,
+    ) -> BTreeMap<String, Calculator> {
+        let circuits = &self.catalogue.active().circuits;
+        let mut loaded = BTreeMap::new();
+        for (name, entry) in circuits {
+            let one = BTreeMap::from([(name.clone(), entry.clone())]);
+            match calculators::load(store, cache, engine, &self.shelf, limits, &one) {
+                Ok(calculators) => loaded.extend(calculators),
+                Err(error) => tracing::error!(circuit = name, error, "its witness calculator is left out"),
+            }
+        }
+        loaded
     }
 }
 
@@ -196,6 +227,12 @@ impl Keeper {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its bounds.
+    #[must_use]
+    pub fn config(&self) -> &KeeperConfig {
+        &self.config
+    }
+
     /// Told whenever a job or a generation changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
@@ -306,8 +343,9 @@ impl Keeper {
             kept.catalogue.active = before;
             return Err(error.into());
         }
-        drop(kept);
         self.publish(id, generation);
+        drop(kept);
+        self.tell();
         Ok(())
     }
 
@@ -378,13 +416,19 @@ impl Keeper {
     fn do_together(&self, jobs: &[Job]) -> Result<(), String> {
         loop {
             let active = self.kept().catalogue.active().clone();
-            let circuits = wanted(&active.circuits, jobs.iter().map(|job| &job.change));
             let is_rebuild = jobs.iter().any(|job| job.change == Change::Rebuild);
-            let image = if is_rebuild {
-                self.bake(&self.given, &BTreeMap::new(), &circuits)?
+            let (base, there) = if is_rebuild {
+                (self.given, self.given_circuits()?)
             } else {
-                self.bake(&active.image, &active.circuits, &circuits)?
+                (active.image, active.circuits.clone())
             };
+            // What came with a former image goes with it.
+            let own = active.circuits.iter().filter(|(_, entry)| entry.r1cs.is_some());
+            let mut circuits = there.clone();
+            circuits.extend(own.map(|(name, entry)| (name.clone(), entry.clone())));
+            let circuits = wanted(&circuits, jobs.iter().map(|job| &job.change));
+            self.keep_calculators(&circuits)?;
+            let image = self.bake(&base, &there, &circuits)?;
             let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
             if self.kept().catalogue.active != active.id {
                 // An operator went to another generation meanwhile: the changes go on top of that.
@@ -403,8 +447,10 @@ impl Keeper {
             self.shelf.save(&next).map_err(|error| error.to_string())?;
             kept.catalogue = next;
             kept.step = None;
-            drop(kept);
+            // Before anybody can see that it is done.
             self.publish(id, generation);
+            drop(kept);
+            self.tell();
             self.sweep();
             self.dispatcher.metrics().circuits_changed(self.name(), "done");
             for image in dropped.iter().filter(|image| **image != self.given) {
@@ -414,6 +460,21 @@ impl Keeper {
             }
             return Ok(());
         }
+    }
+
+    /// The circuits that came with the image that the server was started with.
+    fn given_circuits(&self) -> Result<BTreeMap<String, Entry>, String> {
+        let given = self.store.open_image(&self.given).map_err(|error| error.to_string())?;
+        Ok(of_manifest(given.manifest()))
+    }
+
+    /// Has the calculators compiled that are new.
+    fn keep_calculators(&self, circuits: &BTreeMap<String, Entry>) -> Result<(), String> {
+        let new = circuits.values().filter_map(|entry| entry.wasm);
+        for wasm in new.filter(|wasm| snapback_snapshot::calculators::find(&self.store, wasm).is_none()) {
+            self.baker.keep_calculator(&self.shelf.path(&wasm), || self.kept().stopping)?;
+        }
+        Ok(())
     }
 
     fn bake(
@@ -447,7 +508,7 @@ impl Keeper {
     }
 
     /// Everything about a generation that can fail, before it is published.
-    fn prepare(&self, image: &Digest, _circuits: &BTreeMap<String, Entry>) -> Result<Generation, String> {
+    fn prepare(&self, image: &Digest, circuits: &BTreeMap<String, Entry>) -> Result<Generation, String> {
         let sealed = self.store.open_image(image).map_err(|error| error.to_string())?;
         let loaded = self.cache.load(&self.engine, &sealed).map_err(|error| error.to_string())?;
         self.dispatcher.metrics().image_loaded(self.name(), &loaded.digest.to_string(), &loaded.origin);
@@ -457,7 +518,15 @@ impl Keeper {
         }
         let generation = Generation::new(loaded).map_err(|error| error.to_string())?;
         self.dispatcher.services()[self.service].policy().check(&generation)?;
-        Ok(generation)
+        let calculators = calculators::load(
+            &self.store,
+            &self.cache,
+            &self.engine,
+            &self.shelf,
+            self.config.calculators,
+            circuits,
+        )?;
+        Ok(generation.with_calculators(calculators))
     }
 
     fn sweep(&self) {
@@ -474,7 +543,6 @@ impl Keeper {
         self.dispatcher.publish(self.service, generation);
         tracing::info!(image = self.name(), generation = id, %digest, "published");
         self.dispatcher.events().tell(self.name(), None, What::Published { generation: id });
-        self.tell();
     }
 }
 

@@ -9,8 +9,14 @@
 //! Invariant: what is served is the catalogue's active generation, and a change either becomes one or leaves its reason.
 
 mod baker;
+mod calculator;
+mod calculators;
 mod catalogue;
+pub mod inputs;
 mod keeper;
+mod proofs;
 
+pub use calculator::{Calculator, CalculatorError, CalculatorLimits};
 pub use catalogue::{CatalogueError, Change, Edition, Entry, GenerationId, Job, JobId, JobState};
 pub use keeper::{Files, Keeper, KeeperConfig, Opened, Refused, Submitted};
+pub use proofs::ProofJson;

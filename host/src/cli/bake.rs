@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
 }
 
 /// Yields to every other process, and ends with the one that asked.
-fn step_back() -> anyhow::Result<()> {
+pub(super) fn step_back() -> anyhow::Result<()> {
     const NICEST: i32 = 19;
     rustix::process::nice(NICEST).context("cannot lower the priority")?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))

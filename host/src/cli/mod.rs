@@ -4,6 +4,7 @@
 //! code of [`Exit`].
 
 mod bake;
+mod calculator;
 mod completions;
 mod images;
 mod inspect;
@@ -65,6 +66,9 @@ enum Command {
     Size(size::Args),
     /// List or remove the images in the store.
     Images(images::Args),
+    /// Check a witness calculator, compile it and keep both: a part of adding a circuit.
+    #[command(hide = true)]
+    Calculator(calculator::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
 }
@@ -107,6 +111,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Inspect(args) => settings.config().and_then(|config| inspect::run(&args, &config)),
         Command::Size(args) => settings.config().and_then(|config| size::run(&args, &config)),
         Command::Images(args) => settings.config().and_then(|config| images::run(&args, &config)),
+        Command::Calculator(args) => settings.config().and_then(|config| calculator::run(&args, &config)),
         Command::Completions(args) => completions::run(&args),
     };
     match result {

@@ -5,6 +5,7 @@ use super::{
     resolve::{DEFAULT_IMAGE, State, check_memory_limit},
 };
 use crate::{
+    circuits::ProofJson,
     config::Config,
     entropy::Entropy,
     generation::Generation,
@@ -103,6 +104,13 @@ pub(super) fn verify(args: &VerifyArgs, config: &Config) -> anyhow::Result<()> {
 }
 
 fn with_key(key: &[u8], proof: &[u8]) -> anyhow::Result<()> {
+    let read;
+    let proof = if proof.first() == Some(&b'{') {
+        read = ProofJson::read(proof).map_err(|error| Failure::error(Exit::Call, error))?;
+        &read
+    } else {
+        proof
+    };
     verify_with_key(key, proof).map_err(|error| {
         let exit = if matches!(error, plonk::Error::Refuted(_)) { Exit::Refuted } else { Exit::Call };
         Failure::error(exit, error.to_string())

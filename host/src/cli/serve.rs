@@ -69,8 +69,11 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
     let mut services = Vec::new();
     let mut opened = BTreeMap::new();
     for (name, image) in sealed {
+        let mut calculators = BTreeMap::new();
         let image = if takes_circuits(&image.manifest().guest.digest) {
             let (circuits, image) = Opened::open(config, &state.store, name, image)?;
+            calculators =
+                circuits.calculators(&state.store, &state.cache, &engine, config.circuits.calculators);
             opened.insert(services.len(), circuits);
             image
         } else {
@@ -82,6 +85,7 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
         tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, "image");
         scrub(image);
         let generation = Generation::new(loaded).with_context(|| format!("cannot serve `{name}`"))?;
+        let generation = generation.with_calculators(calculators);
         services.push(Arc::new(Service::new(name, generation, config.policy_of(name))));
     }
     let Policy { warn, critical, .. } = config.policy;

@@ -11,7 +11,7 @@ pub use settings::{SETTINGS, Scope, Setting};
 pub use sources::{ConfigError, Sources};
 
 use crate::{
-    circuits::KeeperConfig,
+    circuits::{CalculatorLimits, KeeperConfig},
     policy::{MethodPolicy, Policy},
 };
 use settings::{of_image, of_method};
@@ -129,6 +129,10 @@ impl Config {
                 generation_age_max: Duration::from_hours(30 * 24),
                 changes_max: 32,
                 bake_deadline: Duration::from_mins(30),
+                calculators: CalculatorLimits {
+                    deadline: Duration::from_secs(10),
+                    memory_bytes_max: 512 << 20,
+                },
             },
             circuit_changes: CircuitChanges::Auto,
             log_level: "info".into(),
@@ -185,6 +189,10 @@ impl Config {
             "circuits.upload_bytes_max" => self.http.upload_bytes_max = bytes(value, 1, 1 << 30)?,
             "circuits.changes_max" => self.circuits.changes_max = number(value, 1, 1 << 16)?,
             "circuits.bake_deadline" => self.circuits.bake_deadline = duration(value)?,
+            "circuits.calculator_deadline" => self.circuits.calculators.deadline = duration(value)?,
+            "circuits.calculator_memory_limit" => {
+                self.circuits.calculators.memory_bytes_max = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?;
+            }
             "circuits.generations_kept" => self.circuits.generations_kept = number(value, 1, 1 << 16)?,
             "circuits.generation_age_max" => self.circuits.generation_age_max = long_duration(value)?,
             "log.level" => {

@@ -2,9 +2,10 @@
 
 use super::{App, body, error::ApiError};
 use crate::{
+    circuits::ProofJson,
     dispatch::Rejected,
     generation::Generation,
-    job::{Ask, Outcome},
+    job::{self, Ask, Form, Outcome},
     metrics::Limit,
 };
 use axum::{
@@ -13,13 +14,13 @@ use axum::{
         Path, Query, State,
         rejection::{PathRejection, QueryRejection},
     },
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, reply::Tag};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
 /// Where several images are served, a client may have to say which one it means.
@@ -41,23 +42,39 @@ pub(crate) async fn prove(
     State(app): State<Arc<App>>,
     circuit: PathText,
     which: WhichQuery,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = text(circuit)?;
     let service = of_circuit(&app, &circuit, which)?;
-    call(&app, service, METHOD_PROVE, circuit, body).await
+    let is_data = app.keepers.of_services.contains_key(&service);
+    let form = if is_data && is_json(&headers, header::CONTENT_TYPE) { Form::Inputs } else { Form::Raw };
+    let as_json = is_data && (form == Form::Inputs || is_json(&headers, header::ACCEPT));
+    let body = body::take(&app, body).await?;
+    let answered = call(&app, service, METHOD_PROVE, circuit, body, form).await?;
+    if as_json { answered.into_json() } else { Ok(answered.into_response()) }
 }
 
 pub(crate) async fn verify(
     State(app): State<Arc<App>>,
     circuit: PathText,
     which: WhichQuery,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = text(circuit)?;
     let service = of_circuit(&app, &circuit, which)?;
-    call(&app, service, METHOD_VERIFY, circuit, body).await?;
+    let mut body = body::take(&app, body).await?;
+    if app.keepers.of_services.contains_key(&service) && is_json(&headers, header::CONTENT_TYPE) {
+        body.bytes = ProofJson::read(&body.bytes).map_err(ApiError::BadProof)?.into();
+    }
+    call(&app, service, METHOD_VERIFY, circuit, body, Form::Raw).await?;
     Ok(axum::Json(serde_json::json!({ "valid": true })).into_response())
+}
+
+fn is_json(headers: &HeaderMap, name: HeaderName) -> bool {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| value.split([';', ',']).any(|part| part.trim() == "application/json"))
 }
 
 pub(crate) async fn method(
@@ -70,7 +87,8 @@ pub(crate) async fn method(
     let has = |generation: &Generation| generation.methods().any(|name| name == method);
     let circuit = which.as_ref().ok().and_then(|Query(which)| which.circuit.clone()).unwrap_or_default();
     let service = find(&app, which, &method, has, ApiError::NoSuchMethod)?;
-    call(&app, service, &method, circuit, body).await
+    let body = body::take(&app, body).await?;
+    Ok(call(&app, service, &method, circuit, body, Form::Raw).await?.into_response())
 }
 
 /// A segment of the path that is not UTF-8 names nothing there is.
@@ -116,10 +134,10 @@ async fn call(
     service: usize,
     method: &str,
     circuit: String,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let body = body::take(app, body).await?;
-    let ask = Ask { service, method: method.into(), circuit, body };
+    body: job::Body,
+    form: Form,
+) -> Result<Answered, ApiError> {
+    let ask = Ask { service, method: method.into(), circuit, body, form };
     let answer = app.dispatcher.submit(ask).map_err(|rejected| {
         match rejected {
             Rejected::QueueFull { .. } => app.dispatcher.metrics().rejected(Limit::QueueDepth),
@@ -128,7 +146,7 @@ async fn call(
         }
         ApiError::Rejected(rejected)
     })?;
-    let Outcome { result, took } = answer.await.map_err(|_| ApiError::Lost)?;
+    let Outcome { result, took, witness_took } = answer.await.map_err(|_| ApiError::Lost)?;
     let reply = result.map_err(ApiError::Fault)?;
     if reply.tag != Tag::Ok {
         // A message, not a document: a guest's megabytes would be escaped and copied on the runtime's threads.
@@ -136,11 +154,49 @@ async fn call(
         let message = String::from_utf8_lossy(said).into_owned();
         return Err(ApiError::Guest { tag: reply.tag, message });
     }
-    // Overwritten once it is sent, as the request was.
-    let mut response = Bytes::from_owner(Zeroizing::new(reply.body)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    let timing = format!("call;dur={:.3}", took.as_secs_f64() * 1e3);
-    headers.insert("server-timing", HeaderValue::from_str(&timing).expect("digits"));
-    Ok(response)
+    Ok(Answered { body: Zeroizing::new(reply.body), took, witness_took })
+}
+
+/// A reply, and how long it took.
+struct Answered {
+    /// Overwritten once it is sent, as the request was.
+    body: Zeroizing<Vec<u8>>,
+    took: Duration,
+    witness_took: Duration,
+}
+
+impl Answered {
+    /// A proof as JSON, with its timings.
+    fn into_json(self) -> Result<Response, ApiError> {
+        #[derive(Serialize)]
+        struct Timings {
+            witness_ms: f64,
+            proof_ms: f64,
+        }
+        #[derive(Serialize)]
+        struct Proven {
+            #[serde(flatten)]
+            proof: ProofJson,
+            timings: Timings,
+        }
+        let proof = ProofJson::of(&self.body).map_err(|error| {
+            let message = format!("the guest's proof cannot be read: {error}");
+            ApiError::Guest { tag: Tag::Internal, message }
+        })?;
+        let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+        let proof_took = self.took.saturating_sub(self.witness_took);
+        let timings = Timings { witness_ms: ms(self.witness_took), proof_ms: ms(proof_took) };
+        Ok(axum::Json(Proven { proof, timings }).into_response())
+    }
+}
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> Response {
+        let mut response = Bytes::from_owner(self.body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        let timing = format!("call;dur={:.3}", self.took.as_secs_f64() * 1e3);
+        headers.insert("server-timing", HeaderValue::from_str(&timing).expect("digits"));
+        response
+    }
 }

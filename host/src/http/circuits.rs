@@ -22,7 +22,7 @@ use futures_util::{Stream, stream};
 use serde::{Deserialize, Serialize};
 use snapback_abi::circuits::is_name;
 use snapback_guest_plonk as plonk;
-use snapback_snapshot::Digest;
+use snapback_snapshot::{Digest, Refusal, calculators};
 use std::{convert::Infallible, sync::Arc};
 
 /// The routes that change circuits. Their bodies are bounded where they are read.
@@ -139,7 +139,8 @@ pub(crate) async fn add_allowed(
     let files = reading.map_err(|_| ApiError::BodyTooSlow)??;
     let submitted = off_path({
         let keeper = Arc::clone(&keeper);
-        move || check(files).and_then(|files| Ok(keeper.add(&name, &files, replace)?))
+        let memory_bytes_max = keeper.config().calculators.memory_bytes_max;
+        move || check(files, memory_bytes_max).and_then(|files| Ok(keeper.add(&name, &files, replace)?))
     });
     accepted(&keeper, &image, submitted.await??)
 }
@@ -188,7 +189,7 @@ fn broken(error: &MultipartError) -> ApiError {
 }
 
 /// Reads the circuit as the bake will, so that what is wrong with it is said at once.
-fn check(Upload { r1cs, sym, wasm }: Upload) -> Result<Files, ApiError> {
+fn check(Upload { r1cs, sym, wasm }: Upload, memory_bytes_max: u64) -> Result<Files, ApiError> {
     let r1cs = r1cs.ok_or_else(|| ApiError::BadCircuit("the part `r1cs` is missing".into()))?;
     let bad = |error: plonk::Error| match error {
         plonk::Error::Unsupported(message) => ApiError::UnsupportedCircuit(message),
@@ -198,6 +199,10 @@ fn check(Upload { r1cs, sym, wasm }: Upload) -> Result<Files, ApiError> {
     if let Some(sym) = &sym {
         let wires = plonk::r1cs::Header::read(&r1cs).map_err(bad)?.wires;
         plonk::sym::Names::read(sym, wires).map_err(bad)?;
+    }
+    if let Some(wasm) = &wasm {
+        let refuse = |error: Refusal| ApiError::BadCircuit(format!("the part `wasm` is refused: {error}"));
+        calculators::check(wasm, memory_bytes_max).map_err(refuse)?;
     }
     Ok(Files { circuit: Digest::from_bytes(circuit), r1cs, sym, wasm })
 }

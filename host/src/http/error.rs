@@ -4,7 +4,7 @@
 //! Invariant: a message holds nothing of a request's body but what the guest itself says to its client.
 
 use crate::{
-    circuits::{JobId, Refused},
+    circuits::{CalculatorError, JobId, Refused},
     dispatch::Rejected,
     instance::Fault,
 };
@@ -30,6 +30,7 @@ pub(crate) enum ApiError {
     NoCircuitsAsData,
     ChangesOff,
     BadCircuit(String),
+    BadProof(String),
     UnsupportedCircuit(String),
     UploadTooLarge { bytes_max: u64 },
     NoSuchJob(JobId),
@@ -103,6 +104,7 @@ impl ApiError {
                 "changes_off",
                 "circuits are not changed here: use the admin routes, or set circuits.changes = on".into(),
             ),
+            Self::BadProof(reason) => (StatusCode::BAD_REQUEST, "malformed_input", reason.clone()),
             Self::BadCircuit(reason) => (StatusCode::BAD_REQUEST, "bad_circuit", reason.clone()),
             Self::UnsupportedCircuit(reason) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unsupported_circuit", reason.clone())
@@ -233,7 +235,21 @@ fn fault_status(fault: &Fault) -> (StatusCode, &'static str) {
         Fault::Stalled(_) => (StatusCode::GATEWAY_TIMEOUT, "stalled"),
         Fault::Contract(_) => (StatusCode::BAD_GATEWAY, "guest_broke_contract"),
         Fault::ReplyTooLarge { .. } => (StatusCode::BAD_GATEWAY, "reply_too_large"),
+        Fault::Calculator(error) => calculator_status(error),
         Fault::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine_failed"),
+    }
+}
+
+fn calculator_status(error: &CalculatorError) -> (StatusCode, &'static str) {
+    match error {
+        CalculatorError::Missing => (StatusCode::UNPROCESSABLE_ENTITY, "no_calculator"),
+        CalculatorError::Inputs(_) => (StatusCode::BAD_REQUEST, "bad_inputs"),
+        CalculatorError::Unsatisfied(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refuted"),
+        CalculatorError::Mismatch(_) => (StatusCode::UNPROCESSABLE_ENTITY, "calculator_mismatch"),
+        CalculatorError::Trap(_) => (StatusCode::UNPROCESSABLE_ENTITY, "calculator_trapped"),
+        CalculatorError::OutOfMemory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "calculator_out_of_memory"),
+        CalculatorError::Deadline(_) => (StatusCode::GATEWAY_TIMEOUT, "calculator_deadline"),
+        CalculatorError::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, "calculator_failed"),
     }
 }
 

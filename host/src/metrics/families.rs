@@ -56,6 +56,7 @@ pub struct Metrics {
     pub(super) events_missed: IntCounter,
     pub(super) image_info: IntGaugeVec,
     pub(super) circuit_changes: IntCounterVec,
+    pub(super) witness_seconds: HistogramVec,
 }
 
 impl Metrics {
@@ -115,6 +116,7 @@ impl Metrics {
             events_missed: family.counter("snapback_events_missed_total", "Events that listeners were too slow for."),
             image_info: family.gauges("snapback_image_info", "1 for each image being served.", &["image", "digest"]),
             circuit_changes: family.counters("snapback_circuit_changes_total", "Bakes of changed circuits, by outcome.", &["image", "outcome"]),
+            witness_seconds: family.histograms("snapback_witness_seconds", "Time that a witness calculator ran.", CALLS, &["image"]),
             registry,
         }
     }

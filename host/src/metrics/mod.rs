@@ -189,6 +189,7 @@ impl Metrics {
             Err(Fault::ReplyTooLarge { .. }) => "reply_too_large",
             Err(Fault::Contract(_)) => "broke_contract",
             Err(Fault::NoSuchMethod) => "no_such_method",
+            Err(Fault::Calculator(_)) => "no_witness",
             Err(Fault::Engine(_)) => "engine",
         };
         self.calls.with_label_values(&[image, outcome]).inc();
@@ -251,6 +252,11 @@ impl Metrics {
     pub(crate) fn image_left(&self, name: &str, digest: &str) {
         // There, unless the same image was published again.
         let _ = self.image_info.remove_label_values(&[name, digest]);
+    }
+
+    /// A witness was calculated.
+    pub(crate) fn witness_took(&self, image: &str, took: Duration) {
+        self.witness_seconds.with_label_values(&[image]).observe(took.as_secs_f64());
     }
 
     /// A bake of changed circuits ended.

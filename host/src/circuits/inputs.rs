@@ -1,0 +1,266 @@
+//! Inputs of a circuit as snarkjs takes them: `{"inputs": {"x": "7", "siblings": [1, "0x2", ["3"]]}}`.
+//!
+//! Numbers, decimal and hexadecimal strings, also negative ones, are taken modulo the prime; arrays are taken in order,
+//! whatever their nesting. Values are secrets: messages name signals and never say what they are.
+//!
+//! Invariant: what is read is bounded by the text it was read from, and overwritten when it is dropped.
+
+use halo2_proofs::pasta::{Fp, Fq};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
+};
+use snapback_guest_plonk::{Prime, Scalar};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
+use zeroize::Zeroizing;
+
+/// Deepest nesting of arrays.
+const DEPTH_MAX: usize = 32;
+/// Longest number, in digits: many times a prime's.
+const DIGITS_MAX: usize = 1024;
+
+/// The values of input signals, each little-endian and below the prime.
+pub type Inputs = BTreeMap<String, Zeroizing<Vec<[u8; 32]>>>;
+
+/// Reads inputs.
+///
+/// # Errors
+/// What is wrong, without any value.
+pub fn read(json: &[u8], prime: Prime) -> Result<Inputs, String> {
+    match prime {
+        Prime::Pallas => read_over::<Fp>(json),
+        Prime::Vesta => read_over::<Fq>(json),
+    }
+}
+
+fn read_over<F: Scalar>(json: &[u8]) -> Result<Inputs, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, bound = "F: Scalar")]
+    struct Body<F> {
+        inputs: Signals<F>,
+    }
+    let body: Body<F> = serde_json::from_slice(json).map_err(|error| describe(&error))?;
+    Ok(body.inputs.0)
+}
+
+/// The error's place and kind: serde's own text may quote a value.
+fn describe(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    match error.classify() {
+        serde_json::error::Category::Data => {
+            let text = error.to_string();
+            // Ours, which quotes no value, begins with the signal.
+            match text.strip_prefix("signal ") {
+                Some(rest) => format!("signal {rest}"),
+                None => format!(r#"expected {{"inputs": {{...}}}}; see line {line} column {column}"#),
+            }
+        }
+        _ => format!("not JSON at line {line} column {column}"),
+    }
+}
+
+struct Signals<F>(Inputs, PhantomData<F>);
+
+impl<'de, F: Scalar> Deserialize<'de> for Signals<F> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names<F>(PhantomData<F>);
+        impl<'de, F: Scalar> Visitor<'de> for Names<F> {
+            type Value = Inputs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("signals by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Inputs, A::Error> {
+                let mut inputs = Inputs::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    let mut values = Zeroizing::new(Vec::new());
+                    let seed = Values::<F> { into: &mut values, signal: &name, depth: 0, field: PhantomData };
+                    map.next_value_seed(seed)?;
+                    if inputs.insert(name.clone(), values).is_some() {
+                        return Err(A::Error::custom(format_args!("signal `{}` comes twice", shown(&name))));
+                    }
+                }
+                Ok(inputs)
+            }
+        }
+        deserializer.deserialize_map(Names::<F>(PhantomData)).map(|inputs| Self(inputs, PhantomData))
+    }
+}
+
+/// A name as a message may hold it.
+pub(crate) fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+/// A number, or an array of such.
+struct Values<'a, F> {
+    into: &'a mut Zeroizing<Vec<[u8; 32]>>,
+    signal: &'a str,
+    depth: usize,
+    field: PhantomData<F>,
+}
+
+impl<F: Scalar> Values<'_, F> {
+    fn take<E: Error>(self, value: Option<F>) -> Result<(), E> {
+        let value = value.ok_or_else(|| self.bad::<E>())?;
+        if self.into.len() == self.into.capacity() {
+            // Grown by hand, so that no copy of a secret is left behind.
+            let mut larger = Zeroizing::new(Vec::with_capacity(2 * self.into.len() + 1));
+            larger.extend_from_slice(self.into);
+            *self.into = larger;
+        }
+        self.into.push(value.to_repr());
+        Ok(())
+    }
+
+    fn bad<E: Error>(&self) -> E {
+        let signal = shown(self.signal);
+        E::custom(format_args!(
+            "signal `{signal}` has a value that is no integer: send integers, and those beyond 2^64 as strings"
+        ))
+    }
+}
+
+impl<'de, F: Scalar> DeserializeSeed<'de> for Values<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, F: Scalar> Visitor<'de> for Values<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an integer, a string, or an array of such")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.take(Some(F::from(u64::from(value))))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.take(Some(F::from(value)))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        let size = F::from(value.unsigned_abs());
+        self.take(Some(if value < 0 { -size } else { size }))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        self.take(None)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.take(None)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.take(number(text))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
+        Err(self.bad())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        if self.depth == DEPTH_MAX {
+            let signal = shown(self.signal);
+            return Err(A::Error::custom(format_args!(
+                "signal `{signal}` has arrays in more than {DEPTH_MAX} levels"
+            )));
+        }
+        let Self { into, signal, depth, field } = self;
+        loop {
+            let below = Values::<F> { into: &mut *into, signal, depth: depth + 1, field };
+            if seq.next_element_seed(below)?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// An integer in decimal or, after `0x`, hexadecimal digits, modulo the prime.
+pub(crate) fn number<F: Scalar>(text: &str) -> Option<F> {
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    let (radix, digits) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(digits) => (16, digits),
+        None => (10, digits),
+    };
+    if digits.is_empty() || digits.len() > DIGITS_MAX {
+        return None;
+    }
+    let base = F::from(u64::from(radix));
+    let value = digits
+        .chars()
+        .try_fold(F::ZERO, |value, digit| Some(value * base + F::from(u64::from(digit.to_digit(radix)?))))?;
+    Some(if is_negative { -value } else { value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ff::{Field, PrimeField};
+    use proptest::prelude::*;
+
+    fn values(json: &str) -> Result<Vec<[u8; 32]>, String> {
+        let json = format!(r#"{{"inputs": {{"x": {json}}}}}"#);
+        read(json.as_bytes(), Prime::Pallas).map(|inputs| inputs["x"].to_vec())
+    }
+
+    fn reprs(numbers: &[u64]) -> Vec<[u8; 32]> {
+        numbers.iter().map(|number| Fp::from(*number).to_repr()).collect()
+    }
+
+    #[test]
+    fn numbers_strings_and_nested_arrays_are_taken_in_order() {
+        assert_eq!(values("7"), Ok(reprs(&[7])));
+        assert_eq!(values(r#"["1", [2, ["0x10", true]], []]"#), Ok(reprs(&[1, 2, 16, 1])));
+        assert_eq!(values(r#"["-1", -1]"#), Ok(vec![(-Fp::ONE).to_repr(); 2]));
+        // The modulus itself is zero.
+        let modulus = "0x40000000000000000000000000000000224698fc094cf91b992d30ed00000001";
+        assert_eq!(values(&format!("{modulus:?}")), Ok(reprs(&[0])));
+    }
+
+    #[test]
+    fn what_is_no_integer_is_refused_without_being_said() {
+        for bad in
+            ["1.5", "1e30", "18446744073709551616", r#""12a""#, r#""""#, "null", "{}", r#""0x""#, r#""--1""#]
+        {
+            let error = values(bad).expect_err(bad);
+            assert!(error.contains("signal `x`") && !error.contains("12a"), "{error}");
+        }
+        assert!(
+            values(&format!("{}{}", "[".repeat(40), "]".repeat(40))).expect_err("deep").contains("levels")
+        );
+        let twice = read(br#"{"inputs": {"x": 1, "x": 2}}"#, Prime::Vesta).expect_err("twice");
+        assert!(twice.contains("comes twice"), "{twice}");
+        for none in ["", "[]", "{}", r#"{"x": 1}"#, r#"{"inputs": "SECRET"}"#, r#"{"inputs": {}, "more": 1}"#]
+        {
+            let error = read(none.as_bytes(), Prime::Pallas).expect_err(none);
+            assert!(!error.contains("SECRET"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,200}") {
+            let _ = read(text.as_bytes(), Prime::Pallas);
+            let _ = values(&text);
+        }
+
+        #[test]
+        fn every_number_is_read_as_it_was_written(number: u64) {
+            let wanted = Ok(reprs(&[number]));
+            prop_assert_eq!(values(&number.to_string()), wanted.clone());
+            prop_assert_eq!(values(&format!("\"{number}\"")), wanted.clone());
+            prop_assert_eq!(values(&format!("\"{number:#x}\"")), wanted);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! `snapback calculator`: what a server has done for a circuit's witness calculator, in a process of its own.
+
+use super::{bake::step_back, resolve::State};
+use crate::config::Config;
+use anyhow::Context;
+use snapback_snapshot::calculators;
+use std::{fs, path::PathBuf};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The calculator's .wasm
+    file: PathBuf,
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
+    step_back()?;
+    let state = State::open(config)?;
+    let wasm = fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    let digest = calculators::keep(&state.store, &state.cache, &wasm, config.bake.memory_bytes_max)?;
+    println!("{}", serde_json::json!({ "digest": digest }));
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! Inputs as people have them: a circuit comes with its witness calculator, and inputs.json is proven.
+
+mod harness;
+
+use harness::{
+    Answer, Server,
+    circuits::{done, ended, own_state, put, serve, verifies_natively},
+    fixture, run_err, run_ok, snapback,
+};
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+
+/// Wires 1 to 3, as circom's own list of names has them.
+const SYM: &[u8] = b"1,1,0,main.out\n2,3,0,main.x\n3,2,0,main.k\n";
+
+fn prove(server: &Server, inputs: &Value) -> Answer {
+    let body = json!({ "inputs": inputs }).to_string();
+    server.post_json("/v1/circuits/x5chain/prove", body.as_bytes())
+}
+
+fn with_calculator(state: &Path) -> Server {
+    let server = serve(state, &["--log-level", "trace"]);
+    let parts: [(&str, &[u8]); 3] = [
+        ("r1cs", &fixture("x5chain/x5chain.r1cs")),
+        ("wasm", &fixture("x5chain/x5chain.wasm")),
+        ("sym", SYM),
+    ];
+    done(&server, &put(&server, "/v1/circuits/x5chain", &parts));
+    server
+}
+
+#[test]
+fn inputs_are_proven_and_the_proof_verifies_in_every_form() {
+    let state = own_state();
+    let server = with_calculator(state.path());
+    let inputs: Value = serde_json::from_slice(&fixture("x5chain/input.json")).expect("JSON");
+    let proven = prove(&server, &inputs);
+    assert_eq!(proven.status, 200, "{}", proven.text());
+    let json = proven.json();
+    assert!(json["timings"]["proof_ms"].as_f64().expect("a time") > 0.0);
+    assert_eq!(json["public"].as_array().expect("signals").len(), 2);
+    assert_eq!(json["public"][1], "5", "k, as it was sent");
+
+    // The witness that circom's own tools computed of these inputs gives the same public signals.
+    let raw = server.post("/v1/circuits/x5chain/prove", &fixture("x5chain/witness.wtns")).ok();
+    let public = &snapback_guest_plonk::ProofFile::decode(&raw).expect("a proof file").publics;
+    assert_eq!(public[1][0], 5);
+    let body = serde_json::to_vec(&json).expect("JSON");
+    assert_eq!(server.post_json("/v1/circuits/x5chain/verify", &body).json()["valid"], true);
+    let file = snapback_host::circuits::ProofJson::read(&body).expect("a proof");
+    verifies_natively(&fixture("x5chain/x5chain.r1cs"), &file);
+    assert_eq!(snapback_guest_plonk::ProofFile::decode(&file).expect("one").publics, *public);
+    let mut forged = json.clone();
+    forged["public"][1] = "6".into();
+    let forged = serde_json::to_vec(&forged).expect("JSON");
+    server.post_json("/v1/circuits/x5chain/verify", &forged).error(422, "refuted");
+    server.post_json("/v1/circuits/x5chain/verify", b"{}").error(400, "malformed_input");
+
+    // And without image or server, from the file as it came.
+    let dir = tempfile::tempdir().expect("a directory");
+    let (key, proof) = (dir.path().join("x5chain.vk"), dir.path().join("proof.json"));
+    fs::write(&key, server.post("/v1/methods/verifying_key?circuit=x5chain", b"").ok()).expect("written");
+    fs::write(&proof, &body).expect("written");
+    assert_eq!(run_ok(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key)).trim(), "valid");
+    fs::write(&proof, &forged).expect("written");
+    run_err(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key), 5);
+
+    // Strings, hexadecimal, and numbers beyond the prime are one and the same.
+    let wrapped = "28948022309329048855892746252171976963363056481941560715954676764349967630344";
+    for x in [json!(7), json!("0x7"), json!(["7"]), json!(wrapped)] {
+        let proven = prove(&server, &json!({ "x": x, "k": 5 }));
+        assert_eq!(proven.json()["public"], json["public"], "{x}");
+    }
+
+    // A calculator is loaded again with its generation, at the next start.
+    let log = server.stop();
+    assert!(!log.contains("\"x\"") && !log.contains(wrapped), "inputs are secrets");
+    let server = serve(state.path(), &[]);
+    assert_eq!(prove(&server, &inputs).json()["public"], json["public"]);
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_told_by_signal() {
+    let state = own_state();
+    let server = with_calculator(state.path());
+    let refused = |inputs: Value| prove(&server, &inputs).error(400, "bad_inputs");
+    assert!(refused(json!({ "x": 7 })).contains("missing: `k`"));
+    assert!(refused(json!({ "x": 7, "k": 5, "surplus": 1 })).contains("`surplus`"));
+    assert!(refused(json!({ "x": [7, 8], "k": 5 })).contains("`x` has 1 values, 2 were sent"));
+    assert!(refused(json!({ "x": [], "k": 5 })).contains("`x` has 1 values, 0 were sent"));
+    assert!(refused(json!({ "x": 1.5, "k": 5 })).contains("`x` has a value that is no integer"));
+    assert!(refused(json!([1, 2])).contains("expected"));
+    server.post_json("/v1/circuits/x5chain/prove", b"{").error(400, "bad_inputs");
+    assert_eq!(server.metric("snapback_calls_total{image=\"plonk\",outcome=\"no_witness\"}"), 7.0);
+}
+
+/// A calculator of which one export does this, and the others nothing.
+fn calculator(body: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+          (import "runtime" "exceptionHandler" (func $exception (param i32)))
+          (memory (export "memory") 1)
+          (func (export "init") (param i32))
+          (func (export "getFieldNumLen32") (result i32) {body})
+          (func (export "getRawPrime"))
+          (func (export "getWitnessSize") (result i32) i32.const 1)
+          (func (export "getInputSize") (result i32) i32.const 1)
+          (func (export "getInputSignalSize") (param i32 i32) (result i32) i32.const 1)
+          (func (export "setInputSignal") (param i32 i32 i32))
+          (func (export "getWitness") (param i32))
+          (func (export "readSharedRWMemory") (param i32) (result i32) i32.const 0)
+          (func (export "writeSharedRWMemory") (param i32 i32)))"#
+    );
+    wat::parse_str(text).expect("a module")
+}
+
+#[test]
+fn a_calculator_that_misbehaves_costs_its_own_caller_alone() {
+    let state = own_state();
+    let args = ["--circuits-calculator-deadline", "200ms", "--circuits-calculator-memory-limit", "16MiB"];
+    let server = serve(state.path(), &args);
+    let (r1cs, witness) = harness::circuits::squares(4, 2);
+    let hostile = [
+        ("spins", "(loop br 0) i32.const 8", 504, "calculator_deadline"),
+        ("eats", "(drop (memory.grow (i32.const 60000))) i32.const 8", 422, "calculator_out_of_memory"),
+        ("traps", "unreachable", 422, "calculator_trapped"),
+        ("gives-up", "(call $exception (i32.const 4)) i32.const 8", 422, "refuted"),
+        ("lies", "i32.const 4", 422, "calculator_mismatch"),
+    ];
+    let jobs: Vec<Answer> = hostile
+        .iter()
+        .map(|(name, body, ..)| {
+            let wasm = calculator(body);
+            put(&server, &format!("/v1/circuits/{name}"), &[("r1cs", &r1cs), ("wasm", &wasm)])
+        })
+        .collect();
+    jobs.iter().for_each(|job| assert_eq!(ended(&server, job)["state"], "done"));
+    for _ in 0..5 {
+        for (name, _, status, code) in hostile {
+            let path = format!("/v1/circuits/{name}/prove");
+            server.post_json(&path, br#"{"inputs": {"x": 1}}"#).error(status, code);
+        }
+    }
+    // The breaker counts none of them, and the circuit is proven from a witness all the same.
+    verifies_natively(&r1cs, &server.post("/v1/circuits/spins/prove", &witness).ok());
+    assert_eq!(server.get("/readyz").status, 200);
+
+    // What is no calculator is refused before anything is kept.
+    let none = put(&server, "/v1/circuits/none", &[("r1cs", &r1cs), ("wasm", b"\0asm\x01\0\0\0")]);
+    assert!(none.error(400, "bad_circuit").contains("`wasm` is refused"));
+    let import = wat::parse_str(r#"(module (import "env" "escape" (func)))"#).expect("a module");
+    let escape = put(&server, "/v1/circuits/none", &[("r1cs", &r1cs), ("wasm", &import)]);
+    assert!(escape.error(400, "bad_circuit").contains("env.escape"));
+    // Another calculator for the same circuit is no new bake of the circuit.
+    let digest = server.get("/v1/circuits").json()["circuits"][0]["image_digest"].clone();
+    let (_, body, ..) = hostile[2];
+    done(&server, &put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs), ("wasm", &calculator(body))]));
+    assert_eq!(server.get("/v1/circuits").json()["circuits"][0]["image_digest"], digest);
+    server.post_json("/v1/circuits/eats/prove", br#"{"inputs": {}}"#).error(422, "calculator_trapped");
+    done(&server, &put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs)]));
+    server.post_json("/v1/circuits/eats/prove", br#"{"inputs": {}}"#).error(422, "no_calculator");
+}
