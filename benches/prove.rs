@@ -12,23 +12,11 @@ use orchard::circuit::{OrchardCircuitVersion, ProvingKey};
 use pczt::{Pczt, roles::prover::Prover};
 use rand_core::SeedableRng;
 use rayon::ThreadPoolBuilder;
-use rustix::time::{ClockId, clock_gettime};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{Host, Image, MEMORY, call, median, pczt, record};
-
-/// CPU time of this thread.
-fn cpu() -> Duration {
-    clock_gettime(ClockId::ThreadCPUTime).try_into().expect("time goes forward")
-}
-
-fn counted(work: impl FnOnce()) -> Duration {
-    let begun = cpu();
-    work();
-    cpu() - begun
-}
+use support::{Host, Image, MEMORY, call, counted, median, pczt, record};
 
 fn prove(criterion: &mut Criterion) {
     let pczt = pczt();

@@ -197,7 +197,7 @@ fn a_bake_shows_its_stages_and_lines_and_its_file_can_be_served_elsewhere() {
     let output = bench.bake(&guest).arg("--json").arg("-o").arg(&image).output().expect("it runs");
     let shown = String::from_utf8(output.stderr).expect("text");
     assert!(output.status.success(), "{shown}");
-    for line in ["[1/6] checking the guest", "[6/6] publishing the image", "chatty: a line of the guest"] {
+    for line in ["[1/7] checking the guest", "[7/7] publishing the image", "chatty: a line of the guest"] {
         assert!(shown.contains(line), "{shown}");
     }
     assert!(!shown.contains('\u{1b}'), "nothing steers the terminal: {shown}");

@@ -88,6 +88,15 @@ fn what_is_wrong_with_a_circuit_is_said_at_once_and_changes_nothing() {
     let prime = bn128.windows(8).position(|window| window == 0x992d_30ed_0000_0001u64.to_le_bytes());
     bn128[prime.expect("its prime")..][..8].copy_from_slice(&0x43e1_f593_f000_0001u64.to_le_bytes());
     assert!(refuse(&[("r1cs", &bn128)], 422, "unsupported_circuit").contains("bn128"));
+    // Lengths that lie, sections without end, an envelope without end.
+    let mut sections = r1cs[..8].to_vec();
+    sections.extend_from_slice(&u32::MAX.to_le_bytes());
+    sections.extend(std::iter::repeat_n(0, 1 << 19));
+    assert!(refuse(&[("r1cs", &sections)], 400, "bad_circuit").contains("sections"));
+    let endless = vec![b'x'; 2 << 20];
+    let kind = "multipart/form-data; boundary=0123456789";
+    server.put("/v1/circuits/bad", kind, &endless).error(413, "upload_too_large");
+    put(&server, "/v1/circuits/-x", &[("r1cs", &r1cs)]).error(400, "bad_circuit");
     put(&server, "/v1/circuits/.hidden", &[("r1cs", &r1cs)]).error(400, "bad_circuit");
     server.put("/v1/circuits/x", "text/plain", b"no multipart").error(400, "bad_circuit");
     server.get("/v1/jobs/7").error(404, "unknown_job");
@@ -167,6 +176,67 @@ fn a_server_that_is_killed_in_the_middle_of_a_bake_finishes_it_at_the_next_start
     let server = serve(state.path(), &[]);
     until("the third is there", || names(&server).contains(&"third".to_owned()));
     verifies_natively(&third, &server.post("/v1/circuits/third/prove", &third_witness).ok());
+}
+
+#[test]
+fn a_bake_that_is_interrupted_begins_again() {
+    let state = own_state();
+    let server = serve(state.path(), &[]);
+    let (r1cs, witness) = squares(5, 3);
+    let accepted = put(&server, "/v1/circuits/x", &[("r1cs", &r1cs)]);
+    let place = accepted.header("location").expect("a place").to_owned();
+    until("the bake runs", || server.get(&place).json()["stage"].is_string());
+    // As a service manager does that stops every process of a service, and then does not stop the server.
+    let children = format!("/proc/{0}/task", server.pid());
+    let mut stopped = 0;
+    for task in std::fs::read_dir(children).expect("tasks").flatten() {
+        let list = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in list.split_whitespace() {
+            let pid = rustix::process::Pid::from_raw(child.parse().expect("a number")).expect("a process");
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+            stopped += 1;
+        }
+    }
+    assert_eq!(stopped, 1);
+    assert_eq!(ended(&server, &accepted)["state"], "done");
+    verifies_natively(&r1cs, &server.post("/v1/circuits/x/prove", &witness).ok());
+}
+
+#[test]
+fn nothing_is_left_behind_by_what_was_refused_or_forgotten() {
+    let state = own_state();
+    let server = serve(state.path(), &["--circuits-generations-kept", "1"]);
+    let count = |dir: &str| std::fs::read_dir(state.path().join(dir)).map_or(0, Iterator::count);
+    let images = count("images");
+    let (first, _) = squares(4, 2);
+    let (second, _) = squares(5, 2);
+    done(&server, &put(&server, "/v1/circuits/x", &[("r1cs", &first)]));
+    put(&server, "/v1/circuits/x", &[("r1cs", &second), ("sym", b"1,1,0,main.y")]).error(409, "name_taken");
+    assert_eq!(count("circuits/plonk/files"), 1, "the one circuit");
+    done(&server, &put(&server, "/v1/circuits/y", &[("r1cs", &second)]));
+    done(&server, &server.delete("/v1/circuits/y"));
+    until("what is forgotten is removed", || {
+        // The given image and the active one.
+        (count("circuits/plonk/files"), count("images")) == (1, images + 1)
+    });
+    assert_eq!(server.get("/v1/generations").json()["generations"].as_array().expect("a list").len(), 1);
+}
+
+#[test]
+fn an_image_from_a_file_takes_circuits_too() {
+    let state = own_state();
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let images = state.path().join("images");
+    let image =
+        harness::run_ok(snapback().args(["inspect", "plonk", "--json", "--state-dir"]).arg(state.path()));
+    let image: serde_json::Value = serde_json::from_str(&image).expect("JSON");
+    let image = images.join(format!("{}.wasm", image["digest"].as_str().expect("a digest")));
+    let mut command = snapback();
+    command.arg("serve").arg(format!("plonk={}", image.display())).arg("--state-dir").arg(elsewhere.path());
+    let server = Server::of(&mut command);
+    let (r1cs, witness) = squares(4, 2);
+    done(&server, &put(&server, "/v1/circuits/x", &[("r1cs", &r1cs)]));
+    verifies_natively(&r1cs, &server.post("/v1/circuits/x/prove", &witness).ok());
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(crate) enum Image {
     Fixtures,
     Orchard,
     OrchardSapling,
+    /// So many circuits of x5chain's size.
+    Circuits(usize),
 }
 
 struct Quiet;
@@ -58,11 +60,21 @@ fn cache() -> NativeCache {
 
 impl Image {
     fn guest(self) -> &'static Guest {
-        let name = if self == Self::Fixtures { "fixtures" } else { "zcash" };
+        let name = match self {
+            Self::Fixtures => "fixtures",
+            Self::Circuits(_) => "plonk",
+            Self::Orchard | Self::OrchardSapling => "zcash",
+        };
         Guest::find(name).expect("embedded")
     }
 
     fn inputs(self) -> Vec<Input> {
+        if let Self::Circuits(count) = self {
+            let r1cs = fixture("x5chain/x5chain.r1cs");
+            return (0..count)
+                .map(|index| Input::new(&format!("circuit/x5chain{index}"), r1cs.clone()))
+                .collect();
+        }
         if self != Self::OrchardSapling {
             return Vec::new();
         }
@@ -181,8 +193,24 @@ pub(crate) fn call(instance: &mut Instance, method: &str, circuit: &str, body: &
 
 /// The PCZT that every proof is made of.
 pub(crate) fn pczt() -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/orchard2.pczt");
+    fixture("orchard2.pczt")
+}
+
+/// A file of `tests/fixtures`.
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// CPU time that some work takes this thread.
+pub(crate) fn counted(work: impl FnOnce()) -> Duration {
+    let cpu = || -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        now.try_into().expect("time goes forward")
+    };
+    let begun = cpu();
+    work();
+    cpu() - begun
 }
 
 /// Keeps a figure for the report.

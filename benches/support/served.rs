@@ -12,8 +12,12 @@ use std::{
 /// A running server and a connection to it that stays open.
 pub(crate) struct Served {
     child: Child,
-    stream: TcpStream,
+    address: String,
+    client: Client,
 }
+
+/// A connection that stays open.
+pub(crate) struct Client(TcpStream);
 
 /// What a process has used so far.
 #[derive(Clone, Copy)]
@@ -34,34 +38,25 @@ impl Served {
             .stderr(Stdio::piped())
             .spawn()
             .expect("it runs");
-        let mut line = String::new();
-        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-        stderr.read_line(&mut line).expect("a line");
-        let address = line.trim().rsplit("http://").next().expect("an address").to_owned();
-        let stream = TcpStream::connect(&address).unwrap_or_else(|error| panic!("{error}: {line}"));
-        stream.set_nodelay(true).expect("a socket");
-        Self { child, stream }
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        // The first start bakes, and says so.
+        let address = stderr
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| Some(line.split_once(" on http://")?.1.to_owned()));
+        let address = address.expect("it serves");
+        let client = Client::connect(&address);
+        Self { child, address, client }
     }
 
-    /// Sends a body and returns the body of the reply, which has to be a 200.
+    /// Another connection.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(&self.address)
+    }
+
+    /// Sends a body and returns the body of the reply, which has to be a success.
     pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> Vec<u8> {
-        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
-        self.stream.write_all(&[head.as_bytes(), body].concat()).expect("it reads");
-        let mut reply = Vec::new();
-        let mut chunk = [0; 1 << 16];
-        loop {
-            let len = self.stream.read(&mut chunk).expect("a reply");
-            assert!(len > 0, "it closed: {}", String::from_utf8_lossy(&reply));
-            reply.extend_from_slice(&chunk[..len]);
-            let Some(end) = reply.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
-            let head = String::from_utf8_lossy(&reply[..end]).to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let length: usize = length.and_then(|length| length.parse().ok()).expect("a length");
-            if reply.len() >= end + 4 + length {
-                assert!(head.starts_with("http/1.1 200"), "{head}");
-                return reply.split_off(end + 4);
-            }
-        }
+        self.client.send("POST", path, "application/octet-stream", body)
     }
 
     /// Processor time and minor page faults: proc(5), `stat`, fields 10, 14 and 15.
@@ -84,6 +79,38 @@ impl Served {
 
     fn proc(&self, file: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("it is alive")
+    }
+}
+
+impl Client {
+    fn connect(address: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+        stream.set_nodelay(true).expect("a socket");
+        Self(stream)
+    }
+
+    /// Sends a request and returns the body of the reply, which has to be a success.
+    pub(crate) fn send(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        self.0.write_all(&[head.as_bytes(), body].concat()).expect("it reads");
+        let mut reply = Vec::new();
+        let mut chunk = [0; 1 << 16];
+        loop {
+            let len = self.0.read(&mut chunk).expect("a reply");
+            assert!(len > 0, "it closed: {}", String::from_utf8_lossy(&reply));
+            reply.extend_from_slice(&chunk[..len]);
+            let Some(end) = reply.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+            let head = String::from_utf8_lossy(&reply[..end]).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.and_then(|length| length.parse().ok()).expect("a length");
+            if reply.len() >= end + 4 + length {
+                assert!(head.starts_with("http/1.1 20"), "{head}");
+                return reply.split_off(end + 4);
+            }
+        }
     }
 }
 

@@ -194,7 +194,8 @@ impl Seat {
             shared.retire(active.instance);
             active = self.fresh(policy, shared)?;
             self.swapped(reason, begun, shared);
-            let left = deadline.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
+            let left =
+                (deadline + self.witness_took).saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
             outcome = call(&mut active.instance, ask, body, left, shared, self.lane);
         }
         if outcome.is_ok() {
@@ -533,7 +534,9 @@ fn witness(
     }
     let begun = Instant::now();
     let calculator = instance.generation().calculator(&ask.circuit).ok_or(CalculatorError::Missing)?;
-    let witness = calculator.run(&ask.body.bytes);
+    let witness = catch_unwind(AssertUnwindSafe(|| calculator.run(&ask.body.bytes)));
+    let panicked = |_| Err(CalculatorError::Engine(wasmtime::Error::msg("the host panicked")));
+    let witness = witness.unwrap_or_else(panicked);
     shared.metrics.witness_took(image, begun.elapsed());
     witness.map(Some)
 }

@@ -16,7 +16,7 @@ use crate::{
     trial::{self, TrialCall},
     wizen::{Log, Run, Wizened, wizen},
 };
-use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN, METHOD_PROVE};
+use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN};
 use std::{fmt, sync::Arc, thread};
 
 /// The stages of a bake, in order.
@@ -168,9 +168,12 @@ pub fn bake(
     progress.stage(Stage::Verify);
     let manifest = describe(guest, fed, checked.methods, &wizened, trial);
     if let Some(circuits) = circuits {
-        let proof = guest.trial.as_ref().filter(|trial| trial.method == METHOD_PROVE);
-        let proof = proof.and_then(|trial| Some((&*trial.circuit, reply.as_deref()?)));
-        circuits.gate(&manifest.circuits, proof)?;
+        let mut proofs: Vec<(TrialCall, Vec<u8>)> = guest.trial.clone().zip(reply).into_iter().collect();
+        for call in circuits.trials() {
+            let (_, reply) = trial::run(&module, &call, limits)?;
+            proofs.push((call, reply));
+        }
+        circuits.gate(&manifest.circuits, &proofs)?;
     }
     if !cow::probe(&module).map_err(Error::engine("make an instance of the image"))?.holds() {
         return Err(Refusal::NoCopyOnWrite { bytes: wizened.memory_bytes }.into());

@@ -145,6 +145,8 @@ pub fn keep(
     check(wasm, memory_bytes_max)?;
     let engine = engine(1)?;
     let native = native::compile(&engine, wasm)?;
+    // Within the bounds of the pool, or a server would find out.
+    native::load_bytes(&engine, &native)?;
     let guest = GuestId { name: GUEST_NAME.into(), digest: Digest::of(wasm) };
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
@@ -164,6 +166,17 @@ pub fn keep(
         tracing::warn!(%error, "native code cannot be kept: every start compiles the calculator");
     }
     Ok(digest)
+}
+
+/// Every calculator in the store: its module's digest, and its image's.
+#[must_use]
+pub fn kept(store: &ImageStore) -> Vec<(Digest, Digest)> {
+    let stored = store.list().unwrap_or_default();
+    let calculators = stored.into_iter().filter_map(|stored| {
+        let guest = stored.manifest.ok()?.guest;
+        (guest.name == GUEST_NAME).then_some((guest.digest, stored.digest))
+    });
+    calculators.collect()
 }
 
 fn key(wasm: &Digest) -> Digest {

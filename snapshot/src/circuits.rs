@@ -4,15 +4,19 @@
 //! circuits, or in which a circuit changed that nobody touched.
 
 use crate::{
-    Digest, Error, Guest,
+    Digest, Error, Guest, TrialCall,
     error::Refusal,
     inputs::Input,
     manifest::{CircuitId, Manifest},
     srs::{Reference, SrsStore},
 };
 use halo2_proofs::pasta::{EpAffine, EqAffine};
+use snapback_abi::METHOD_PROVE;
 use snapback_guest_plonk::{self as plonk, Compiled, GUEST_NAME, KeyFile, Prime, Side, Verifier};
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, btree_map::Entry},
+};
 
 pub(crate) const INPUT_SRS: &str = "srs";
 /// The input that brings a circuit: `circuit/NAME`, an `.r1cs` file.
@@ -38,7 +42,9 @@ pub(crate) struct Circuits<'a> {
 
 struct Half<'a, C: Side> {
     references: BTreeMap<u32, Reference<C>>,
-    circuits: Vec<(&'a str, Compiled<C::ScalarExt>)>,
+    circuits: Vec<(Cow<'a, str>, Compiled<C::ScalarExt>)>,
+    /// The tiny circuit that every image of this side proves for trial, and a witness of it.
+    trial: Option<(Input, Vec<u8>)>,
 }
 
 impl<'a> Circuits<'a> {
@@ -63,12 +69,27 @@ impl<'a> Circuits<'a> {
                 _ => {}
             }
         }
+        circuits.pallas.add_trial(srs)?;
+        circuits.vesta.add_trial(srs)?;
         Ok(circuits)
     }
 
-    /// The reference strings that the base has not, in the form in which they are fed.
+    /// The calls that show that an image proves.
+    pub(crate) fn trials(&self) -> Vec<TrialCall> {
+        let trials = [&self.pallas.trial, &self.vesta.trial].into_iter().flatten();
+        let call = |(input, witness): &(Input, Vec<u8>)| TrialCall {
+            method: METHOD_PROVE.into(),
+            circuit: input.of.clone().into(),
+            body: witness.clone().into(),
+        };
+        trials.map(call).collect()
+    }
+
+    /// The reference strings and trial circuits that the base has not, in the form in which they are fed.
     pub(crate) fn reference_inputs(&self) -> Vec<Input> {
-        let inputs = self.pallas.inputs().chain(self.vesta.inputs());
+        let trials =
+            [&self.pallas.trial, &self.vesta.trial].into_iter().flatten().map(|(input, _)| input.clone());
+        let inputs = self.pallas.inputs().chain(self.vesta.inputs()).chain(trials);
         let has = |input: &Input| {
             let id = input.id();
             self.base.is_some_and(|base| base.inputs.contains(&id))
@@ -77,22 +98,27 @@ impl<'a> Circuits<'a> {
     }
 
     /// Holds what the guest says it can prove against what it should.
-    pub(crate) fn gate(self, found: &[CircuitId], proof: Option<(&str, &[u8])>) -> Result<(), Error> {
-        let mut wanted: BTreeMap<&str, Digest> = BTreeMap::new();
+    pub(crate) fn gate(self, found: &[CircuitId], proofs: &[(TrialCall, Vec<u8>)]) -> Result<(), Error> {
+        let mut wanted: BTreeMap<Cow<'_, str>, Digest> = BTreeMap::new();
         for circuit in self.base.iter().flat_map(|base| &base.circuits) {
             if !self.removed.contains(&circuit.name.as_str()) {
-                wanted.insert(&circuit.name, circuit.vk_digest);
+                wanted.insert(Cow::Borrowed(&circuit.name), circuit.vk_digest);
             }
         }
-        let proof = |name: &str| proof.filter(|(of, _)| *of == name).map(|(_, proof)| proof);
+        let proof = |name: &str| {
+            let proven = proofs.iter().find(|(call, _)| call.method == METHOD_PROVE && call.circuit == name);
+            proven.map(|(_, proof)| proof.as_slice())
+        };
         self.pallas.native(&mut wanted, &proof)?;
         self.vesta.native(&mut wanted, &proof)?;
+        // The bake's own are not listed.
+        wanted.retain(|name, _| !name.starts_with('.'));
         let found: BTreeMap<&str, Digest> =
             found.iter().map(|circuit| (circuit.name.as_str(), circuit.vk_digest)).collect();
-        let differs = wanted.iter().find(|(name, digest)| found.get(*name) != Some(digest));
-        let surplus = found.keys().find(|name| !wanted.contains_key(*name));
-        match differs.map(|(name, _)| name).or(surplus) {
-            Some(name) => Err(Refusal::Key { circuit: (*name).into() }.into()),
+        let differs = wanted.iter().find(|(name, digest)| found.get(&***name) != Some(digest));
+        let surplus = found.keys().find(|name| !wanted.contains_key(**name));
+        match differs.map(|(name, _)| &**name).or(surplus.copied()) {
+            Some(name) => Err(Refusal::Key { circuit: name.into() }.into()),
             None => Ok(()),
         }
     }
@@ -100,7 +126,7 @@ impl<'a> Circuits<'a> {
 
 impl<'a, C: Side> Half<'a, C> {
     fn new() -> Self {
-        Self { references: BTreeMap::new(), circuits: Vec::new() }
+        Self { references: BTreeMap::new(), circuits: Vec::new(), trial: None }
     }
 
     fn add(
@@ -114,7 +140,24 @@ impl<'a, C: Side> Half<'a, C> {
             let k = *vacant.key();
             vacant.insert(srs.get(k)?);
         }
-        self.circuits.push((&input.of, compiled));
+        self.circuits.push((Cow::Borrowed(&input.of), compiled));
+        Ok(())
+    }
+
+    /// Has the image prove something, whatever its circuits are: nobody has a witness of those.
+    fn add_trial(&mut self, srs: &SrsStore) -> Result<(), Error> {
+        if self.circuits.is_empty() {
+            return Ok(());
+        }
+        let (r1cs, witness) = plonk::trial::<C>();
+        let input = Input::new(&format!("{INPUT_CIRCUIT}/.trial-{}", C::PRIME), r1cs);
+        let compiled = Compiled::read(&input.bytes).expect("a circuit of our own");
+        if let Entry::Vacant(vacant) = self.references.entry(compiled.k()) {
+            let k = *vacant.key();
+            vacant.insert(srs.get(k)?);
+        }
+        self.circuits.push((Cow::Owned(input.of.clone()), compiled));
+        self.trial = Some((input, witness));
         Ok(())
     }
 
@@ -126,18 +169,18 @@ impl<'a, C: Side> Half<'a, C> {
     /// Makes the verifying keys natively, and verifies the trial's proof with the one it is for.
     fn native<'p>(
         self,
-        digests: &mut BTreeMap<&'a str, Digest>,
+        digests: &mut BTreeMap<Cow<'a, str>, Digest>,
         proof: &impl Fn(&str) -> Option<&'p [u8]>,
     ) -> Result<(), Error> {
         for (name, compiled) in self.circuits {
             let refuse =
-                |error: plonk::Error| Refusal::Twin { circuit: name.into(), reason: error.to_string() };
+                |error: plonk::Error| Refusal::Twin { circuit: name.to_string(), reason: error.to_string() };
             let params = &self.references[&compiled.k()].params;
             let verifier = Verifier::new(params, compiled).map_err(refuse)?;
-            digests.insert(name, Digest::from_bytes(verifier.vk_digest()));
-            if let Some(proof) = proof(name) {
+            if let Some(proof) = proof(&name) {
                 verifier.verify_file(params, proof).map_err(refuse)?;
             }
+            digests.insert(name, Digest::from_bytes(verifier.vk_digest()));
         }
         Ok(())
     }

@@ -72,6 +72,17 @@ impl ImageStore {
         Ok(digest)
     }
 
+    /// Takes in an image that lies elsewhere.
+    ///
+    /// # Errors
+    /// When it is damaged, or cannot be written.
+    pub fn import(&self, image: &SealedImage) -> Result<(), Error> {
+        if self.path(&image.digest()).exists() {
+            return Ok(());
+        }
+        publish(&self.path(&image.digest()), &image.read_verified()?)
+    }
+
     /// Opens an image by digest.
     ///
     /// # Errors

@@ -173,6 +173,10 @@ impl Server {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn terminate(&self) {
         self.signal(rustix::process::Signal::TERM);
     }

@@ -11,13 +11,13 @@ use crate::{
     Scalar,
     r1cs::{Constraint, ONE, R1cs, Terms, Wire},
 };
-use std::collections::BTreeMap;
 
 /// Combinations of more terms are left as they are: it bounds the work, and what is that wide gains little.
 const TERMS_MAX: usize = 64;
 
-/// A sum of wires times coefficients, without zeros.
-pub(crate) type Combination<F> = BTreeMap<Wire, F>;
+/// A sum of wires times coefficients: in the order of the wires, each once, without zeros. A vector, as there are millions
+/// of a term or two.
+pub(crate) type Combination<F> = Vec<(Wire, F)>;
 
 /// `a * b + sum = 0`, or `sum = 0`.
 pub(crate) struct Gate<F> {
@@ -57,8 +57,8 @@ pub(crate) fn gates<F: Scalar>(r1cs: &R1cs<F>) -> Vec<Gate<F>> {
         stays.stays = true;
     }
     for (number, gate) in (0..).zip(gates.iter().flatten()) {
-        gate.sum.keys().for_each(|wire| uses[*wire as usize].add(number));
-        for wire in gate.product.iter().flatten().flat_map(BTreeMap::keys) {
+        gate.sum.iter().for_each(|(wire, _)| uses[*wire as usize].add(number));
+        for (wire, _) in gate.product.iter().flatten().flatten() {
             uses[*wire as usize].stays = true;
         }
     }
@@ -83,7 +83,7 @@ pub(crate) fn gates<F: Scalar>(r1cs: &R1cs<F>) -> Vec<Gate<F>> {
 
 fn gate<F: Scalar>(Constraint { a, b, c }: Constraint<'_, F>) -> Gate<F> {
     let (a, b, mut sum) = (collect(a), collect(b), collect(c));
-    sum.values_mut().for_each(|coefficient| *coefficient = -*coefficient);
+    sum.iter_mut().for_each(|(_, coefficient)| *coefficient = -*coefficient);
     for (factor, other) in [(&a, &b), (&b, &a)] {
         if let Some(constant) = constant(factor) {
             for (wire, coefficient) in other {
@@ -97,27 +97,56 @@ fn gate<F: Scalar>(Constraint { a, b, c }: Constraint<'_, F>) -> Gate<F> {
 
 /// The value of a combination without wires.
 fn constant<F: Scalar>(combination: &Combination<F>) -> Option<F> {
-    combination.keys().all(|wire| *wire == ONE).then(|| combination.get(&ONE).copied().unwrap_or(F::ZERO))
+    match combination.as_slice() {
+        [] => Some(F::ZERO),
+        [(ONE, constant)] => Some(*constant),
+        _ => None,
+    }
 }
 
 fn collect<F: Scalar>(terms: &Terms<F>) -> Combination<F> {
-    let mut combination = Combination::new();
-    for (wire, coefficient) in terms {
-        add(&mut combination, *wire, *coefficient);
-    }
+    let mut combination = terms.to_vec();
+    combination.sort_by_key(|(wire, _)| *wire);
+    combination.dedup_by(|(wire, coefficient), (kept, sum)| {
+        let is_same = wire == kept;
+        if is_same {
+            *sum += *coefficient;
+        }
+        is_same
+    });
+    combination.retain(|(_, coefficient)| *coefficient != F::ZERO);
     combination
 }
 
+/// The place of a wire, or where it would be.
+fn place<F>(combination: &Combination<F>, wire: Wire) -> Result<usize, usize> {
+    combination.binary_search_by_key(&wire, |(wire, _)| *wire)
+}
+
+/// The coefficient of a wire, taken out.
+pub(crate) fn take<F: Scalar>(combination: &mut Combination<F>, wire: Wire) -> F {
+    place(combination, wire).map_or(F::ZERO, |place| combination.remove(place).1)
+}
+
 /// Adds a term; says whether the wire stands there before and after.
-fn add<F: Scalar>(combination: &mut Combination<F>, wire: Wire, coefficient: F) -> (bool, bool) {
-    let before = combination.get(&wire).copied();
-    let sum = before.unwrap_or(F::ZERO) + coefficient;
-    if sum == F::ZERO {
-        combination.remove(&wire);
-    } else {
-        combination.insert(wire, sum);
+pub(crate) fn add<F: Scalar>(combination: &mut Combination<F>, wire: Wire, coefficient: F) -> (bool, bool) {
+    match place(combination, wire) {
+        Ok(place) => {
+            combination[place].1 += coefficient;
+            let stays = combination[place].1 != F::ZERO;
+            if !stays {
+                combination.remove(place);
+            }
+            (true, stays)
+        }
+        Err(place) => {
+            let comes = coefficient != F::ZERO;
+            if comes {
+                combination.insert(place, (wire, coefficient));
+            }
+            (false, comes)
+        }
     }
-    (before.is_some(), sum != F::ZERO)
 }
 
 /// A wire that the gate defines, and the one other gate that it stands in.
@@ -126,7 +155,7 @@ fn substitutable<F: Scalar>(gates: &[Option<Gate<F>>], uses: &[Uses], number: u3
     if sum.len() > TERMS_MAX {
         return None;
     }
-    sum.keys().find_map(|wire| {
+    sum.iter().find_map(|(wire, _)| {
         let Uses { count: 2, numbers, stays: false } = uses[*wire as usize] else { return None };
         let into = numbers ^ number;
         gates[into as usize].as_ref().is_some_and(|gate| gate.sum.len() <= TERMS_MAX).then_some((*wire, into))
@@ -142,8 +171,9 @@ fn substitute<F: Scalar>(
     uses: &mut [Uses],
 ) {
     let gate = gates[into as usize].as_mut().expect("it is in use");
-    let inverse = definition[&wire].invert_vartime().expect("no zeros are kept");
-    let scale = -(gate.sum[&wire] * inverse);
+    let coefficient = |sum: &Combination<F>| sum[place(sum, wire).expect("it stands in both")].1;
+    let inverse = coefficient(definition).invert_vartime().expect("no zeros are kept");
+    let scale = -(coefficient(&gate.sum) * inverse);
     for (wire, coefficient) in definition {
         let uses = &mut uses[*wire as usize];
         uses.remove(number);
@@ -199,8 +229,7 @@ mod tests {
         let gates = gates(&r1cs);
         assert_eq!(gates.len(), 2);
         // 3 * 4 - 6 + 3 + 7 = 0
-        let wanted: Combination<Fp> =
-            [(ONE, Fp::from(7)), (3, Fp::from(1)), (6, -Fp::from(1))].into_iter().collect();
+        let wanted: Combination<Fp> = vec![(ONE, Fp::from(7)), (3, Fp::from(1)), (6, -Fp::from(1))];
         assert_eq!(gates[0].sum, wanted);
     }
 

@@ -177,7 +177,8 @@ impl<C: Side> Half<C> {
     }
 
     fn list(&self) -> impl Iterator<Item = Circuit<'_>> {
-        self.provers.iter().map(|(name, prover)| Circuit { name, vk_digest: prover.vk_digest() })
+        let shown = self.provers.iter().filter(|(name, _)| !name.starts_with('.'));
+        shown.map(|(name, prover)| Circuit { name, vk_digest: prover.vk_digest() })
     }
 }
 
@@ -256,7 +257,8 @@ pub fn bake_init(_: Request<'_>) -> Answer {
     }
 }
 
-/// Lists the circuits of this image with the digests of their verifying keys.
+/// Lists the circuits of this image with the digests of their verifying keys; those whose names begin with a dot are the
+/// bake's own.
 ///
 /// # Errors
 /// Never.

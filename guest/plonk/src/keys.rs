@@ -8,7 +8,7 @@ use crate::{
     error::Unsatisfied,
     r1cs::R1cs,
     sym::Names,
-    tape::Tape,
+    tape::{SLOTS, Tape},
     wtns::Witness,
 };
 use chacha20::ChaCha20Rng;
@@ -55,6 +55,15 @@ impl<F: crate::Scalar> Compiled<F> {
     /// # Errors
     /// When it needs more than 2^[`K_MAX`] rows.
     pub fn new(r1cs: R1cs<F>) -> Result<Self, Error> {
+        // A product takes a slot of its own: what cannot fit is refused before it is laid out.
+        let products = r1cs.constraints().filter(|gate| !gate.a.is_empty() && !gate.b.is_empty()).count();
+        if products > SLOTS << K_MAX || r1cs.header.publics() > 1 << K_MAX {
+            return Err(Error::Unsupported(format!(
+                "it has {products} products and {} public signals; keys have up to {} rows",
+                r1cs.header.publics(),
+                1 << K_MAX
+            )));
+        }
         let tape = Tape::new(&r1cs);
         let rows = tape.rows().max(r1cs.header.publics() as usize) + ROWS_RESERVED;
         let k = rows.next_power_of_two().trailing_zeros().max(K_MIN);

@@ -22,6 +22,7 @@ pub mod r1cs;
 mod sections;
 pub mod sym;
 mod tape;
+mod trial;
 pub mod wtns;
 
 pub use error::{Error, Unsatisfied};
@@ -29,6 +30,7 @@ pub use key_file::{KeyFile, PreparedKey};
 pub use keys::{ARITHMETISATION_VERSION, Compiled, K_MAX, Prover, Verifier, identify};
 pub use prime::{Prime, Scalar, Side};
 pub use proof::ProofFile;
+pub use trial::trial;
 
 /// What hosts call this guest.
 pub const GUEST_NAME: &str = "plonk";

@@ -13,6 +13,9 @@ use ff::PrimeField;
 /// Bytes of a field element: both sides of Pasta have 255 bits.
 pub(crate) const FIELD_BYTES: usize = 32;
 
+/// No format here has more sections.
+const SECTIONS_MAX: u32 = 16;
+
 /// Reads fields one after the other.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -93,6 +96,9 @@ impl<'a> Sections<'a> {
             return Err(Error::Unsupported(format!("version {found} of this format, {version} is read")));
         }
         let count = reader.u32("number of sections")?;
+        if count > SECTIONS_MAX {
+            return Err(reader.error(format!("it has {count} sections")));
+        }
         let mut sections = Vec::new();
         for _ in 0..count {
             let number = reader.u32("section number")?;

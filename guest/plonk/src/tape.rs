@@ -8,7 +8,7 @@
 
 use crate::{
     Scalar,
-    fuse::{Combination, Gate, gates},
+    fuse::{Combination, Gate, add, gates, take},
     r1cs::{ONE, R1cs, Wire},
 };
 use std::collections::BTreeMap;
@@ -129,16 +129,15 @@ impl<F: Scalar> Writer<F> {
     fn gate(&mut self, Gate { product, mut sum }: Gate<F>) {
         let Some([a, b]) = product else { return self.write(None, sum, None) };
         let (a, b) = (self.factor(a), self.factor(b));
-        let mut add = |wire, coefficient| *sum.entry(wire).or_insert(F::ZERO) += coefficient;
-        add(a.wire, a.scale * b.constant);
-        add(b.wire, b.scale * a.constant);
-        add(ONE, a.constant * b.constant);
+        add(&mut sum, a.wire, a.scale * b.constant);
+        add(&mut sum, b.wire, b.scale * a.constant);
+        add(&mut sum, ONE, a.constant * b.constant);
         self.write(Some((a.wire, b.wire, a.scale * b.scale)), sum, None);
     }
 
     fn factor(&mut self, mut terms: Combination<F>) -> Factor<F> {
-        let constant = terms.remove(&ONE).unwrap_or(F::ZERO);
-        let (&first, &scale) = terms.iter().next().expect("a factor has a wire");
+        let constant = take(&mut terms, ONE);
+        let (first, scale) = *terms.first().expect("a factor has a wire");
         if terms.len() == 1 {
             return Factor { wire: first, scale, constant };
         }
@@ -147,7 +146,7 @@ impl<F: Scalar> Writer<F> {
             terms.into_iter().map(|(wire, coefficient)| (wire, coefficient * inverse)).collect();
         let wire = self.sums.get(&sum).copied().unwrap_or_else(|| {
             let wire = self.wire();
-            self.write(None, sum.iter().copied().collect(), Some(wire));
+            self.write(None, sum.clone(), Some(wire));
             self.sums.insert(sum, wire);
             wire
         });
@@ -157,16 +156,16 @@ impl<F: Scalar> Writer<F> {
     /// Writes `product + sum = 0`, or `sum = defined`.
     fn write(&mut self, product: Option<(Wire, Wire, F)>, mut sum: Combination<F>, defined: Option<Wire>) {
         let mut slot = Slot::empty();
-        slot.coefficients.constant = sum.remove(&ONE).unwrap_or(F::ZERO);
+        slot.coefficients.constant = take(&mut sum, ONE);
         let mut free = 0;
         if let Some((a, b, coefficient)) = product {
             slot.coefficients.product = coefficient;
-            slot.put(0, a, sum.remove(&a).unwrap_or(F::ZERO));
-            slot.put(1, b, sum.remove(&b).unwrap_or(F::ZERO));
+            slot.put(0, a, take(&mut sum, a));
+            slot.put(1, b, take(&mut sum, b));
             free = 2;
         }
         let defined = defined.map(|wire| (wire, -F::ONE));
-        let terms = sum.into_iter().filter(|(_, coefficient)| *coefficient != F::ZERO).chain(defined);
+        let terms = sum.into_iter().chain(defined);
         for (wire, coefficient) in terms {
             if free == CELLS {
                 let partial = self.wire();

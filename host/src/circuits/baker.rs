@@ -1,4 +1,4 @@
-//! A bake beside the server: a process of its own, of the lowest priority, that ends with the server.
+//! A bake beside the server: a process of its own, of a low priority, that ends with the server.
 //!
 //! What it does wrong, or takes in memory, is its own; what it publishes is in the image store, complete or not at all.
 
@@ -11,6 +11,7 @@ use snapback_snapshot::{
 };
 use std::{
     io::{BufRead, BufReader, Read},
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -40,6 +41,23 @@ pub(crate) struct Step {
     pub(crate) step: u32,
     pub(crate) steps: u32,
 }
+
+/// Why there is no image.
+pub(crate) enum Unbaked {
+    /// For this reason.
+    Failed(String),
+    /// It was stopped, and is to be begun again.
+    Interrupted,
+}
+
+impl From<String> for Unbaked {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+const SIGINT: i32 = rustix::process::Signal::INT.as_raw();
+const SIGTERM: i32 = rustix::process::Signal::TERM.as_raw();
 
 /// The settings of a bake, as arguments.
 pub(crate) struct Baker {
@@ -75,11 +93,11 @@ impl Baker {
         file: impl Fn(&Digest) -> PathBuf,
         tell: impl FnMut(Step),
         is_cancelled: impl Fn() -> bool,
-    ) -> Result<Digest, String> {
+    ) -> Result<Digest, Unbaked> {
         let mut command = Command::new(SELF);
         command.args(["bake", "--json", "--background", "--base", &order.base.to_string()]);
         for name in &order.remove {
-            command.args(["--remove", name]);
+            command.arg(format!("--remove={name}"));
         }
         for (name, entry) in &order.add {
             for (input, digest) in [(INPUT_CIRCUIT, entry.r1cs), (INPUT_SYM, entry.sym)] {
@@ -99,7 +117,7 @@ impl Baker {
         &self,
         file: &Path,
         is_cancelled: impl Fn() -> bool,
-    ) -> Result<Digest, String> {
+    ) -> Result<Digest, Unbaked> {
         let mut command = Command::new(SELF);
         command.args(["calculator", path(file)?]);
         self.run(command, |_| {}, is_cancelled)
@@ -110,7 +128,7 @@ impl Baker {
         mut command: Command,
         mut tell: impl FnMut(Step),
         is_cancelled: impl Fn() -> bool,
-    ) -> Result<Digest, String> {
+    ) -> Result<Digest, Unbaked> {
         command.args(&self.settings);
         // Its settings are those above, wherever this server's came from.
         for (variable, _) in
@@ -118,6 +136,8 @@ impl Baker {
         {
             command.env_remove(variable);
         }
+        // A terminal's interrupt is for the server, which ends its bake itself.
+        command.process_group(0);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child = Guard(child.map_err(|error| format!("cannot start the bake: {error}"))?);
         self.watch(child, &mut tell, &is_cancelled)
@@ -128,25 +148,29 @@ impl Baker {
         mut child: Guard,
         tell: &mut impl FnMut(Step),
         is_cancelled: &impl Fn() -> bool,
-    ) -> Result<Digest, String> {
+    ) -> Result<Digest, Unbaked> {
         const LOOK: Duration = Duration::from_millis(100);
         let stdout = child.0.stdout.take().expect("piped");
         let mut stderr = child.0.stderr.take().expect("piped");
         let (lines, said) = mpsc::sync_channel::<String>(16);
-        let reader = thread::spawn(move || {
+        let thread = |name: &str| thread::Builder::new().name(name.into());
+        let cannot = |error: std::io::Error| format!("cannot watch the bake: {error}");
+        let reader = thread("bake-steps").spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if lines.send(line).is_err() {
                     return;
                 }
             }
         });
-        let errors = thread::spawn(move || {
+        let reader = reader.map_err(cannot)?;
+        let errors = thread("bake-errors").spawn(move || {
             let mut said = Vec::new();
             // To its end, so that the child is never stopped by a full pipe.
             let _ = stderr.read_to_end(&mut said);
             let from = said.len().saturating_sub(SAID_BYTES_MAX as usize);
             String::from_utf8_lossy(&said[from..]).into_owned()
         });
+        let errors = errors.map_err(cannot)?;
         let begun = Instant::now();
         let mut baked = None;
         loop {
@@ -162,11 +186,12 @@ impl Baker {
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
             if is_cancelled() {
-                return Err("the server stopped".into());
+                return Err(Unbaked::Interrupted);
             }
             if begun.elapsed() > self.deadline {
                 let seconds = self.deadline.as_secs();
-                return Err(format!("the bake took longer than circuits.bake_deadline = {seconds} s"));
+                let reason = format!("the bake took longer than circuits.bake_deadline = {seconds} s");
+                return Err(Unbaked::Failed(reason));
             }
         }
         let status = child.0.wait().map_err(|error| format!("the bake was lost: {error}"))?;
@@ -174,7 +199,11 @@ impl Baker {
         let said = errors.join().unwrap_or_default();
         match baked {
             Some(digest) if status.success() => Ok(digest),
-            _ => Err(reason(&said).unwrap_or_else(|| format!("the bake ended with {status}"))),
+            // Whoever stops a server may stop its children in the same breath.
+            _ if [Some(SIGINT), Some(SIGTERM)].contains(&status.signal()) => Err(Unbaked::Interrupted),
+            _ => {
+                Err(Unbaked::Failed(reason(&said).unwrap_or_else(|| format!("the bake ended with {status}"))))
+            }
         }
     }
 }

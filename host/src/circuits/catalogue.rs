@@ -39,6 +39,9 @@ pub(crate) struct Catalogue {
     next_generation: GenerationId,
     next_job: JobId,
     pub(crate) generations: Vec<Edition>,
+    /// Images that were baked for it, and may go when nothing names them.
+    #[serde(default)]
+    pub(crate) baked: BTreeSet<Digest>,
     pub(crate) jobs: Vec<Job>,
 }
 
@@ -143,6 +146,7 @@ impl Catalogue {
             next_generation: 2,
             next_job: 1,
             generations: vec![first],
+            baked: BTreeSet::new(),
             jobs: Vec::new(),
         }
     }
@@ -195,22 +199,16 @@ impl Catalogue {
         id
     }
 
-    /// Forgets old generations, never the active one; returns the images that nothing needs any more.
-    pub(crate) fn prune(&mut self, keep: usize, age_max: std::time::Duration) -> BTreeSet<Digest> {
+    /// Forgets old generations, never the active one.
+    pub(crate) fn prune(&mut self, keep: usize, age_max: std::time::Duration) {
         let oldest = now().saturating_sub(age_max.as_secs());
         let newest = self.generations.len().saturating_sub(keep);
-        let images = |catalogue: &Self| -> BTreeSet<Digest> {
-            catalogue.generations.iter().map(|edition| edition.image).collect()
-        };
-        let before = images(self);
         let active = self.active;
         let mut index = 0;
         self.generations.retain(|edition| {
             index += 1;
             edition.id == active || (index > newest && edition.created >= oldest)
         });
-        // The image that the server was started with is not this catalogue's to remove.
-        before.into_iter().filter(|image| *image != self.from && !images(self).contains(image)).collect()
     }
 
     /// Every file that is still needed.
@@ -231,6 +229,15 @@ impl Catalogue {
 /// The circuits that came with an image: nothing is known of them but their names.
 pub(crate) fn of_manifest(manifest: &Manifest) -> BTreeMap<String, Entry> {
     manifest.circuits.iter().map(|circuit| (circuit.name.clone(), Entry::default())).collect()
+}
+
+fn collect(json: &serde_json::Value, digests: &mut BTreeSet<Digest>) {
+    match json {
+        serde_json::Value::String(text) => digests.extend(text.parse::<Digest>()),
+        serde_json::Value::Array(values) => values.iter().for_each(|value| collect(value, digests)),
+        serde_json::Value::Object(values) => values.values().for_each(|value| collect(value, digests)),
+        _ => {}
+    }
 }
 
 fn now() -> u64 {
@@ -307,6 +314,21 @@ impl Shelf {
     pub(crate) fn save(&self, catalogue: &Catalogue) -> Result<(), CatalogueError> {
         let json = serde_json::to_vec_pretty(catalogue).expect("a catalogue has string keys only");
         Ok(files::publish(&self.catalogue_path(), &json)?)
+    }
+
+    /// Every digest that a catalogue of this state directory names, in generations and open jobs: images, files and
+    /// what identifies circuits.
+    pub(crate) fn named_by_any(&self) -> BTreeSet<Digest> {
+        let mut named = BTreeSet::new();
+        let all = self.dir.parent().and_then(|all| fs::read_dir(all).ok());
+        for catalogue in all.into_iter().flatten().flatten() {
+            let text = fs::read(catalogue.path().join("catalogue.json")).unwrap_or_default();
+            let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&text) else { continue };
+            // What it baked is what may go.
+            json["baked"] = serde_json::Value::Null;
+            collect(&json, &mut named);
+        }
+        named
     }
 
     /// Keeps a file under its digest.

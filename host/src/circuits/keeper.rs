@@ -4,7 +4,7 @@
 //! takes no other with it.
 
 use super::{
-    baker::{Baker, Order, Step},
+    baker::{Baker, Order, Step, Unbaked},
     calculator::{Calculator, CalculatorLimits},
     calculators,
     catalogue::{
@@ -16,6 +16,8 @@ use crate::{config::Config, dispatch::Dispatcher, events::What, generation::Gene
 use snapback_snapshot::{Digest, Error, ImageStore, NativeCache, SealedImage};
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    slice,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
     time::Duration,
@@ -59,6 +61,8 @@ impl Opened {
     ) -> Result<(Self, SealedImage), CatalogueError> {
         let shelf = Shelf::open(&config.state_dir, name)?;
         let digest = given.digest();
+        // A bake goes on from what is in the store.
+        store.import(&given)?;
         // One that holds nothing but what came with another image has nothing to carry over to this one.
         let kept = shelf.load()?.filter(|kept| kept.from == digest || kept.has_own());
         let Some(mut catalogue) = kept else {
@@ -272,7 +276,7 @@ impl Keeper {
     /// # Errors
     /// See [`Refused`].
     pub fn add(&self, name: &str, files: &Files, may_replace: bool) -> Result<Submitted, Refused> {
-        let _files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let storing = self.files.read().unwrap_or_else(PoisonError::into_inner);
         let put = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| self.shelf.put(bytes)).transpose();
         let entry = Entry {
             circuit: Some(files.circuit),
@@ -280,7 +284,12 @@ impl Keeper {
             sym: put(&files.sym)?,
             wasm: put(&files.wasm)?,
         };
-        self.submit(Change::Add { name: name.into(), entry }, may_replace)
+        let submitted = self.submit(Change::Add { name: name.into(), entry }, may_replace);
+        drop(storing);
+        if !matches!(submitted, Ok(Submitted::Accepted(_))) {
+            self.sweep();
+        }
+        submitted
     }
 
     /// Takes a circuit out.
@@ -334,6 +343,7 @@ impl Keeper {
     pub fn activate(&self, id: GenerationId) -> Result<(), Refused> {
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let edition = self.kept().catalogue.generation(id).cloned().ok_or(Refused::NoSuchGeneration(id))?;
+        let _changing = self.dispatcher.changing();
         let generation = self
             .prepare(&edition.image, &edition.circuits)
             .map_err(|reason| Refused::NotServable { id, reason })?;
@@ -357,20 +367,39 @@ impl Keeper {
 
     fn run(&self) {
         while let Some(batch) = self.next_batch() {
-            if let Err(reason) = self.do_together(&batch) {
-                match batch.as_slice() {
-                    [_] => self.fail(&batch, reason),
+            // What rebuilds comes first: the others go on top of it.
+            let (rebuild, rest): (Vec<Job>, Vec<Job>) =
+                batch.into_iter().partition(|job| job.change == Change::Rebuild);
+            let together: Vec<Job> = rebuild.iter().chain(&rest).cloned().collect();
+            match self.try_together(&together) {
+                Ok(()) => {}
+                Err(Unbaked::Interrupted) => self.pause(),
+                Err(Unbaked::Failed(reason)) => match together.as_slice() {
+                    [_] => self.fail(&together, reason),
                     // One of them is at fault: each on its own.
-                    several => {
-                        for job in several {
-                            if let Err(reason) = self.do_together(std::slice::from_ref(job)) {
-                                self.fail(std::slice::from_ref(job), reason);
-                            }
+                    several => several.iter().for_each(|job| {
+                        if let Err(Unbaked::Failed(reason)) = self.try_together(slice::from_ref(job)) {
+                            self.fail(slice::from_ref(job), reason);
                         }
-                    }
-                }
+                    }),
+                },
             }
         }
+    }
+
+    /// Does it; a panic costs these changes, and not the keeper.
+    fn try_together(&self, jobs: &[Job]) -> Result<(), Unbaked> {
+        catch_unwind(AssertUnwindSafe(|| self.do_together(jobs)))
+            .unwrap_or_else(|_| Err(Unbaked::Failed("the keeper panicked: please report this".into())))
+    }
+
+    /// After a bake was interrupted: the server is about to stop, or the bake begins again.
+    fn pause(&self) {
+        const PAUSE: Duration = Duration::from_secs(1);
+        let mut kept = self.kept();
+        kept.step = None;
+        // Nothing else to do than to look again.
+        let _ = self.work.wait_timeout_while(kept, PAUSE, |kept| !kept.stopping);
     }
 
     /// Waits for changes; takes all there are.
@@ -405,6 +434,7 @@ impl Keeper {
             tracing::error!(%error, "the catalogue cannot be written");
         }
         drop(kept);
+        self.sweep();
         self.tell();
     }
 
@@ -413,53 +443,84 @@ impl Keeper {
     }
 
     /// Bakes what the changes need, and publishes it.
-    fn do_together(&self, jobs: &[Job]) -> Result<(), String> {
+    fn do_together(&self, jobs: &[Job]) -> Result<(), Unbaked> {
         loop {
             let active = self.kept().catalogue.active().clone();
-            let is_rebuild = jobs.iter().any(|job| job.change == Change::Rebuild);
+            let is_gone = self.store.open_image(&active.image).is_err();
+            let is_rebuild = is_gone || jobs.iter().any(|job| job.change == Change::Rebuild);
             let (base, there) = if is_rebuild {
                 (self.given, self.given_circuits()?)
             } else {
                 (active.image, active.circuits.clone())
             };
             // What came with a former image goes with it.
-            let own = active.circuits.iter().filter(|(_, entry)| entry.r1cs.is_some());
+            let own = active.circuits.iter().filter(|(name, entry)| self.is_whole(name, entry));
             let mut circuits = there.clone();
             circuits.extend(own.map(|(name, entry)| (name.clone(), entry.clone())));
             let circuits = wanted(&circuits, jobs.iter().map(|job| &job.change));
             self.keep_calculators(&circuits)?;
             let image = self.bake(&base, &there, &circuits)?;
-            let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.kept().catalogue.active != active.id {
-                // An operator went to another generation meanwhile: the changes go on top of that.
-                continue;
-            }
-            let generation = self.prepare(&image, &circuits)?;
-            let mut kept = self.kept();
-            let mut next = kept.catalogue.clone();
-            let id = next.publish(image, circuits);
-            if is_rebuild {
-                next.from = self.given;
-            }
-            let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
-            next.set_state(&ids, &JobState::Done { generation: id });
-            let dropped = next.prune(self.config.generations_kept, self.config.generation_age_max);
-            self.shelf.save(&next).map_err(|error| error.to_string())?;
-            kept.catalogue = next;
-            kept.step = None;
-            // Before anybody can see that it is done.
-            self.publish(id, generation);
-            drop(kept);
-            self.tell();
-            self.sweep();
-            self.dispatcher.metrics().circuits_changed(self.name(), "done");
-            for image in dropped.iter().filter(|image| **image != self.given) {
-                if let Err(error) = self.store.remove(image).and_then(|()| self.cache.remove(image)) {
-                    tracing::warn!(%image, %error, "the image of an old generation is still there");
+            match self.publish_baked(&active, jobs, image, circuits, is_rebuild) {
+                Ok(true) => return Ok(()),
+                unused => {
+                    if image != base {
+                        self.kept().catalogue.baked.insert(image);
+                    }
+                    unused?;
                 }
             }
-            return Ok(());
         }
+    }
+
+    /// Publishes an image, unless an operator went to another generation meanwhile: the changes then go on top of that.
+    fn publish_baked(
+        &self,
+        active: &Edition,
+        jobs: &[Job],
+        image: Digest,
+        circuits: BTreeMap<String, Entry>,
+        is_rebuild: bool,
+    ) -> Result<bool, String> {
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.kept().catalogue.active != active.id {
+            return Ok(false);
+        }
+        // Limits that change between the check and the publication would be checked against the wrong image.
+        let _changing = self.dispatcher.changing();
+        let generation = self.prepare(&image, &circuits)?;
+        let mut kept = self.kept();
+        let mut next = kept.catalogue.clone();
+        if image != active.image {
+            next.baked.insert(image);
+        }
+        let id = next.publish(image, circuits);
+        if is_rebuild {
+            next.from = self.given;
+        }
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+        next.set_state(&ids, &JobState::Done { generation: id });
+        next.prune(self.config.generations_kept, self.config.generation_age_max);
+        self.shelf.save(&next).map_err(|error| error.to_string())?;
+        kept.catalogue = next;
+        kept.step = None;
+        // Before anybody can see that it is done.
+        self.publish(id, generation);
+        drop(kept);
+        self.tell();
+        self.sweep();
+        self.dispatcher.metrics().circuits_changed(self.name(), "done");
+        Ok(true)
+    }
+
+    /// Whether a circuit can be built anew.
+    fn is_whole(&self, name: &str, entry: &Entry) -> bool {
+        let Some(r1cs) = &entry.r1cs else { return false };
+        let files = [Some(r1cs), entry.sym.as_ref(), entry.wasm.as_ref()];
+        let damaged = files.into_iter().flatten().find_map(|file| self.shelf.get(file).err());
+        if let Some(error) = &damaged {
+            tracing::error!(circuit = name, %error, "a circuit is left out: send it again");
+        }
+        damaged.is_none()
     }
 
     /// The circuits that came with the image that the server was started with.
@@ -469,7 +530,7 @@ impl Keeper {
     }
 
     /// Has the calculators compiled that are new.
-    fn keep_calculators(&self, circuits: &BTreeMap<String, Entry>) -> Result<(), String> {
+    fn keep_calculators(&self, circuits: &BTreeMap<String, Entry>) -> Result<(), Unbaked> {
         let new = circuits.values().filter_map(|entry| entry.wasm);
         for wasm in new.filter(|wasm| snapback_snapshot::calculators::find(&self.store, wasm).is_none()) {
             self.baker.keep_calculator(&self.shelf.path(&wasm), || self.kept().stopping)?;
@@ -482,7 +543,7 @@ impl Keeper {
         base: &Digest,
         there: &BTreeMap<String, Entry>,
         wanted: &BTreeMap<String, Entry>,
-    ) -> Result<Digest, String> {
+    ) -> Result<Digest, Unbaked> {
         let is_same = |name: &String, entry: &Entry| {
             there.get(name).is_some_and(|there| (there.r1cs, there.sym) == (entry.r1cs, entry.sym))
         };
@@ -492,7 +553,9 @@ impl Keeper {
             .map(|(name, entry)| (name.as_str(), entry))
             .collect();
         if let Some((name, _)) = add.iter().find(|(_, entry)| entry.r1cs.is_none()) {
-            return Err(format!("`{name}` came with an earlier image: send its .r1cs again, or remove it"));
+            return Err(
+                format!("`{name}` came with an earlier image: send its .r1cs again, or remove it").into()
+            );
         }
         let goes = |name: &String| wanted.get(name).is_none_or(|entry| !is_same(name, entry));
         let remove: Vec<&str> = there.keys().filter(|name| goes(name)).map(String::as_str).collect();
@@ -529,9 +592,22 @@ impl Keeper {
         Ok(generation.with_calculators(calculators))
     }
 
+    /// Removes what nothing names any more: files, images of this catalogue's own bakes, calculators.
     fn sweep(&self) {
         let _files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        self.shelf.sweep(&self.kept().catalogue);
+        let mut kept = self.kept();
+        self.shelf.sweep(&kept.catalogue);
+        let named = self.shelf.named_by_any();
+        let is_garbage = |image: &Digest| *image != self.given && !named.contains(image);
+        let baked: Vec<Digest> = kept.catalogue.baked.iter().copied().filter(is_garbage).collect();
+        let calculators = snapback_snapshot::calculators::kept(&self.store);
+        let calculators = calculators.into_iter().filter(|(wasm, _)| !named.contains(wasm));
+        for image in baked.iter().copied().chain(calculators.map(|(_, image)| image)) {
+            match self.store.remove(&image).and_then(|()| self.cache.remove(&image)) {
+                Ok(()) | Err(Error::NoSuchImage(_)) => drop(kept.catalogue.baked.remove(&image)),
+                Err(error) => tracing::warn!(%image, %error, "an image that nothing needs is still there"),
+            }
+        }
     }
 
     fn publish(&self, id: GenerationId, generation: Generation) {

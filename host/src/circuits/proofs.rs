@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use snapback_guest_plonk::{Error, ProofFile};
 use snapback_snapshot::Digest;
 
+/// More public signals are sent as a proof file.
+const PUBLICS_MAX: usize = 1 << 14;
+
 /// A proof for people and their tools.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ProofJson {
@@ -42,6 +45,9 @@ impl ProofJson {
     pub fn read(json: &[u8]) -> Result<Vec<u8>, String> {
         let Self { circuit, public, proof } = serde_json::from_slice(json)
             .map_err(|error| format!("not a proof: line {} column {}", error.line(), error.column()))?;
+        if public.len() > PUBLICS_MAX {
+            return Err(format!("a proof has at most {PUBLICS_MAX} public signals as JSON"));
+        }
         let public = public.iter().map(|text| integer(text).ok_or("a public signal is no decimal number"));
         let publics = public.collect::<Result<Vec<_>, _>>()?;
         let proof = STANDARD.decode(proof).map_err(|_| "the proof is not base64")?;

@@ -69,7 +69,7 @@ pub(super) fn router(app: &Arc<App>, token: Token) -> Router {
         .route("/v1/admin/events", get(events))
         .route(
             "/v1/circuits/{circuit}",
-            circuits::changes(put(circuits::add_allowed).delete(circuits::remove_allowed)),
+            circuits::changes(app, put(circuits::add_allowed).delete(circuits::remove_allowed)),
         )
         .route("/v1/jobs", get(circuits::jobs))
         .route("/v1/jobs/{id}", get(circuits::job))

@@ -66,7 +66,11 @@ pub(crate) async fn verify(
     let service = of_circuit(&app, &circuit, which)?;
     let mut body = body::take(&app, body).await?;
     if app.keepers.of_services.contains_key(&service) && is_json(&headers, header::CONTENT_TYPE) {
-        body.bytes = ProofJson::read(&body.bytes).map_err(ApiError::BadProof)?.into();
+        let read = move || ProofJson::read(&body.bytes).map(|bytes| (bytes, body));
+        let read = tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::Lost)?;
+        let (bytes, taken) = read.map_err(ApiError::BadProof)?;
+        body = taken;
+        body.bytes = bytes.into();
     }
     call(&app, service, METHOD_VERIFY, circuit, body, Form::Raw).await?;
     Ok(axum::Json(serde_json::json!({ "valid": true })).into_response())

@@ -25,9 +25,12 @@ use snapback_guest_plonk as plonk;
 use snapback_snapshot::{Digest, Refusal, calculators};
 use std::{convert::Infallible, sync::Arc};
 
-/// The routes that change circuits. Their bodies are bounded where they are read.
-pub(super) fn changes(routes: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
-    routes.layer(DefaultBodyLimit::disable())
+/// The routes that change circuits, with a limit of their own for bodies.
+pub(super) fn changes(app: &App, routes: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    /// What a multipart is made of beside its files.
+    const ENVELOPE_BYTES_MAX: u64 = 64 << 10;
+    let bytes_max = app.http.upload_bytes_max + ENVELOPE_BYTES_MAX;
+    routes.layer(DefaultBodyLimit::max(usize::try_from(bytes_max).unwrap_or(usize::MAX)))
 }
 
 /// How a circuit is to be added.
@@ -119,9 +122,9 @@ pub(crate) async fn add_allowed(
     let Path(name) = name.map_err(|_| ApiError::NoRoute)?;
     let Query(How { image, replace }) = how.map_err(|error| ApiError::BadQuery(error.body_text()))?;
     let (keeper, image) = keeper(&app, image.as_deref())?;
-    if !is_name(&name) || name.starts_with('.') {
+    if !is_name(&name) || name.starts_with(['.', '-']) {
         let message =
-            format!("`{name}` cannot name a circuit: 1 to 128 of a-z A-Z 0-9 . _ -, not a dot first");
+            format!("`{name}` cannot name a circuit: 1 to 128 of a-z A-Z 0-9 . _ -, first a letter or digit");
         return Err(ApiError::BadCircuit(message));
     }
     let elsewhere = app.dispatcher.services().iter().find(|service| {
@@ -133,14 +136,19 @@ pub(crate) async fn add_allowed(
         return Err(ApiError::Refused(Refused::NameTaken(format!("{name} of {}", service.name()))));
     }
     let parts = parts.map_err(|error| ApiError::BadCircuit(error.body_text()))?;
-    // As many bytes in memory as one upload may have, and no more: the next one waits.
-    let _room = app.uploads.acquire().await.expect("never closed");
+    // Room for what the files become while they are checked; kept until that is done, whatever the client does.
+    let room = Arc::clone(&app.uploads).try_acquire_owned().map_err(|_| ApiError::UploadsFull)?;
     let reading = tokio::time::timeout(app.http.body_timeout, read(&app, parts)).await;
     let files = reading.map_err(|_| ApiError::BodyTooSlow)??;
     let submitted = off_path({
         let keeper = Arc::clone(&keeper);
         let memory_bytes_max = keeper.config().calculators.memory_bytes_max;
-        move || check(files, memory_bytes_max).and_then(|files| Ok(keeper.add(&name, &files, replace)?))
+        move || {
+            let submitted =
+                check(files, memory_bytes_max).and_then(|files| Ok(keeper.add(&name, &files, replace)?));
+            drop(room);
+            submitted
+        }
     });
     accepted(&keeper, &image, submitted.await??)
 }
@@ -156,7 +164,7 @@ struct Upload {
 async fn read(app: &App, mut parts: Multipart) -> Result<Upload, ApiError> {
     let mut upload = Upload::default();
     let mut left = app.http.upload_bytes_max;
-    while let Some(field) = parts.next_field().await.map_err(|error| broken(&error))? {
+    while let Some(field) = parts.next_field().await.map_err(|error| broken(app, &error))? {
         let name = field.name().unwrap_or_default().to_owned();
         let place = match name.as_str() {
             "r1cs" => &mut upload.r1cs,
@@ -168,23 +176,27 @@ async fn read(app: &App, mut parts: Multipart) -> Result<Upload, ApiError> {
                 return Err(ApiError::BadCircuit(message));
             }
         };
-        if place.replace(bytes(field, &mut left, app.http.upload_bytes_max).await?).is_some() {
+        if place.replace(bytes(app, field, &mut left).await?).is_some() {
             return Err(ApiError::BadCircuit(format!("part `{name}` comes twice")));
         }
     }
     Ok(upload)
 }
 
-async fn bytes(mut field: Field<'_>, left: &mut u64, bytes_max: u64) -> Result<Vec<u8>, ApiError> {
+async fn bytes(app: &App, mut field: Field<'_>, left: &mut u64) -> Result<Vec<u8>, ApiError> {
+    let bytes_max = app.http.upload_bytes_max;
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
+    while let Some(chunk) = field.chunk().await.map_err(|error| broken(app, &error))? {
         *left = left.checked_sub(chunk.len() as u64).ok_or(ApiError::UploadTooLarge { bytes_max })?;
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
 }
 
-fn broken(error: &MultipartError) -> ApiError {
+fn broken(app: &App, error: &MultipartError) -> ApiError {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::UploadTooLarge { bytes_max: app.http.upload_bytes_max };
+    }
     ApiError::BadCircuit(error.body_text())
 }
 

@@ -33,6 +33,7 @@ pub(crate) enum ApiError {
     BadProof(String),
     UnsupportedCircuit(String),
     UploadTooLarge { bytes_max: u64 },
+    UploadsFull,
     NoSuchJob(JobId),
     Refused(Refused),
     Unauthorised,
@@ -114,6 +115,11 @@ impl ApiError {
                 "upload_too_large",
                 format!("the files are longer than circuits.upload_bytes_max = {bytes_max} bytes"),
             ),
+            Self::UploadsFull => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "uploads_full",
+                "other circuits are being taken in; try again".into(),
+            ),
             Self::NoSuchJob(id) => {
                 (StatusCode::NOT_FOUND, "unknown_job", format!("no job {id}: GET /v1/jobs lists them"))
             }
@@ -172,7 +178,7 @@ impl ApiError {
             Self::Rejected(Rejected::QueueFull { retry_after } | Rejected::BreakerOpen { retry_after }) => {
                 come_again(retry_after.as_secs())
             }
-            Self::Rejected(Rejected::Draining) | Self::Overloaded => come_again(1),
+            Self::Rejected(Rejected::Draining) | Self::Overloaded | Self::UploadsFull => come_again(1),
             Self::Refused(Refused::TooMany(_)) => come_again(10),
             Self::Unauthorised => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             _ => None,

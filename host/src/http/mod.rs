@@ -32,7 +32,7 @@ pub use server::{Admin, ServeError, serve};
 /// How old the account of the process's memory may be: to make it walks every mapping of the pool.
 const ROLLUP_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// Circuits that are taken in at once; more wait.
+/// Circuits that are taken in at once; more are told to come again.
 const UPLOADS_MAX: usize = 2;
 
 /// Who keeps the circuits that come as data.
@@ -55,7 +55,7 @@ pub struct App {
     rollup: Mutex<Option<(Instant, Rollup)>>,
     keepers: Keepers,
     /// Room for uploads.
-    uploads: Semaphore,
+    uploads: Arc<Semaphore>,
     started: Instant,
     /// Notified when an operator asks for a drain.
     drain: Notify,
@@ -76,7 +76,7 @@ impl App {
             connections: Arc::new(Semaphore::new(http.connections_max)),
             rollup: Mutex::new(None),
             keepers,
-            uploads: Semaphore::new(UPLOADS_MAX),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             started: Instant::now(),
             drain: Notify::new(),
             stopping: watch::Sender::new(false),
@@ -115,7 +115,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/v1/circuits", get(listing::circuits))
         .route("/v1/circuits/{circuit}/prove", post(calls::prove))
         .route("/v1/circuits/{circuit}/verify", post(calls::verify))
-        .route("/v1/circuits/{circuit}", circuits::changes(put(circuits::add).delete(circuits::remove)))
+        .route("/v1/circuits/{circuit}", circuits::changes(app, put(circuits::add).delete(circuits::remove)))
         .route("/v1/jobs", get(circuits::jobs))
         .route("/v1/jobs/{id}", get(circuits::job))
         .route("/v1/jobs/{id}/events", get(circuits::job_events))

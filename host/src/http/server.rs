@@ -95,6 +95,8 @@ pub async fn serve(
     }
 
     tracing::info!("draining");
+    // A bake under way is nobody's request: it begins again at the next start.
+    app.keepers.of_services.values().for_each(|keeper| keeper.stop());
     let begun = Instant::now();
     let deadline = begun + drain_deadline;
     let drain = async {

@@ -1,0 +1,295 @@
+//! Circuits as data: keys and proofs in wasm against natively, an image against replaying its history, many circuits
+//! against one, and a server that takes circuits in while it proves.
+
+mod support;
+
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
+use halo2_proofs::{
+    pasta::{EqAffine, Fp},
+    poly::commitment::Params,
+};
+use rayon::ThreadPoolBuilder;
+use snapback_abi::{input::Piece, request::Request};
+use snapback_guest_plonk::{
+    Compiled, Prime, Prover, Verifier,
+    r1cs::{Header, ONE, R1cs},
+    wtns::Witness,
+};
+use snapback_host::instance::Instance;
+use snapback_snapshot::{
+    Guest, Ticker,
+    call::{Doors, Method},
+    engine,
+};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use support::{
+    Image, MEMORY, call, counted, fixture, median, private_bytes, record, served::Served, state_dir,
+};
+use wasmtime::{Linker, Module, Store};
+
+const CIRCUIT: &str = "x5chain0";
+
+/// The guest before any bake, on an engine of its own.
+struct Unbaked {
+    module: Module,
+    _ticker: Arc<Ticker>,
+}
+
+impl Unbaked {
+    fn new() -> Self {
+        let engine = engine(2).expect("an engine");
+        let ticker = Ticker::start(&engine).expect("a thread");
+        let guest = Guest::find("plonk").expect("embedded");
+        Self { module: Module::new(&engine, &guest.wasm).expect("it compiles"), _ticker: ticker }
+    }
+
+    /// Feeds a reference string and a circuit to a new instance; CPU time of each.
+    fn replay(&self, srs: &[u8], r1cs: &[u8]) -> (Duration, Duration) {
+        let mut store = Store::new(self.module.engine(), ());
+        store.set_epoch_deadline(1 << 40);
+        let mut linker = Linker::new(self.module.engine());
+        linker.func_wrap("snapback", "log", |_: u32, _: u32| {}).expect("an import");
+        let instance = linker.instantiate(&mut store, &self.module).expect("an instance");
+        let doors = Doors::find(&self.module).and_then(|doors| doors.open(&instance, &mut store));
+        let doors = doors.expect("the contract");
+        let mut feed = |method: &str, of: &str, bytes: &[u8]| {
+            let method: Method = instance.get_typed_func(&mut store, method).expect("a method");
+            let header = Request::header(&[0; 32], of);
+            let piece = Piece { offset: 0, total: bytes.len() as u64, bytes }.encode();
+            counted(|| {
+                let reply = doors.call(&mut store, &method, &header, &piece, 1 << 20).expect("a reply");
+                assert_eq!(reply.tag as u8, 0, "{}", String::from_utf8_lossy(&reply.body));
+            })
+        };
+        (feed("bake_srs", "pallas", srs), feed("bake_circuit", CIRCUIT, r1cs))
+    }
+}
+
+fn keys_and_proofs(criterion: &mut Criterion) {
+    let (r1cs, wtns) = (fixture("x5chain/x5chain.r1cs"), fixture("x5chain/witness.wtns"));
+    let one_thread = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    let k = Compiled::<Fp>::read(&r1cs).expect("a circuit").k();
+    let mut params = None;
+    let srs_took = one_thread.install(|| counted(|| params = Some(Params::<EqAffine>::new(k))));
+    let params = params.expect("made");
+    let mut srs = Vec::new();
+    params.write(&mut srs).expect("written");
+
+    let unbaked = Unbaked::new();
+    let native_keys = || {
+        one_thread.install(|| {
+            counted(|| {
+                let compiled = Compiled::read(&r1cs).expect("a circuit");
+                drop(Prover::<EqAffine>::new(&params, compiled).expect("keys"));
+            })
+        })
+    };
+    let pairs: Vec<_> = (0..7).map(|_| (unbaked.replay(&srs, &r1cs), native_keys())).collect();
+    let ratio = |pick: &dyn Fn(Duration, Duration) -> Duration| {
+        let ratios = pairs
+            .iter()
+            .map(|((fed, keyed), native)| pick(*fed, *keyed).as_secs_f64() / native.as_secs_f64());
+        median(ratios.collect())
+    };
+    record("keygen_wasm_over_native", ratio(&|_, keyed| keyed));
+    record("bake_over_native_keygen", ratio(&|fed, keyed| fed + keyed));
+    record("keygen_native_seconds", median(pairs.iter().map(|(_, native)| native.as_secs_f64()).collect()));
+    let replay = median(pairs.iter().map(|((fed, keyed), _)| (*fed + *keyed).as_secs_f64()).collect());
+    record("replay_seconds", srs_took.as_secs_f64() + replay);
+
+    let engine = engine(4).expect("an engine");
+    let _ticker = Ticker::start(&engine).expect("a thread");
+    let generation = Arc::new(Image::Circuits(1).load(&engine));
+    let compiled = Compiled::read(&r1cs).expect("a circuit");
+    let prover = Prover::<EqAffine>::new(&params, compiled).expect("keys");
+    let wasm = || {
+        let mut instance = Instance::of(&generation, MEMORY).expect("an instance");
+        counted(|| drop(call(&mut instance, "prove", CIRCUIT, &wtns)))
+    };
+    let native = || {
+        one_thread.install(|| {
+            counted(|| {
+                let wires = prover.compiled().r1cs().header.wires;
+                let witness = Witness::read(&wtns, Prime::Pallas, wires).expect("a witness");
+                prover.prove(&params, &witness, &[1; 32]).expect("a proof");
+            })
+        })
+    };
+    let mut group = criterion.benchmark_group("prove/x5chain");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat).warm_up_time(Duration::from_millis(1));
+    let samples = |iters: u64, first: &dyn Fn() -> Duration, second: &dyn Fn() -> Duration| {
+        (0..iters)
+            .map(|_| {
+                first();
+                second()
+            })
+            .sum()
+    };
+    group.bench_function("native_1_thread", |bencher| {
+        bencher.iter_custom(|iters| samples(iters, &wasm, &native))
+    });
+    group.bench_function("wasm", |bencher| bencher.iter_custom(|iters| samples(iters, &native, &wasm)));
+    group.finish();
+    let ratios = (0..15).map(|_| wasm().as_secs_f64() / native().as_secs_f64());
+    record("prove_x5chain_wasm_over_native", median(ratios.collect()));
+}
+
+/// One circuit and ten, interleaved.
+fn many_circuits(criterion: &mut Criterion) {
+    let load = |count| {
+        let engine = engine(4).expect("an engine");
+        let generation = Arc::new(Image::Circuits(count).load(&engine));
+        (engine, generation)
+    };
+    let (one, ten) = (load(1), load(10));
+    let make = |generation: &Arc<_>| drop(Instance::of(generation, MEMORY).expect("an instance"));
+    let mut group = criterion.benchmark_group("instantiate");
+    group.bench_function("circuits/1", |bencher| bencher.iter(|| make(&one.1)));
+    group.bench_function("circuits/10", |bencher| bencher.iter(|| make(&ten.1)));
+    group.finish();
+    let timed = |generation| {
+        let begun = Instant::now();
+        (0..200).for_each(|_| make(generation));
+        begun.elapsed().as_secs_f64() / 200.0
+    };
+    let pairs: Vec<_> = (0..25).map(|_| (timed(&one.1), timed(&ten.1))).collect();
+    record("instantiate_ten_over_one", median(pairs.iter().map(|(one, ten)| ten / one).collect()));
+    record("instantiate_circuit_seconds", median(pairs.iter().map(|(one, _)| *one).collect()));
+}
+
+/// A thousand standbys of ten circuits that were never called, in a process that has not made an instance yet.
+fn standby(_: &mut Criterion) {
+    let engine = engine(1_000).expect("an engine");
+    let generation = Arc::new(Image::Circuits(10).load(&engine));
+    let before = private_bytes();
+    let standbys: Vec<_> =
+        (0..1_000).map(|_| Instance::of(&generation, MEMORY).expect("an instance")).collect();
+    record("standby_ten_circuits_bytes", (private_bytes() - before) / standbys.len() as f64);
+}
+
+/// `out = x^(2^rounds)` and a witness of it.
+fn squares(rounds: u32) -> (Vec<u8>, Vec<u8>) {
+    let wires = rounds + 2;
+    let header = Header {
+        prime: Prime::Pallas,
+        wires,
+        public_outputs: 1,
+        public_inputs: 0,
+        private_inputs: 1,
+        labels: u64::from(wires),
+        constraints: 0,
+    };
+    let wire = |round: u32| if round == rounds { 1 } else { round + 2 };
+    let term = |round| vec![(wire(round), Fp::from(1))];
+    let constraints: Vec<_> = (0..rounds).map(|round| [term(round), term(round), term(round + 1)]).collect();
+    let mut values = vec![Fp::from(0); wires as usize];
+    values[ONE as usize] = Fp::from(1);
+    let mut value = Fp::from(3);
+    for round in 0..=rounds {
+        values[wire(round) as usize] = value;
+        value *= value;
+    }
+    let r1cs = R1cs::from_constraints(header, &constraints).write();
+    (r1cs, Witness::from_values(values).write(Prime::Pallas))
+}
+
+/// Adds a circuit, and returns once it is served.
+fn add(server: &Served, name: &str, r1cs: &[u8]) {
+    let mut client = server.connect();
+    let mut body = b"--x\r\nContent-Disposition: form-data; name=\"r1cs\"\r\n\r\n".to_vec();
+    body.extend_from_slice(r1cs);
+    body.extend_from_slice(b"\r\n--x--\r\n");
+    let path = format!("/v1/circuits/{name}");
+    let job: serde_json::Value =
+        serde_json::from_slice(&client.send("PUT", &path, "multipart/form-data; boundary=x", &body))
+            .expect("JSON");
+    loop {
+        let path = format!("/v1/jobs/{}", job["id"]);
+        let job: serde_json::Value =
+            serde_json::from_slice(&client.send("GET", &path, "", b"")).expect("JSON");
+        match job["state"].as_str() {
+            Some("done") => return,
+            Some("failed") => panic!("{job}"),
+            _ => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// A thousand proofs on two lanes, with another circuit published after each hundred; every proof verifies natively.
+fn publish_while_proving(_: &mut Criterion) {
+    drop(fs::remove_dir_all(state_dir().join("circuits")));
+    let server = Served::start("plonk", &["--lanes", "2", "--swap-policy", "threshold"]);
+    let (small, witness) = squares(200);
+    add(&server, "small", &small);
+    let path = "/v1/circuits/small/prove";
+    let prove = |client: &mut support::served::Client| {
+        client.send("POST", path, "application/octet-stream", &witness)
+    };
+    let compiled = Compiled::<Fp>::read(&small).expect("a circuit");
+    let params = Params::<EqAffine>::new(compiled.k());
+    let verifier = Verifier::new(&params, compiled).expect("a key");
+
+    (0..20).for_each(|_| drop(prove(&mut server.connect())));
+    let before = server.private_bytes();
+    let (made, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut rates = (Vec::new(), Vec::new());
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = server.connect();
+                    let mut proofs = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        proofs.push(prove(&mut client));
+                        made.fetch_add(1, Ordering::Relaxed);
+                    }
+                    proofs
+                })
+            })
+            .collect();
+        // Throughput in turns: without a bake, then during one.
+        let rate = |work: &mut dyn FnMut()| {
+            let (from, begun) = (made.load(Ordering::Relaxed), Instant::now());
+            work();
+            (made.load(Ordering::Relaxed) - from) as f64 / begun.elapsed().as_secs_f64()
+        };
+        let mut rounds = 0;
+        while made.load(Ordering::Relaxed) < 1000 || rounds < 9 {
+            let next = made.load(Ordering::Relaxed) + 50;
+            rates.0.push(rate(&mut || {
+                while made.load(Ordering::Relaxed) < next {
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }));
+            let (other, _) = squares(300 + rounds);
+            rates.1.push(rate(&mut || add(&server, &format!("other{rounds}"), &other)));
+            rounds += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        let proofs: Vec<Vec<u8>> =
+            clients.into_iter().flat_map(|client| client.join().expect("no call fails")).collect();
+        record("publish_proofs", proofs.len() as f64);
+        record("publish_generations", f64::from(rounds));
+        for proof in &proofs {
+            verifier.verify_file(&params, proof).expect("every proof verifies");
+        }
+    });
+    // Idle lanes let go of what is used.
+    server.connect().send("POST", path, "application/octet-stream", &witness);
+    thread::sleep(Duration::from_secs(2));
+    record("publish_memory_over_before", server.private_bytes() / before);
+    let ratios = rates.0.iter().zip(&rates.1).map(|(without, during)| during / without);
+    record("publish_throughput_over_idle", median(ratios.collect()));
+}
+
+// The standbys first: what others leave on the heap would be used up by them.
+criterion_group!(benches, standby, keys_and_proofs, many_circuits, publish_while_proving);
+criterion_main!(benches);
