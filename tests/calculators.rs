@@ -160,3 +160,39 @@ fn a_calculator_that_misbehaves_costs_its_own_caller_alone() {
     done(&server, &put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs)]));
     server.post_json("/v1/circuits/eats/prove", br#"{"inputs": {}}"#).error(422, "no_calculator");
 }
+
+#[test]
+fn circuits_are_managed_from_the_command_line() {
+    let state = own_state();
+    let server = serve(state.path(), &[]);
+    let url = server.url("");
+    let circuits = |args: &[&str]| {
+        let mut command = snapback();
+        command.arg("circuits").args(args).args(["--server", &url]);
+        command
+    };
+    let file = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/x5chain").join(name);
+        path.display().to_string()
+    };
+    let (r1cs, wasm) = (file("x5chain.r1cs"), file("x5chain.wasm"));
+    let added = circuits(&["add", "x", "--r1cs", &r1cs, "--wasm", &wasm]).output().expect("it runs");
+    let shown = String::from_utf8_lossy(&added.stderr);
+    assert!(added.status.success() && shown.contains("running the initialiser"), "{shown}");
+    assert!(run_ok(&mut circuits(&["list"])).starts_with("x "));
+    let again = circuits(&["add", "x", "--r1cs", &r1cs, "--wasm", &wasm]).output().expect("it runs");
+    assert!(String::from_utf8_lossy(&again.stdout).contains("already"));
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let (key, proof) = (dir.path().join("x.vk"), dir.path().join("x.proof"));
+    run_ok(circuits(&["key", "x"]).arg("-o").arg(&key));
+    fs::write(&proof, server.post("/v1/circuits/x/prove", &fixture("x5chain/witness.wtns")).ok())
+        .expect("written");
+    assert_eq!(run_ok(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key)).trim(), "valid");
+
+    run_ok(&mut circuits(&["remove", "x"]));
+    assert!(run_err(&mut circuits(&["remove", "x"]), 4).contains("unknown_circuit"));
+    run_ok(&mut circuits(&["activate", "2"]));
+    assert!(run_ok(&mut circuits(&["list", "--json"])).contains("\"x\""));
+    assert!(run_err(&mut circuits(&["add", "y", "--r1cs", &wasm]), 4).contains("bad_circuit"));
+}

@@ -5,6 +5,7 @@
 
 mod bake;
 mod calculator;
+mod circuits;
 mod completions;
 mod images;
 mod inspect;
@@ -64,6 +65,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Say how much memory to give a server of an image.
     Size(size::Args),
+    /// Add, remove and list circuits on a server that runs.
+    Circuits(circuits::Args),
     /// List or remove the images in the store.
     Images(images::Args),
     /// Check a witness calculator, compile it and keep both: a part of adding a circuit.
@@ -111,6 +114,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Inspect(args) => settings.config().and_then(|config| inspect::run(&args, &config)),
         Command::Size(args) => settings.config().and_then(|config| size::run(&args, &config)),
         Command::Images(args) => settings.config().and_then(|config| images::run(&args, &config)),
+        Command::Circuits(args) => circuits::run(&args),
         Command::Calculator(args) => settings.config().and_then(|config| calculator::run(&args, &config)),
         Command::Completions(args) => completions::run(&args),
     };

@@ -1,0 +1,107 @@
+//! A bounded run of the fuzz targets: files of every format, with bytes changed, cut, repeated and lengths that lie.
+//! Nothing panics, and nothing allocates more than a multiple of what it was given.
+
+#[path = "fuzz/targets.rs"]
+#[expect(unreachable_pub, reason = "it is the library of the fuzz targets")]
+mod targets;
+
+use cap::Cap;
+use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
+use std::alloc::System;
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+/// What a parser may take beside a multiple of its input.
+const BYTES_MAX: usize = 1 << 20;
+const MULTIPLE_MAX: usize = 64;
+
+/// One change of a file.
+#[derive(Clone, Debug)]
+enum Change {
+    Byte(Index, u8),
+    /// Lengths that lie: four bytes of a number such as these.
+    Word(Index, u32),
+    Cut(Index),
+    Repeat(Index, Index),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let words = prop::sample::select(vec![0, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX]);
+    prop_oneof![
+        (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Change::Byte(at, byte)),
+        (any::<Index>(), words).prop_map(|(at, word)| Change::Word(at, word)),
+        any::<Index>().prop_map(Change::Cut),
+        (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Change::Repeat(from, to)),
+    ]
+}
+
+fn changed(mut file: Vec<u8>, changes: &[Change]) -> Vec<u8> {
+    for change in changes {
+        if file.is_empty() {
+            break;
+        }
+        match change {
+            Change::Byte(at, byte) => {
+                let at = at.index(file.len());
+                file[at] = *byte;
+            }
+            Change::Word(at, word) => {
+                let at = at.index(file.len());
+                let end = file.len().min(at + 4);
+                file[at..end].copy_from_slice(&word.to_le_bytes()[..end - at]);
+            }
+            Change::Cut(at) => file.truncate(at.index(file.len())),
+            Change::Repeat(from, to) => {
+                let (from, to) = (from.index(file.len()), to.index(file.len()));
+                let piece = file[from.min(to)..from.max(to)].to_vec();
+                file.extend_from_slice(&piece[..piece.len().min(4096)]);
+            }
+        }
+    }
+    file
+}
+
+/// Runs a target on many changes of a file; more memory than that aborts.
+fn survives(target: fn(&[u8]), seeds: &[Vec<u8>], cases: u32) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let strategy = (any::<Index>(), prop::collection::vec(change(), 0..6));
+    let run = TestRunner::new(config).run(&strategy, |(seed, changes)| {
+        let file = changed(seeds[seed.index(seeds.len())].clone(), &changes);
+        let most = ALLOCATOR.allocated() + BYTES_MAX + MULTIPLE_MAX * file.len();
+        ALLOCATOR.set_limit(most).expect("no less than is allocated");
+        target(&file);
+        ALLOCATOR.set_limit(usize::MAX).expect("no limit");
+        Ok(())
+    });
+    run.unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn trial() -> (Vec<u8>, Vec<u8>) {
+    snapback_guest_plonk::trial::<halo2_proofs::pasta::EqAffine>()
+}
+
+fn proof_file() -> Vec<u8> {
+    let publics = vec![[3; 32], [4; 32]];
+    snapback_guest_plonk::ProofFile { circuit: [7; 32], publics, proof: &[9; 100] }.encode()
+}
+
+/// One after the other: they share the allocator and its limit.
+#[test]
+fn no_parser_panics_or_takes_more_memory_than_its_input_is_worth() {
+    let (r1cs, wtns) = trial();
+    survives(targets::r1cs, std::slice::from_ref(&r1cs), 20_000);
+    survives(targets::wtns, &[wtns], 20_000);
+    survives(targets::sym, &[b"1,1,0,main.out\n2,-1,0,main.x[3]\n3,2,1,main.c.k\n".to_vec()], 20_000);
+    let inputs = [
+        br#"{"inputs": {"x": "7", "k": [1, -2, ["0xff", true]]}}"#.to_vec(),
+        br#"{"inputs": {"leaf": "28948022309329048855892746252171976963363056481941560715954676764349967630337"}}"#
+            .to_vec(),
+        [b"{\"inputs\": {\"x\": ".as_slice(), &[b'['; 2000]].concat(),
+    ];
+    survives(targets::inputs, &inputs, 20_000);
+    let json = serde_json::to_vec(&snapback_host::circuits::ProofJson::of(&proof_file()).expect("one"));
+    survives(targets::proof, &[proof_file(), json.expect("JSON")], 20_000);
+    let key = [b"sbvk\x01\0\0\0".as_slice(), &[7; 32], &r1cs].concat();
+    survives(targets::key, &[key], 20_000);
+}
