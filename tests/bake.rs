@@ -237,6 +237,25 @@ fn two_bakes_of_the_same_inputs_are_the_same_bytes() {
 }
 
 #[test]
+fn bakes_that_go_on_from_one_another_leave_nothing_behind() {
+    let bench = Bench::new();
+    let bake = |args: &[&str]| -> serde_json::Value {
+        let command = &mut snapback();
+        command.arg("bake").args(args).arg("--json").arg("--state-dir").arg(bench.dir.path());
+        serde_json::from_str(&run_ok(command)).expect("JSON")
+    };
+    let mut baked = bake(&["fixtures"]);
+    // The first has no base to name in its manifest.
+    let sizes: Vec<u64> = (0..3)
+        .map(|_| {
+            baked = bake(&["--base", baked["digest"].as_str().expect("a digest")]);
+            baked["image_bytes"].as_u64().expect("a size")
+        })
+        .collect();
+    assert_eq!(sizes[1..], [sizes[0]; 2]);
+}
+
+#[test]
 fn what_is_no_guest_is_told_apart() {
     let bench = Bench::new();
     let text = bench.write("notes.wasm", b"hello");

@@ -21,6 +21,7 @@ mod image;
 mod inputs;
 pub mod manifest;
 mod native;
+mod segments;
 mod srs;
 mod store;
 mod trial;

@@ -10,6 +10,7 @@ use crate::{
     engine::epochs,
     error::Refusal,
     inputs::{BakeLimits, Input},
+    segments,
 };
 use snapback_abi::{
     ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN, EXPORT_ABI, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE,
@@ -69,6 +70,7 @@ pub(crate) fn wizen(engine: &Engine, run: &Run<'_>) -> Result<Wizened, Error> {
             Poll::Ready(snapshot) => snapshot.map_err(|error| Refusal::Unsupported(reason(&error)))?,
             Poll::Pending => unreachable!("the state of an instance is always ready"),
         };
+    let snapshot = segments::active_only(snapshot).map_err(|error| Refusal::Invalid(error.to_string()))?;
     let memory_bytes = live.doors.memory.data_size(&live.store) as u64;
     Ok(Wizened { snapshot, memory_bytes, circuits: live.circuits(run)? })
 }
