@@ -167,6 +167,7 @@ fn many_circuits(criterion: &mut Criterion) {
 
 /// A thousand standbys of ten circuits that were never called, in a process that has not made an instance yet.
 fn standby(_: &mut Criterion) {
+    Image::Circuits(10).bake_apart();
     let engine = engine(1_000).expect("an engine");
     let generation = Arc::new(Image::Circuits(10).load(&engine));
     let before = private_bytes();
@@ -237,7 +238,12 @@ fn publish_while_proving(_: &mut Criterion) {
     let params = Params::<EqAffine>::new(compiled.k());
     let verifier = Verifier::new(&params, compiled).expect("a key");
 
-    (0..20).for_each(|_| drop(prove(&mut server.connect())));
+    // Both lanes have proven before memory is looked at.
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..10).for_each(|_| drop(prove(&mut server.connect()))));
+        }
+    });
     let before = server.private_bytes();
     let (made, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let mut rates = (Vec::new(), Vec::new());

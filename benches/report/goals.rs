@@ -1,0 +1,158 @@
+//! What was to be reached, and whether it was.
+
+use crate::{Measured, ratio, time};
+
+/// A line of the report.
+pub(crate) struct Goal {
+    pub(crate) what: &'static str,
+    measured: f64,
+    bound: Bound,
+    show: fn(f64) -> String,
+}
+
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Goal {
+    pub(crate) fn measured(&self) -> String {
+        (self.show)(self.measured)
+    }
+
+    pub(crate) fn wanted(&self) -> String {
+        match self.bound {
+            Bound::AtMost(limit) => format!("<= {}", (self.show)(limit)),
+            Bound::AtLeast(limit) => format!(">= {}", (self.show)(limit)),
+        }
+    }
+
+    /// What is no number was not reached.
+    pub(crate) fn reached(&self) -> bool {
+        match self.bound {
+            Bound::AtMost(limit) => self.measured <= limit,
+            Bound::AtLeast(limit) => self.measured >= limit,
+        }
+    }
+}
+
+fn kilobytes(bytes: f64) -> String {
+    format!("{:.1} kB", bytes / 1e3)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+fn whole(number: f64) -> String {
+    format!("{number:.0}")
+}
+
+pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
+    use Bound::{AtLeast, AtMost};
+    let figure = |name| measured.figure(name);
+    let median = |id| measured.median(id);
+    let goal = |what, measured, bound, show: fn(f64) -> String| Goal { what, measured, bound, show };
+    let lost = figure("storm_calls_lost")? + figure("leak_calls_lost")?;
+    let again = median("reset_vs_replay/orchard/replay")? / median("reset_vs_replay/orchard/reset")?;
+    Ok(vec![
+        goal(
+            "instantiate and drop, the slower of both Zcash images",
+            median("instantiate/orchard")?.max(median("instantiate/orchard+sapling")?),
+            AtMost(10e-6),
+            time,
+        ),
+        goal(
+            "the same, Orchard with Sapling over Orchard alone",
+            figure("instantiate_sapling_over_orchard")?,
+            AtMost(1.5),
+            ratio,
+        ),
+        goal(
+            "the same, ten circuits in an image over one",
+            figure("instantiate_ten_over_one")?,
+            AtMost(1.5),
+            ratio,
+        ),
+        goal(
+            "private memory of an idle standby, Orchard",
+            figure("standby_private_bytes")?,
+            AtMost(64e3),
+            kilobytes,
+        ),
+        goal("the same, ten circuits", figure("standby_ten_circuits_bytes")?, AtMost(128e3), kilobytes),
+        goal(
+            "exec to first answered call, cached native code",
+            median("cold_start/process")?,
+            AtMost(25e-3),
+            time,
+        ),
+        goal(
+            "what a request waits for a swap, the other core idle, p99 (upper edge of its bucket)",
+            figure("swap_pause_seconds_idle_p99")?,
+            AtMost(10e-6),
+            time,
+        ),
+        goal(
+            "latency with swaps over latency without, p99",
+            figure("latency_p99_with_swaps_over_without")?,
+            AtMost(1.05),
+            ratio,
+        ),
+        goal("swaps a second of an echo guest", figure("storm_swaps_per_second")?, AtLeast(1e3), whole),
+        goal("calls lost, of all in these benches", lost, AtMost(0.0), whole),
+        goal(
+            "a leak of 10 MB a call under 256 MiB: what resident memory drifts after the first minute",
+            figure("leak_resident_drift_share")?,
+            AtMost(0.05),
+            percent,
+        ),
+        goal(
+            "throughput of calls of 100 ms that leak 10 MB each over those that do not",
+            figure("leak_throughput_over_clean_100_ms")?,
+            AtLeast(0.9),
+            ratio,
+        ),
+        goal("throughput of two lanes over one", figure("lanes_two_over_one")?, AtLeast(1.8), ratio),
+        goal("what HTTP adds to an empty call", figure("http_adds_seconds")?, AtMost(300e-6), time),
+        goal(
+            "Orchard proof, CPU time, wasm over native on one thread",
+            figure("prove_wasm_over_native")?,
+            AtMost(1.15),
+            ratio,
+        ),
+        goal("the same, proof of x5chain", figure("prove_x5chain_wasm_over_native")?, AtMost(1.15), ratio),
+        goal("the same, keys of x5chain", figure("keygen_wasm_over_native")?, AtMost(1.15), ratio),
+        goal(
+            "the same, its reference string and keys over native keys alone",
+            figure("bake_over_native_keygen")?,
+            AtMost(1.3),
+            ratio,
+        ),
+        goal("running Orchard's initialiser again over a fresh instance", again, AtLeast(1e6), whole),
+        goal(
+            "making x5chain's reference string and keys again over a fresh instance",
+            figure("replay_seconds")? / figure("instantiate_circuit_seconds")?,
+            AtLeast(1e6),
+            whole,
+        ),
+        goal(
+            "proofs in a row on two lanes, with ten circuits published meanwhile, each verified natively",
+            figure("publish_proofs")?,
+            AtLeast(1e3),
+            whole,
+        ),
+        goal(
+            "their throughput during a bake over without one",
+            figure("publish_throughput_over_idle")?,
+            AtLeast(0.8),
+            ratio,
+        ),
+        goal(
+            "the server's private memory after them over before",
+            figure("publish_memory_over_before")?,
+            AtMost(1.05),
+            ratio,
+        ),
+    ])
+}
