@@ -117,6 +117,9 @@ pub fn bake(
     progress: &Arc<dyn Progress>,
 ) -> Result<Baked, Error> {
     progress.stage(Stage::Check);
+    if guest.base.is_some() && circuits::is_of_another_version(guest) {
+        return Err(Refusal::OldBase.into());
+    }
     let checked = check(&guest.wasm, limits.memory_bytes_max)?;
     let circuits = if takes_circuits(&guest.digest) {
         progress.stage(Stage::Reference);
@@ -179,6 +182,9 @@ pub fn bake(
         return Err(Refusal::NoCopyOnWrite { bytes: wizened.memory_bytes }.into());
     }
 
+    if !manifest.fits() {
+        return Err(Refusal::TooManyInputs { inputs: manifest.inputs.len() }.into());
+    }
     progress.stage(Stage::Publish);
     let image = manifest.embed(&wizened.snapshot);
     drop(wizened);
@@ -221,13 +227,25 @@ fn describe(
     wizened: &Wizened,
     trial: Option<Trial>,
 ) -> Manifest {
-    let base_inputs = guest.base.iter().flat_map(|base| base.manifest.inputs.iter().cloned());
+    // What it holds, not how it came to that: a history would grow with every change.
+    let is_over = |there: &InputId| {
+        inputs.iter().any(|input| match input.name.as_str() {
+            circuits::INPUT_SRS => false,
+            circuits::INPUT_REMOVE => {
+                [circuits::INPUT_CIRCUIT, circuits::INPUT_SYM].contains(&&*there.name) && there.of == input.of
+            }
+            name => there.name == name && there.of == input.of,
+        })
+    };
+    let base_inputs = guest.base.iter().flat_map(|base| &base.manifest.inputs);
+    let base_inputs = base_inputs.filter(|input| !is_over(input)).cloned();
+    let inputs = inputs.iter().filter(|input| input.name != circuits::INPUT_REMOVE);
     Manifest {
         format_version: FORMAT_VERSION,
         abi_version: ABI_VERSION,
         guest: GuestId { name: guest.name.clone().into_owned(), digest: guest.digest },
         base: guest.base.as_ref().map(|base| base.digest),
-        inputs: base_inputs.chain(inputs.iter().map(Input::id)).collect(),
+        inputs: base_inputs.chain(inputs.map(Input::id)).collect(),
         circuits: wizened
             .circuits
             .iter()

@@ -17,13 +17,13 @@ pub struct Digest([u8; 32]);
 pub struct NotADigest;
 
 impl Digest {
-    /// A digest that was computed elsewhere.
+    /// Its bytes.
     #[must_use]
     pub const fn into_bytes(self) -> [u8; 32] {
         self.0
     }
 
-    /// The digest with these bytes.
+    /// A digest that was computed elsewhere.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

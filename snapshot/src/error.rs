@@ -133,6 +133,15 @@ pub enum Refusal {
         "it keeps randomness from its bake (two bakes with different entropy differ), which every instance would share"
     )]
     BakedEntropy,
+    /// Nothing here knows what the circuits of such a base should be.
+    #[error("the base was baked from another version of its guest: bake anew from the guest")]
+    OldBase,
+    /// Its manifest would be longer than one is read.
+    #[error("its {inputs} inputs and circuits do not fit a manifest")]
+    TooManyInputs {
+        /// How many it has.
+        inputs: usize,
+    },
     /// The image would be larger than allowed.
     #[error("its image has {bytes} bytes, more than bake.image_bytes_max = {bytes_max}")]
     TooLarge {

@@ -148,6 +148,11 @@ pub enum ManifestError {
 }
 
 impl Manifest {
+    /// Whether it is short enough to be read again.
+    pub(crate) fn fits(&self) -> bool {
+        serde_json::to_vec(self).is_ok_and(|json| json.len() <= MANIFEST_BYTES_MAX)
+    }
+
     /// Puts the manifest into a module that has none.
     ///
     /// # Panics

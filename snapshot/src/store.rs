@@ -11,7 +11,7 @@
 
 use crate::{
     Digest, Error,
-    files::{make_private_dir, publish},
+    files::{make_private_dir, publish, sweep_temporary},
     image::SealedImage,
     manifest::Manifest,
     srs::SrsStore,
@@ -47,6 +47,9 @@ impl ImageStore {
         let (images, bakes) = (state_dir.join("images"), state_dir.join("bakes"));
         for dir in [&images, &bakes] {
             make_private_dir(dir)?;
+        }
+        for dir in ["images", "bakes", "native", "srs"] {
+            sweep_temporary(&state_dir.join(dir));
         }
         Ok(Self { images, bakes, srs: SrsStore::open(state_dir)? })
     }

@@ -9,7 +9,7 @@
 
 use crate::{
     Scalar,
-    r1cs::{Constraint, ONE, R1cs, Terms, Wire},
+    r1cs::{Constraint, ONE, R1cs, Wire},
 };
 
 /// Combinations of more terms are left as they are: it bounds the work, and what is that wide gains little.
@@ -82,17 +82,15 @@ pub(crate) fn gates<F: Scalar>(r1cs: &R1cs<F>) -> Vec<Gate<F>> {
 }
 
 fn gate<F: Scalar>(Constraint { a, b, c }: Constraint<'_, F>) -> Gate<F> {
-    let (a, b, mut sum) = (collect(a), collect(b), collect(c));
-    sum.iter_mut().for_each(|(_, coefficient)| *coefficient = -*coefficient);
+    let (a, b) = (collect(a.iter().copied()), collect(b.iter().copied()));
+    let sum = c.iter().map(|(wire, coefficient)| (*wire, -*coefficient));
     for (factor, other) in [(&a, &b), (&b, &a)] {
         if let Some(constant) = constant(factor) {
-            for (wire, coefficient) in other {
-                add(&mut sum, *wire, *coefficient * constant);
-            }
-            return Gate { product: None, sum };
+            let scaled = other.iter().map(|(wire, coefficient)| (*wire, *coefficient * constant));
+            return Gate { product: None, sum: collect(sum.chain(scaled)) };
         }
     }
-    Gate { product: Some([a, b]), sum }
+    Gate { product: Some([a, b]), sum: collect(sum) }
 }
 
 /// The value of a combination without wires.
@@ -104,8 +102,8 @@ fn constant<F: Scalar>(combination: &Combination<F>) -> Option<F> {
     }
 }
 
-fn collect<F: Scalar>(terms: &Terms<F>) -> Combination<F> {
-    let mut combination = terms.to_vec();
+fn collect<F: Scalar>(terms: impl Iterator<Item = (Wire, F)>) -> Combination<F> {
+    let mut combination: Combination<F> = terms.collect();
     combination.sort_by_key(|(wire, _)| *wire);
     combination.dedup_by(|(wire, coefficient), (kept, sum)| {
         let is_same = wire == kept;

@@ -97,7 +97,11 @@ impl State {
         if self.vesta.provers.contains_key(circuit) {
             return Ok(Prime::Vesta);
         }
-        Err(Failure::new(Tag::UnknownCircuit, "this image holds no circuit of that name"))
+        let message = match circuit {
+            "" => "the call names no circuit",
+            _ => "this image holds no circuit of that name",
+        };
+        Err(Failure::new(Tag::UnknownCircuit, message))
     }
 
     /// The whole of an input, once its last piece is in.

@@ -88,7 +88,7 @@ impl fmt::Display for Prime {
     }
 }
 
-fn modulus<F: Scalar>() -> [u8; FIELD_BYTES] {
+pub(crate) fn modulus<F: Scalar>() -> [u8; FIELD_BYTES] {
     // One less than the modulus is even, so that adding one changes its lowest byte alone.
     let mut repr = (-F::ONE).to_repr();
     repr[0] += 1;
@@ -96,13 +96,12 @@ fn modulus<F: Scalar>() -> [u8; FIELD_BYTES] {
 }
 
 /// Other primes of circom, by the lowest 64 bits of their modulus: for a helpful message only.
-const OTHERS: [(&str, u64); 6] = [
+const OTHERS: [(&str, u64); 5] = [
     ("bn128", 0x43e1_f593_f000_0001),
     ("bls12381", 0xffff_ffff_0000_0001),
     ("bls12377", 0x0a11_8000_0000_0001),
     ("grumpkin", 0x3c20_8c16_d87c_fd47),
     ("secq256r1", 0xffff_ffff_ffff_ffff),
-    ("goldilocks", 0xffff_ffff_0000_0001),
 ];
 
 #[cfg(test)]

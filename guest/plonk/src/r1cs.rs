@@ -12,6 +12,7 @@
 
 use crate::{
     Error, Prime, Scalar,
+    prime::modulus,
     sections::{FIELD_BYTES, Reader, Sections},
 };
 
@@ -141,7 +142,7 @@ impl<F: Scalar> R1cs<F> {
         let sections = Sections::read(bytes, MAGIC, VERSION, FORMAT)?;
         let header = Header::of(&sections)?;
         let mut reader = sections.get(CONSTRAINTS)?;
-        if header.prime.modulus() != modulus_of::<F>() {
+        if header.prime.modulus() != modulus::<F>() {
             return Err(Error::Unsupported(format!("it is over {}", header.prime)));
         }
         let mut terms = Vec::new();
@@ -234,12 +235,6 @@ impl<F: Scalar> R1cs<F> {
         }
         Self { header, terms, ends }
     }
-}
-
-fn modulus_of<F: Scalar>() -> [u8; FIELD_BYTES] {
-    let mut repr = (-F::ONE).to_repr();
-    repr[0] += 1;
-    repr
 }
 
 fn read_terms<F: Scalar>(
