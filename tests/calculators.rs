@@ -8,6 +8,7 @@ use harness::{
     fixture, run_err, run_ok, snapback,
 };
 use serde_json::{Value, json};
+use snapback_guest_plonk::Prime;
 use std::{fs, path::Path};
 
 /// Wires 1 to 3, as circom's own list of names has them.
@@ -61,9 +62,16 @@ fn inputs_are_proven_and_the_proof_verifies_in_every_form() {
     let (key, proof) = (dir.path().join("x5chain.vk"), dir.path().join("proof.json"));
     fs::write(&key, server.post("/v1/methods/verifying_key?circuit=x5chain", b"").ok()).expect("written");
     fs::write(&proof, &body).expect("written");
-    assert_eq!(run_ok(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key)).trim(), "valid");
+    let said = run_ok(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key));
+    assert!(said.starts_with("valid\n") && said.contains("public signal 1: 5"), "{said}");
     fs::write(&proof, &forged).expect("written");
-    run_err(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key), 5);
+    let refuted =
+        snapback().arg("verify").arg(&proof).arg("--vk").arg(&key).arg("--json").output().expect("it runs");
+    assert_eq!(refuted.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&refuted.stdout).starts_with("{\"reason\""));
+    fs::write(&key, &fixture("x5chain/x5chain.r1cs")[..100]).expect("written");
+    let said = run_err(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key), 4);
+    assert!(said.contains("x5chain.vk: not a verifying key"), "{said}");
 
     // Strings, hexadecimal, and numbers beyond the prime are one and the same.
     let wrapped = "28948022309329048855892746252171976963363056481941560715954676764349967630344";
@@ -94,21 +102,24 @@ fn inputs_that_do_not_fit_are_told_by_signal() {
     assert_eq!(server.metric("snapback_calls_total{image=\"plonk\",outcome=\"no_witness\"}"), 7.0);
 }
 
-/// A calculator of which one export does this, and the others nothing.
-fn calculator(body: &str) -> Vec<u8> {
+/// A calculator over pallas, for a circuit with so many wires, that does this to begin with and nothing else.
+fn calculator(wires: u32, body: &str) -> Vec<u8> {
+    let prime: String = Prime::Pallas.modulus().iter().map(|byte| format!("\\{byte:02x}")).collect();
     let text = format!(
         r#"(module
           (import "runtime" "exceptionHandler" (func $exception (param i32)))
           (memory (export "memory") 1)
-          (func (export "init") (param i32))
-          (func (export "getFieldNumLen32") (result i32) {body})
+          (data (i32.const 0) "{prime}")
+          (func (export "init") (param i32) {body})
+          (func (export "getFieldNumLen32") (result i32) i32.const 8)
           (func (export "getRawPrime"))
-          (func (export "getWitnessSize") (result i32) i32.const 1)
+          (func (export "getWitnessSize") (result i32) i32.const {wires})
           (func (export "getInputSize") (result i32) i32.const 1)
           (func (export "getInputSignalSize") (param i32 i32) (result i32) i32.const 1)
           (func (export "setInputSignal") (param i32 i32 i32))
           (func (export "getWitness") (param i32))
-          (func (export "readSharedRWMemory") (param i32) (result i32) i32.const 0)
+          (func (export "readSharedRWMemory") (param i32) (result i32)
+            (i32.load (i32.shl (local.get 0) (i32.const 2))))
           (func (export "writeSharedRWMemory") (param i32 i32)))"#
     );
     wat::parse_str(text).expect("a module")
@@ -120,17 +131,19 @@ fn a_calculator_that_misbehaves_costs_its_own_caller_alone() {
     let args = ["--circuits-calculator-deadline", "200ms", "--circuits-calculator-memory-limit", "16MiB"];
     let server = serve(state.path(), &args);
     let (r1cs, witness) = harness::circuits::squares(4, 2);
+    // One, out, x, and three between.
+    const WIRES: u32 = 6;
     let hostile = [
-        ("spins", "(loop br 0) i32.const 8", 504, "calculator_deadline"),
-        ("eats", "(drop (memory.grow (i32.const 60000))) i32.const 8", 422, "calculator_out_of_memory"),
+        ("spins", "(loop br 0)", 504, "calculator_deadline"),
+        ("eats", "(drop (memory.grow (i32.const 60000)))", 422, "calculator_out_of_memory"),
         ("traps", "unreachable", 422, "calculator_trapped"),
-        ("gives-up", "(call $exception (i32.const 4)) i32.const 8", 422, "refuted"),
-        ("lies", "i32.const 4", 422, "calculator_mismatch"),
+        ("gives-up", "(call $exception (i32.const 4))", 422, "refuted"),
+        ("lies", "(call $exception (i32.const 5))", 422, "calculator_mismatch"),
     ];
     let jobs: Vec<Answer> = hostile
         .iter()
         .map(|(name, body, ..)| {
-            let wasm = calculator(body);
+            let wasm = calculator(WIRES, body);
             put(&server, &format!("/v1/circuits/{name}"), &[("r1cs", &r1cs), ("wasm", &wasm)])
         })
         .collect();
@@ -154,11 +167,21 @@ fn a_calculator_that_misbehaves_costs_its_own_caller_alone() {
     // Another calculator for the same circuit is no new bake of the circuit.
     let digest = server.get("/v1/circuits").json()["circuits"][0]["image_digest"].clone();
     let (_, body, ..) = hostile[2];
-    done(&server, &put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs), ("wasm", &calculator(body))]));
+    let other = calculator(WIRES, body);
+    done(&server, &put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs), ("wasm", &other)]));
     assert_eq!(server.get("/v1/circuits").json()["circuits"][0]["image_digest"], digest);
     server.post_json("/v1/circuits/eats/prove", br#"{"inputs": {}}"#).error(422, "calculator_trapped");
-    done(&server, &put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs)]));
+    // Sent without one, the circuit keeps what it has, unless it is to be replaced.
+    assert_eq!(put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs)]).json()["state"], "unchanged");
+    done(&server, &put(&server, "/v1/circuits/eats?replace=true", &[("r1cs", &r1cs)]));
     server.post_json("/v1/circuits/eats/prove", br#"{"inputs": {}}"#).error(422, "no_calculator");
+    // One of another circuit is not taken in.
+    let foreign = calculator(WIRES + 1, "");
+    let failed = ended(&server, &put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs), ("wasm", &foreign)]));
+    assert!(
+        failed["reason"].as_str().expect("a reason").contains("it has 7 wires, the circuit 6"),
+        "{failed}"
+    );
 }
 
 #[test]
@@ -188,11 +211,34 @@ fn circuits_are_managed_from_the_command_line() {
     run_ok(circuits(&["key", "x"]).arg("-o").arg(&key));
     fs::write(&proof, server.post("/v1/circuits/x/prove", &fixture("x5chain/witness.wtns")).ok())
         .expect("written");
-    assert_eq!(run_ok(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key)).trim(), "valid");
+    assert!(run_ok(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key)).starts_with("valid\n"));
+
+    // Inputs are proven by the one circuit that there is, and what was proven is verified in either form.
+    let inputs = dir.path().join("inputs.json");
+    fs::write(&inputs, br#"{"inputs": {"x": 7, "k": 5}}"#).expect("written");
+    run_ok(snapback().arg("prove").arg(&inputs).args(["--server", &url, "-o"]).arg(&proof));
+    run_ok(snapback().arg("verify").arg(&proof).args(["--server", &url, "--image", "plonk"]));
+    run_err(snapback().arg("prove").arg(&inputs).args(["--server", url.trim_start_matches("http://")]), 2);
 
     run_ok(&mut circuits(&["remove", "x"]));
     assert!(run_err(&mut circuits(&["remove", "x"]), 4).contains("unknown_circuit"));
+    assert!(run_ok(&mut circuits(&["generations"])).contains("3 active"));
     run_ok(&mut circuits(&["activate", "2"]));
+    // What a server's circuits need is not removed by accident.
+    let image = server.get("/v1/circuits").json()["circuits"][0]["image_digest"].clone();
+    let remove = |force: &[&str]| {
+        let mut command = snapback();
+        command.args(["images", "remove", image.as_str().expect("a digest")]).args(force);
+        command.arg("--state-dir").arg(state.path());
+        command
+    };
+    assert!(run_err(&mut remove(&[]), 2).contains("--force"));
     assert!(run_ok(&mut circuits(&["list", "--json"])).contains("\"x\""));
     assert!(run_err(&mut circuits(&["add", "y", "--r1cs", &wasm]), 4).contains("bad_circuit"));
+    assert!(
+        run_err(&mut circuits(&["add", "no/name", "--r1cs", &r1cs]), 4).contains("cannot name a circuit")
+    );
+    assert!(run_err(&mut circuits(&["remove", "x", "--image", "nope"]), 4).contains("unknown_image"));
+    run_ok(&mut remove(&["--force"]));
+    assert!(run_err(&mut circuits(&["activate", "2"]), 4).contains("removed from the store"));
 }

@@ -205,7 +205,7 @@ fn a_bake_that_is_interrupted_begins_again() {
 #[test]
 fn nothing_is_left_behind_by_what_was_refused_or_forgotten() {
     let state = own_state();
-    let server = serve(state.path(), &["--circuits-generations-kept", "1"]);
+    let server = serve(state.path(), &["--circuits-generations-kept", "0"]);
     let count = |dir: &str| std::fs::read_dir(state.path().join(dir)).map_or(0, Iterator::count);
     let images = count("images");
     let (first, _) = squares(4, 2);

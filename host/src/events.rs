@@ -123,11 +123,7 @@ impl What {
     fn is_for_operators(&self) -> bool {
         matches!(
             self,
-            Self::StandbyPrepareError { .. }
-                | Self::Breaker { .. }
-                | Self::Stall { .. }
-                | Self::Policy
-                | Self::Published { .. }
+            Self::StandbyPrepareError { .. } | Self::Breaker { .. } | Self::Stall { .. } | Self::Policy
         )
     }
 }

@@ -35,7 +35,7 @@ pub fn sym(bytes: &[u8]) {
 /// Inputs as JSON.
 pub fn inputs(bytes: &[u8]) {
     for prime in Prime::ALL {
-        if let Ok(inputs) = inputs::read(bytes, prime) {
+        if let Ok(inputs) = inputs::read(bytes, prime, 1 << 16) {
             assert!(inputs.values().map(|values| values.len()).sum::<usize>() <= bytes.len());
         }
     }

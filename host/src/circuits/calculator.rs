@@ -7,7 +7,7 @@
 
 use super::inputs::{self, shown};
 use crate::meter::{Meter, OutOfMemory};
-use snapback_guest_plonk::{Prime, wtns};
+use snapback_guest_plonk::{r1cs::Header, wtns};
 use snapback_snapshot::{
     calculators::{
         IMPORT_BUFFER_MESSAGE, IMPORT_ERROR_MESSAGE, IMPORT_EXCEPTION, IMPORT_MODULE, IMPORT_SHOW_MEMORY,
@@ -39,8 +39,7 @@ pub struct CalculatorLimits {
 /// A calculator, ready to be instantiated.
 pub struct Calculator {
     pre: InstancePre<State>,
-    prime: Prime,
-    wires: u32,
+    header: Header,
     /// Names of the input signals, where they are known: to say which one is missing.
     signals: BTreeSet<String>,
     limits: CalculatorLimits,
@@ -78,7 +77,7 @@ pub enum CalculatorError {
     #[error("the inputs do not satisfy the circuit: {0}")]
     Unsatisfied(String),
     /// It is of another circuit.
-    #[error("the witness calculator is of another circuit: {0}")]
+    #[error("the witness calculator is of another circuit: {0}; add the circuit with its own")]
     Mismatch(String),
     /// It trapped.
     #[error("the witness calculator trapped: {0}")]
@@ -95,14 +94,13 @@ pub enum CalculatorError {
 }
 
 impl Calculator {
-    /// Prepares a module for a circuit with so many wires.
+    /// Prepares a module for a circuit.
     ///
     /// # Errors
     /// When it imports something else than circom's modules do.
     pub fn new(
         module: &Module,
-        prime: Prime,
-        wires: u32,
+        header: Header,
         signals: BTreeSet<String>,
         limits: CalculatorLimits,
     ) -> wasmtime::Result<Self> {
@@ -114,7 +112,7 @@ impl Calculator {
         // What a circuit logs are its values: it is taken and dropped.
         linker.func_wrap(IMPORT_MODULE, IMPORT_BUFFER_MESSAGE, drop_message)?;
         linker.func_wrap(IMPORT_MODULE, IMPORT_SHOW_MEMORY, || {})?;
-        Ok(Self { pre: linker.instantiate_pre(module)?, prime, wires, signals, limits })
+        Ok(Self { pre: linker.instantiate_pre(module)?, header, signals, limits })
     }
 
     /// Computes the witness of `{"inputs": {...}}`, as a `.wtns` file.
@@ -122,15 +120,29 @@ impl Calculator {
     /// # Errors
     /// See [`CalculatorError`].
     pub fn run(&self, json: &[u8]) -> Result<Zeroizing<Vec<u8>>, CalculatorError> {
-        let inputs = inputs::read(json, self.prime).map_err(CalculatorError::Inputs)?;
+        let Header { prime, public_inputs, private_inputs, .. } = self.header;
+        let values_max = public_inputs as usize + private_inputs as usize;
+        let inputs = inputs::read(json, prime, values_max).map_err(CalculatorError::Inputs)?;
+        self.live(|run| self.witness(run, &inputs))
+    }
+
+    /// Asks it whether it is of this circuit.
+    ///
+    /// # Errors
+    /// See [`CalculatorError`].
+    pub fn try_out(&self) -> Result<(), CalculatorError> {
+        self.live(|run| self.check(run))
+    }
+
+    /// Does something with an instance that ends with it.
+    fn live<T>(&self, work: impl FnOnce(&mut Live) -> Result<T, Stop>) -> Result<T, CalculatorError> {
         let meter = Meter::new(self.limits.memory_bytes_max);
         let mut store = Store::new(self.pre.module().engine(), State { meter, message: Vec::new() });
         store.limiter(|state| &mut state.meter);
         store.set_epoch_deadline(epochs(self.limits.deadline));
         let run = self.pre.instantiate(&mut store).and_then(|instance| Run { store, instance }.open());
         let mut run = run.map_err(|error| self.classify(error, &[]))?;
-        let witness = self.witness(&mut run, &inputs);
-        witness.map_err(|stop| match stop {
+        work(&mut run).map_err(|stop| match stop {
             Stop::Known(error) => error,
             Stop::Engine(error) => self.classify(error, &run.store.data().message),
         })
@@ -144,10 +156,13 @@ impl Calculator {
             let hash = fnv1a(name);
             let (high, low) = ((hash >> 32) as i32, hash as i32);
             let size: i32 = run.call("getInputSignalSize", (high, low))?;
-            let known = u32::try_from(size).map_err(|_| {
-                CalculatorError::Inputs(format!("the circuit has no input signal `{}`", shown(name)))
-            })?;
-            if values.len() != known as usize {
+            // Circom's modules say zero, or minus one, of a signal that they do not know.
+            let known = usize::try_from(size).unwrap_or(0);
+            if known == 0 && !values.is_empty() {
+                let message = format!("the circuit has no input signal `{}`", shown(name));
+                return Err(CalculatorError::Inputs(message).into());
+            }
+            if values.len() != known {
                 return Err(CalculatorError::Inputs(format!(
                     "input signal `{}` has {known} values, {} were sent",
                     shown(name),
@@ -168,6 +183,9 @@ impl Calculator {
             let missing: Vec<&str> =
                 self.signals.iter().filter(|name| !inputs.contains_key(*name)).map(String::as_str).collect();
             let named = match missing.as_slice() {
+                [] if self.signals.is_empty() => {
+                    " (a circuit that was added with its .sym names them)".into()
+                }
                 [] => String::new(),
                 names => format!(": `{}`", names[..names.len().min(SIGNALS_NAMED_MAX)].join("`, `")),
             };
@@ -176,12 +194,12 @@ impl Calculator {
             ))
             .into());
         }
-        let mut values = Zeroizing::new(Vec::with_capacity(self.wires as usize));
-        for wire in 0..self.wires {
+        let mut values = Zeroizing::new(Vec::with_capacity(self.header.wires as usize));
+        for wire in 0..self.header.wires {
             run.call::<_, ()>("getWitness", wire as i32)?;
             values.push(run.shared()?);
         }
-        let modulus = self.prime.modulus();
+        let modulus = self.header.prime.modulus();
         Ok(Zeroizing::new(wtns::write(&modulus, values.len(), values.iter().copied())))
     }
 
@@ -193,12 +211,12 @@ impl Calculator {
             return Err(mismatch(format!("its field elements have {words} words")));
         }
         run.call::<_, ()>("getRawPrime", ())?;
-        if run.shared()? != self.prime.modulus() {
-            return Err(mismatch(format!("it does not compute over {}", self.prime)));
+        if run.shared()? != self.header.prime.modulus() {
+            return Err(mismatch(format!("it does not compute over {}", self.header.prime)));
         }
         let wires: i32 = run.call("getWitnessSize", ())?;
-        if i64::from(wires) != i64::from(self.wires) {
-            return Err(mismatch(format!("it has {wires} wires, the circuit {}", self.wires)));
+        if i64::from(wires) != i64::from(self.header.wires) {
+            return Err(mismatch(format!("it has {wires} wires, the circuit {}", self.header.wires)));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use snapback_snapshot::{Digest, Error, ImageStore, NativeCache, calculators};
 use std::collections::{BTreeMap, BTreeSet};
 use wasmtime::Engine;
 
-/// Loads the calculator of every circuit that has one.
+/// Loads the calculator of every circuit that has one, and asks each whether it is of that circuit.
 pub(super) fn load(
     store: &ImageStore,
     cache: &NativeCache,
@@ -40,8 +40,9 @@ pub(super) fn load(
             Some(sym) => signals(&header, &shelf.get(sym).map_err(|error| refuse(&error))?),
             None => BTreeSet::new(),
         };
-        let calculator = Calculator::new(&module, header.prime, header.wires, signals, limits);
-        loaded.insert(name.clone(), calculator.map_err(|error| refuse(&error))?);
+        let calculator = Calculator::new(&module, header, signals, limits).map_err(|error| refuse(&error))?;
+        calculator.try_out().map_err(|error| refuse(&error))?;
+        loaded.insert(name.clone(), calculator);
     }
     Ok(loaded)
 }

@@ -16,10 +16,12 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 const FORMAT_VERSION: u32 = 1;
+/// Where catalogues are, below the state directory.
+const CIRCUITS: &str = "circuits";
 /// Finished jobs that are remembered.
 const JOBS_KEPT: usize = 64;
 
@@ -36,6 +38,9 @@ pub(crate) struct Catalogue {
     /// The image that the server was started with when the circuits were last built.
     pub(crate) from: Digest,
     pub(crate) active: GenerationId,
+    /// The one that was active before: what people go back to.
+    #[serde(default)]
+    before: Option<GenerationId>,
     next_generation: GenerationId,
     next_job: JobId,
     pub(crate) generations: Vec<Edition>,
@@ -55,6 +60,9 @@ pub struct Edition {
     pub image: Digest,
     /// When it was published, in seconds since 1970.
     pub created: u64,
+    /// When another took its place, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
     /// Its circuits, by name.
     pub circuits: BTreeMap<String, Entry>,
 }
@@ -137,12 +145,13 @@ impl JobState {
 
 impl Catalogue {
     /// The first: one generation, the image as it was given.
-    pub(crate) fn new(from: Digest, manifest: &Manifest) -> Self {
-        let first = Edition { id: 1, image: from, created: now(), circuits: of_manifest(manifest) };
+    pub(crate) fn new(from: Digest, circuits: BTreeMap<String, Entry>) -> Self {
+        let first = Edition { id: 1, image: from, created: now(), left: None, circuits };
         Self {
             format_version: FORMAT_VERSION,
             from,
             active: 1,
+            before: None,
             next_generation: 2,
             next_job: 1,
             generations: vec![first],
@@ -194,21 +203,48 @@ impl Catalogue {
     pub(crate) fn publish(&mut self, image: Digest, circuits: BTreeMap<String, Entry>) -> GenerationId {
         let id = self.next_generation;
         self.next_generation += 1;
-        self.generations.push(Edition { id, image, created: now(), circuits });
-        self.active = id;
+        self.generations.push(Edition { id, image, created: now(), left: None, circuits });
+        self.activate(id);
         id
     }
 
-    /// Forgets old generations, never the active one.
-    pub(crate) fn prune(&mut self, keep: usize, age_max: std::time::Duration) {
+    /// Makes a generation the active one.
+    pub(crate) fn activate(&mut self, id: GenerationId) {
+        if id == self.active {
+            return;
+        }
+        for edition in &mut self.generations {
+            match edition.id {
+                edition_id if edition_id == id => edition.left = None,
+                edition_id if edition_id == self.active => edition.left = Some(now()),
+                _ => {}
+            }
+        }
+        self.before = Some(self.active);
+        self.active = id;
+    }
+
+    /// Forgets generations that are not served, but for so many that were last; those that were left too long ago go
+    /// all the same. The one that was active before the active one stays whatever its age.
+    pub(crate) fn prune(&mut self, keep: usize, age_max: Duration) {
         let oldest = now().saturating_sub(age_max.as_secs());
-        let newest = self.generations.len().saturating_sub(keep);
-        let active = self.active;
-        let mut index = 0;
-        self.generations.retain(|edition| {
-            index += 1;
-            edition.id == active || (index > newest && edition.created >= oldest)
-        });
+        let (active, before) = (self.active, self.before);
+        let left = |edition: &Edition| edition.left.unwrap_or(edition.created);
+        let mut idle: Vec<(bool, u64, GenerationId)> = self
+            .generations
+            .iter()
+            .filter(|edition| edition.id != active)
+            .map(|edition| (Some(edition.id) == before, left(edition), edition.id))
+            .collect();
+        idle.sort_unstable();
+        let kept: BTreeSet<GenerationId> = idle
+            .into_iter()
+            .rev()
+            .take(keep)
+            .filter(|(is_before, left, _)| *is_before || *left >= oldest)
+            .map(|(_, _, id)| id)
+            .collect();
+        self.generations.retain(|edition| edition.id == active || kept.contains(&edition.id));
     }
 
     /// Every file that is still needed.
@@ -224,6 +260,24 @@ impl Catalogue {
             .flatten()
             .collect()
     }
+}
+
+/// Every digest that a catalogue of a state directory names, in generations and open jobs: images, files and what
+/// identifies circuits.
+#[must_use]
+pub fn named_by_any(state_dir: &Path) -> BTreeSet<Digest> {
+    let mut named = BTreeSet::new();
+    for catalogue in fs::read_dir(state_dir.join(CIRCUITS)).into_iter().flatten().flatten() {
+        let text = fs::read(catalogue.path().join("catalogue.json")).unwrap_or_default();
+        let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&text) else { continue };
+        // What it baked is what may go.
+        json["baked"] = serde_json::Value::Null;
+        if let Some(jobs) = json["jobs"].as_array_mut() {
+            jobs.retain(|job| matches!(job["state"]["state"].as_str(), Some("waiting" | "baking")));
+        }
+        collect(&json, &mut named);
+    }
+    named
 }
 
 /// The circuits that came with an image: nothing is known of them but their names.
@@ -268,6 +322,7 @@ pub enum CatalogueError {
 
 /// The directory of a catalogue, and the one server that may write to it.
 pub(crate) struct Shelf {
+    state_dir: PathBuf,
     dir: PathBuf,
     files: PathBuf,
     _lock: File,
@@ -275,17 +330,21 @@ pub(crate) struct Shelf {
 
 impl Shelf {
     pub(crate) fn open(state_dir: &Path, image: &str) -> Result<Self, CatalogueError> {
-        let dir = state_dir.join("circuits").join(image);
+        let dir = state_dir.join(CIRCUITS).join(image);
         let files = dir.join("files");
         snapback_snapshot::files::make_private_dir(&files)?;
         let path = dir.join("lock");
         let io = |source| Error::Io { action: "lock", path: path.clone(), source };
         let lock = File::create(&path).map_err(io)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { dir, files, _lock: lock }),
+            Ok(()) => Ok(Self { state_dir: state_dir.into(), dir, files, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(CatalogueError::InUse(dir)),
             Err(TryLockError::Error(source)) => Err(io(source).into()),
         }
+    }
+
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
     }
 
     fn catalogue_path(&self) -> PathBuf {
@@ -314,21 +373,6 @@ impl Shelf {
     pub(crate) fn save(&self, catalogue: &Catalogue) -> Result<(), CatalogueError> {
         let json = serde_json::to_vec_pretty(catalogue).expect("a catalogue has string keys only");
         Ok(files::publish(&self.catalogue_path(), &json)?)
-    }
-
-    /// Every digest that a catalogue of this state directory names, in generations and open jobs: images, files and
-    /// what identifies circuits.
-    pub(crate) fn named_by_any(&self) -> BTreeSet<Digest> {
-        let mut named = BTreeSet::new();
-        let all = self.dir.parent().and_then(|all| fs::read_dir(all).ok());
-        for catalogue in all.into_iter().flatten().flatten() {
-            let text = fs::read(catalogue.path().join("catalogue.json")).unwrap_or_default();
-            let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&text) else { continue };
-            // What it baked is what may go.
-            json["baked"] = serde_json::Value::Null;
-            collect(&json, &mut named);
-        }
-        named
     }
 
     /// Keeps a file under its digest.
@@ -362,5 +406,60 @@ impl Shelf {
                 tracing::warn!(path = %path.display(), %error, "a file that nothing needs is still there");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Generations 1 to `count`, the last one active.
+    fn catalogue(count: u64) -> Catalogue {
+        let image = Digest::of(b"an image");
+        let mut catalogue = Catalogue::new(image, BTreeMap::new());
+        for _ in 1..count {
+            catalogue.publish(image, BTreeMap::new());
+        }
+        catalogue
+    }
+
+    fn ids(catalogue: &Catalogue) -> Vec<GenerationId> {
+        catalogue.generations.iter().map(|edition| edition.id).collect()
+    }
+
+    const LONG: Duration = Duration::from_hours(24);
+
+    #[test]
+    fn so_many_are_kept_beside_the_active_one() {
+        let mut five = catalogue(5);
+        five.prune(2, LONG);
+        assert_eq!(ids(&five), [3, 4, 5]);
+        five.prune(0, LONG);
+        assert_eq!(ids(&five), [5]);
+    }
+
+    #[test]
+    fn the_one_that_was_just_left_stays_whatever_its_age() {
+        let mut five = catalogue(5);
+        // Back to the first, and on from there: the first is what people would go back to.
+        five.activate(1);
+        five.publish(Digest::of(b"another"), BTreeMap::new());
+        for edition in &mut five.generations {
+            edition.created -= 2 * LONG.as_secs();
+            edition.left = edition.left.map(|left| left - 2 * LONG.as_secs());
+        }
+        five.prune(3, LONG);
+        assert_eq!(ids(&five), [1, 6]);
+    }
+
+    #[test]
+    fn age_counts_from_when_another_took_its_place() {
+        let mut three = catalogue(3);
+        three.generations.iter_mut().for_each(|edition| edition.created -= 2 * LONG.as_secs());
+        three.prune(8, LONG);
+        assert_eq!(ids(&three), [1, 2, 3]);
+        three.generations[0].left = Some(now() - 2 * LONG.as_secs());
+        three.prune(8, LONG);
+        assert_eq!(ids(&three), [2, 3]);
     }
 }

@@ -7,40 +7,43 @@
 
 use halo2_proofs::pasta::{Fp, Fq};
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
 use snapback_guest_plonk::{Prime, Scalar};
-use std::{collections::BTreeMap, fmt, marker::PhantomData};
+use std::{cell::Cell, collections::BTreeMap, fmt, marker::PhantomData};
 use zeroize::Zeroizing;
 
 /// Deepest nesting of arrays.
 const DEPTH_MAX: usize = 32;
+/// Values and signals beyond those of the circuit that are still read, so that the one that is too much can be named.
+const SURPLUS_MAX: usize = 1024;
 /// Longest number, in digits: many times a prime's.
 const DIGITS_MAX: usize = 1024;
 
 /// The values of input signals, each little-endian and below the prime.
 pub type Inputs = BTreeMap<String, Zeroizing<Vec<[u8; 32]>>>;
 
-/// Reads inputs.
+/// Reads inputs of a circuit with `values_max` input values; many more are not kept.
 ///
 /// # Errors
 /// What is wrong, without any value.
-pub fn read(json: &[u8], prime: Prime) -> Result<Inputs, String> {
+pub fn read(json: &[u8], prime: Prime, values_max: usize) -> Result<Inputs, String> {
     match prime {
-        Prime::Pallas => read_over::<Fp>(json),
-        Prime::Vesta => read_over::<Fq>(json),
+        Prime::Pallas => read_over::<Fp>(json, values_max),
+        Prime::Vesta => read_over::<Fq>(json, values_max),
     }
 }
 
-fn read_over<F: Scalar>(json: &[u8]) -> Result<Inputs, String> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, bound = "F: Scalar")]
-    struct Body<F> {
-        inputs: Signals<F>,
+fn read_over<F: Scalar>(json: &[u8], values_max: usize) -> Result<Inputs, String> {
+    if json.trim_ascii().is_empty() {
+        return Err(r#"the body is empty: send {"inputs": {...}}"#.into());
     }
-    let body: Body<F> = serde_json::from_slice(json).map_err(|error| describe(&error))?;
-    Ok(body.inputs.0)
+    let room = Room { values_max, values: Cell::new(values_max.saturating_add(SURPLUS_MAX)) };
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let read = Request::<F>(&room, PhantomData).deserialize(&mut deserializer);
+    let read = read.and_then(|inputs| deserializer.end().map(|()| inputs));
+    read.map_err(|error| describe(&error))
 }
 
 /// The error's place and kind: serde's own text may quote a value.
@@ -50,41 +53,86 @@ fn describe(error: &serde_json::Error) -> String {
         serde_json::error::Category::Data => {
             let text = error.to_string();
             // Ours, which quotes no value, begins with the signal.
-            match text.strip_prefix("signal ") {
-                Some(rest) => format!("signal {rest}"),
-                None => format!(r#"expected {{"inputs": {{...}}}}; see line {line} column {column}"#),
+            if text.starts_with("signal ") {
+                return text.rsplit_once(" at line ").map_or(text.as_str(), |(said, _)| said).into();
             }
+            format!(
+                r#"expected {{"inputs": {{...}}}}, with circom's input.json inside; see line {line} column {column}"#
+            )
         }
         _ => format!("not JSON at line {line} column {column}"),
     }
 }
 
-struct Signals<F>(Inputs, PhantomData<F>);
+/// What is still taken.
+struct Room {
+    values_max: usize,
+    values: Cell<usize>,
+}
 
-impl<'de, F: Scalar> Deserialize<'de> for Signals<F> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names<F>(PhantomData<F>);
-        impl<'de, F: Scalar> Visitor<'de> for Names<F> {
-            type Value = Inputs;
+/// `{"inputs": {...}}` and nothing else.
+struct Request<'a, F>(&'a Room, PhantomData<F>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("signals by name")
+impl<'de, F: Scalar> DeserializeSeed<'de> for Request<'_, F> {
+    type Value = Inputs;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Inputs, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: Scalar> Visitor<'de> for Request<'_, F> {
+    type Value = Inputs;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("inputs")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Inputs, A::Error> {
+        let Some("inputs") = map.next_key::<String>()?.as_deref() else {
+            return Err(A::Error::missing_field("inputs"));
+        };
+        let inputs = map.next_value_seed(Signals::<F>(self.0, PhantomData))?;
+        match map.next_key::<String>()? {
+            None => Ok(inputs),
+            Some(_) => Err(A::Error::custom("only inputs are expected")),
+        }
+    }
+}
+
+/// Values by the name of their signal.
+struct Signals<'a, F>(&'a Room, PhantomData<F>);
+
+impl<'de, F: Scalar> DeserializeSeed<'de> for Signals<'_, F> {
+    type Value = Inputs;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Inputs, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: Scalar> Visitor<'de> for Signals<'_, F> {
+    type Value = Inputs;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("signals by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Inputs, A::Error> {
+        let Self(room, field) = self;
+        let mut inputs = Inputs::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if inputs.len() >= room.values_max.saturating_add(SURPLUS_MAX) {
+                return Err(A::Error::custom("signal names: there are too many"));
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Inputs, A::Error> {
-                let mut inputs = Inputs::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    let mut values = Zeroizing::new(Vec::new());
-                    let seed = Values::<F> { into: &mut values, signal: &name, depth: 0, field: PhantomData };
-                    map.next_value_seed(seed)?;
-                    if inputs.insert(name.clone(), values).is_some() {
-                        return Err(A::Error::custom(format_args!("signal `{}` comes twice", shown(&name))));
-                    }
-                }
-                Ok(inputs)
+            let mut values = Zeroizing::new(Vec::new());
+            let seed = Values::<F> { into: &mut values, signal: &name, room, depth: 0, field };
+            map.next_value_seed(seed)?;
+            if inputs.insert(name.clone(), values).is_some() {
+                return Err(A::Error::custom(format_args!("signal `{}` comes twice", shown(&name))));
             }
         }
-        deserializer.deserialize_map(Names::<F>(PhantomData)).map(|inputs| Self(inputs, PhantomData))
+        Ok(inputs)
     }
 }
 
@@ -97,6 +145,7 @@ pub(crate) fn shown(name: &str) -> String {
 struct Values<'a, F> {
     into: &'a mut Zeroizing<Vec<[u8; 32]>>,
     signal: &'a str,
+    room: &'a Room,
     depth: usize,
     field: PhantomData<F>,
 }
@@ -104,6 +153,14 @@ struct Values<'a, F> {
 impl<F: Scalar> Values<'_, F> {
     fn take<E: Error>(self, value: Option<F>) -> Result<(), E> {
         let value = value.ok_or_else(|| self.bad::<E>())?;
+        let Room { values_max, values } = self.room;
+        let left = values.get().checked_sub(1).ok_or_else(|| {
+            let signal = shown(self.signal);
+            E::custom(format_args!(
+                "signal `{signal}` has more values than all of the circuit's {values_max}"
+            ))
+        })?;
+        values.set(left);
         if self.into.len() == self.into.capacity() {
             // Grown by hand, so that no copy of a secret is left behind.
             let mut larger = Zeroizing::new(Vec::with_capacity(2 * self.into.len() + 1));
@@ -117,7 +174,7 @@ impl<F: Scalar> Values<'_, F> {
     fn bad<E: Error>(&self) -> E {
         let signal = shown(self.signal);
         E::custom(format_args!(
-            "signal `{signal}` has a value that is no integer: send integers, and those beyond 2^64 as strings"
+            "signal `{signal}` has a value that is no integer, or a number beyond 2^64: send that as a string"
         ))
     }
 }
@@ -173,9 +230,9 @@ impl<'de, F: Scalar> Visitor<'de> for Values<'_, F> {
                 "signal `{signal}` has arrays in more than {DEPTH_MAX} levels"
             )));
         }
-        let Self { into, signal, depth, field } = self;
+        let Self { into, signal, room, depth, field } = self;
         loop {
-            let below = Values::<F> { into: &mut *into, signal, depth: depth + 1, field };
+            let below = Values::<F> { into: &mut *into, signal, room, depth: depth + 1, field };
             if seq.next_element_seed(below)?.is_none() {
                 return Ok(());
             }
@@ -211,7 +268,7 @@ mod tests {
 
     fn values(json: &str) -> Result<Vec<[u8; 32]>, String> {
         let json = format!(r#"{{"inputs": {{"x": {json}}}}}"#);
-        read(json.as_bytes(), Prime::Pallas).map(|inputs| inputs["x"].to_vec())
+        read(json.as_bytes(), Prime::Pallas, 8).map(|inputs| inputs["x"].to_vec())
     }
 
     fn reprs(numbers: &[u64]) -> Vec<[u8; 32]> {
@@ -239,19 +296,28 @@ mod tests {
         assert!(
             values(&format!("{}{}", "[".repeat(40), "]".repeat(40))).expect_err("deep").contains("levels")
         );
-        let twice = read(br#"{"inputs": {"x": 1, "x": 2}}"#, Prime::Vesta).expect_err("twice");
+        let twice = read(br#"{"inputs": {"x": 1, "x": 2}}"#, Prime::Vesta, 8).expect_err("twice");
         assert!(twice.contains("comes twice"), "{twice}");
         for none in ["", "[]", "{}", r#"{"x": 1}"#, r#"{"inputs": "SECRET"}"#, r#"{"inputs": {}, "more": 1}"#]
         {
-            let error = read(none.as_bytes(), Prime::Pallas).expect_err(none);
+            let error = read(none.as_bytes(), Prime::Pallas, 8).expect_err(none);
             assert!(!error.contains("SECRET"), "{error}");
         }
+    }
+
+    #[test]
+    fn more_values_than_the_circuit_has_are_not_kept() {
+        let many = format!("[{}0]", "0,".repeat(2000));
+        assert!(values(&many).expect_err("many").contains("more values"));
+        let names: String = (0..2000).map(|name| format!("\"{name}\": [],")).collect();
+        let json = format!("{{\"inputs\": {{{names} \"x\": []}}}}");
+        assert!(read(json.as_bytes(), Prime::Pallas, 8).expect_err("many").contains("too many"));
     }
 
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,200}") {
-            let _ = read(text.as_bytes(), Prime::Pallas);
+            let _ = read(text.as_bytes(), Prime::Pallas, 8);
             let _ = values(&text);
         }
 

@@ -14,9 +14,14 @@ mod calculators;
 mod catalogue;
 pub mod inputs;
 mod keeper;
+mod opened;
 mod proofs;
+mod rounds;
 
 pub use calculator::{Calculator, CalculatorError, CalculatorLimits};
-pub use catalogue::{CatalogueError, Change, Edition, Entry, GenerationId, Job, JobId, JobState};
-pub use keeper::{Files, Keeper, KeeperConfig, Opened, Refused, Submitted};
+pub use catalogue::{
+    CatalogueError, Change, Edition, Entry, GenerationId, Job, JobId, JobState, named_by_any,
+};
+pub use keeper::{Files, Keeper, KeeperConfig, Refused, Submitted};
+pub use opened::Opened;
 pub use proofs::ProofJson;

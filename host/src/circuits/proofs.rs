@@ -7,11 +7,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ff::PrimeField;
 use halo2_proofs::pasta::Fq;
 use serde::{Deserialize, Serialize};
-use snapback_guest_plonk::{Error, ProofFile};
+use serde_json::error::Category;
+use snapback_guest_plonk::{Error, K_MAX, ProofFile};
 use snapback_snapshot::Digest;
 
-/// More public signals are sent as a proof file.
-const PUBLICS_MAX: usize = 1 << 14;
+/// Most public signals of any circuit.
+const PUBLICS_MAX: usize = 1 << K_MAX;
 
 /// A proof for people and their tools.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,8 +44,12 @@ impl ProofJson {
     /// # Errors
     /// What does not fit.
     pub fn read(json: &[u8]) -> Result<Vec<u8>, String> {
-        let Self { circuit, public, proof } = serde_json::from_slice(json)
-            .map_err(|error| format!("not a proof: line {} column {}", error.line(), error.column()))?;
+        let Self { circuit, public, proof } =
+            serde_json::from_slice(json).map_err(|error| match error.classify() {
+                // Proofs are nobody's secret: serde's words name what is missing.
+                Category::Data => format!("not a proof: {error}"),
+                _ => format!("not a proof: no JSON from line {} column {} on", error.line(), error.column()),
+            })?;
         if public.len() > PUBLICS_MAX {
             return Err(format!("a proof has at most {PUBLICS_MAX} public signals as JSON"));
         }

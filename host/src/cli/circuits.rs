@@ -1,6 +1,11 @@
 //! `snapback circuits`: circuits as data, on a server that runs.
 
-use super::{Exit, Failure};
+use super::{
+    Exit, Failure,
+    client::{Ask, Client},
+    files,
+    progress::printable,
+};
 use anyhow::Context;
 use serde_json::Value;
 use std::{
@@ -9,6 +14,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Longest reply: a verifying key is as long as its circuit.
+const REPLY_BYTES_MAX: u64 = 1 << 30;
+
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -16,6 +24,7 @@ Examples:
   snapback circuits list --server http://127.0.0.1:8080
   snapback circuits key x5chain -o x5chain.vk
   snapback circuits remove x5chain --json
+  snapback circuits generations
   snapback circuits activate 3                      back to an earlier generation")]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -53,7 +62,7 @@ enum Action {
         /// What its signals are called, as `circom --sym` writes it: for messages
         #[arg(long, value_name = "FILE")]
         sym: Option<PathBuf>,
-        /// Put it in the place of another circuit of that name
+        /// Put it in the place of another circuit of that name, with these files and no others
         #[arg(long)]
         replace: bool,
         #[command(flatten)]
@@ -75,9 +84,14 @@ enum Action {
     Key {
         /// Its name
         name: String,
-        /// Write it here
+        /// Write it here; - writes standard output
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List the generations that are kept.
+    Generations {
         #[command(flatten)]
         place: Place,
     },
@@ -99,47 +113,84 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             for (part, file) in [("r1cs", r1cs)].into_iter().chain(optional) {
                 form.file(part, file)?;
             }
-            let server = Server::of(place)?;
             let replace = if *replace { &[("replace", "true")][..] } else { &[] };
-            let request = server.request("PUT", &format!("/v1/circuits/{name}"), replace);
-            let answer = server.run(request.header("content-type", form.content_type()), form.end())?;
-            server.follow(&json(&answer)?)
+            let ask = Ask {
+                method: "PUT",
+                path: &["v1", "circuits", name],
+                content_type: Some(&form.content_type()),
+                body: &form.end(),
+                ..Ask::default()
+            };
+            follow(place, &place.ask(ask, replace)?, &format!("`{name}` is served"))
         }
         Action::Remove { name, place } => {
-            let server = Server::of(place)?;
-            let request = server.request("DELETE", &format!("/v1/circuits/{name}"), &[]);
-            server.follow(&json(&server.run(request, Vec::new())?)?)
+            let ask = Ask { method: "DELETE", path: &["v1", "circuits", name], ..Ask::default() };
+            follow(place, &place.ask(ask, &[])?, &format!("`{name}` is gone"))
         }
         Action::List { place } => {
-            let server = Server::of(place)?;
-            let answer = json(&server.run(server.request("GET", "/v1/circuits", &[]), Vec::new())?)?;
+            let mut list =
+                place.ask(Ask { method: "GET", path: &["v1", "circuits"], ..Ask::default() }, &[])?;
+            let circuits = list["circuits"].as_array_mut().context("not a list of circuits")?;
+            circuits.retain(|circuit| place.image.as_ref().is_none_or(|image| circuit["image"] == **image));
             if place.json {
-                println!("{answer}");
+                println!("{list}");
                 return Ok(());
             }
-            for circuit in answer["circuits"].as_array().into_iter().flatten() {
-                let text = |key: &str| circuit[key].as_str().unwrap_or_default().to_owned();
+            for circuit in circuits {
+                let text = |key: &str| printable(circuit[key].as_str().unwrap_or_default());
                 println!("{:<24} {:<12} key {}", text("name"), text("image"), text("vk_digest"));
             }
             Ok(())
         }
         Action::Key { name, output, place } => {
-            let server = Server::of(place)?;
-            let query = [("circuit", name.as_str())];
-            let key = server.run(server.request("POST", "/v1/methods/verifying_key", &query), Vec::new())?;
-            fs::write(output, key).with_context(|| format!("cannot write {}", output.display()))
+            let client = place.client()?;
+            let image = place.image.as_deref().map(|image| ("image", image));
+            let query: Vec<_> = [("circuit", name.as_str())].into_iter().chain(image).collect();
+            let path = ["v1", "methods", "verifying_key"];
+            let key = client.ask(&Ask { method: "POST", path: &path, query: &query, ..Ask::default() })?;
+            files::write(Some(output), &key)
         }
-        Action::Activate { generation, place } => {
-            let server = Server::of(place)?;
-            let path = format!("/v1/generations/{generation}/activate");
-            let answer = json(&server.run(server.request("POST", &path, &[]), Vec::new())?)?;
+        Action::Generations { place } => {
+            let ask = Ask { method: "GET", path: &["v1", "generations"], ..Ask::default() };
+            let list = place.ask(ask, &[])?;
             if place.json {
-                println!("{answer}")
-            } else {
-                println!("generation {generation} is served")
+                println!("{list}");
+                return Ok(());
+            }
+            for generation in list["generations"].as_array().context("not a list of generations")? {
+                let circuits = generation["circuits"].as_object().into_iter().flatten();
+                let names: Vec<&str> = circuits.map(|(name, _)| name.as_str()).collect();
+                let mark = if generation["id"] == list["active"] { "active" } else { "" };
+                println!("{:>4} {mark:<6} {}", generation["id"], printable(&names.join(",")));
             }
             Ok(())
         }
+        Action::Activate { generation, place } => {
+            let id = generation.to_string();
+            let path = ["v1", "generations", &id, "activate"];
+            let answer = place.ask(Ask { method: "POST", path: &path, ..Ask::default() }, &[])?;
+            if place.json {
+                println!("{answer}");
+            } else {
+                println!("generation {generation} is served");
+            }
+            Ok(())
+        }
+    }
+}
+
+impl Place {
+    fn client(&self) -> anyhow::Result<Client> {
+        Client::new(&self.server, self.token_file.as_deref(), REPLY_BYTES_MAX)
+    }
+
+    /// The answer to a request about the image that is meant.
+    fn ask(&self, ask: Ask<'_>, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        // What lists all images takes no image.
+        let is_list = ask.path == ["v1", "circuits"];
+        let image = self.image.as_deref().filter(|_| !is_list).map(|image| ("image", image));
+        let query: Vec<_> = query.iter().copied().chain(image).collect();
+        self.client()?.ask_json(&Ask { query: &query, ..ask })
     }
 }
 
@@ -179,100 +230,43 @@ impl Form {
     }
 }
 
-/// A server, and what every request to it carries.
-struct Server<'a> {
-    place: &'a Place,
-    agent: ureq::Agent,
-    token: Option<String>,
-}
-
-impl<'a> Server<'a> {
-    fn of(place: &'a Place) -> anyhow::Result<Self> {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let token = match &place.token_file {
-            Some(file) => {
-                Some(fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?)
+/// Shows a job until it ends.
+fn follow(place: &Place, job: &Value, done: &str) -> anyhow::Result<()> {
+    let Some(id) = job["id"].as_u64() else {
+        if place.json {
+            println!("{job}");
+        } else {
+            println!("{done} already: nothing changed");
+        }
+        return Ok(());
+    };
+    let id = id.to_string();
+    let path = ["v1", "jobs", &id, "events"];
+    let image = place.image.as_deref().map(|image| ("image", image));
+    let events = Ask { method: "GET", path: &path, query: image.as_slice(), ..Ask::default() };
+    let response = place.client()?.open(&events).context("the server does not tell of the job")?;
+    let mut last = job.clone();
+    for line in BufReader::new(response.into_body().into_reader()).lines() {
+        let line = line.context("the server stopped; the job goes on at its next start")?;
+        let Some(told) = line.strip_prefix("data: ") else { continue };
+        last = serde_json::from_str(told).context("not a job")?;
+        let stage = last["stage"].as_str().or(last["state"].as_str()).unwrap_or_default();
+        eprintln!("[{:>3} %] {}", last["percent"], printable(stage));
+    }
+    if place.json {
+        println!("{last}");
+    }
+    match last["state"].as_str() {
+        Some("done") => {
+            if !place.json {
+                println!("{done}, in generation {}", last["generation"]);
             }
-            None => None,
-        };
-        Ok(Self { place, agent, token })
-    }
-
-    fn request(&self, method: &str, path: &str, query: &[(&str, &str)]) -> ureq::http::request::Builder {
-        let image = self.place.image.as_deref().map(|image| ("image", image));
-        let query: Vec<String> =
-            query.iter().copied().chain(image).map(|(key, value)| format!("{key}={value}")).collect();
-        let sign = if query.is_empty() { "" } else { "?" };
-        let url = format!("{}{path}{sign}{}", self.place.server.trim_end_matches('/'), query.join("&"));
-        let request = ureq::http::Request::builder().method(method).uri(url);
-        match &self.token {
-            Some(token) => request.header("authorization", format!("Bearer {}", token.trim())),
-            None => request,
+            Ok(())
+        }
+        Some("failed") => Err(Failure::error(Exit::Bake, last["reason"].as_str().unwrap_or_default())),
+        _ => {
+            let message = "the server stopped; the job goes on at its next start";
+            Err(Failure::error(Exit::Unavailable, message))
         }
     }
-
-    /// The body of a success.
-    fn run(&self, request: ureq::http::request::Builder, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-        let request = request.body(body).context("not a name, or not a server's address")?;
-        let response = self.agent.run(request);
-        let mut response = response.with_context(|| format!("cannot reach {}", self.place.server))?;
-        let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(1 << 30).read_to_vec();
-        let body = body.context("the reply broke off")?;
-        if (200..300).contains(&status) {
-            return Ok(body);
-        }
-        let said = serde_json::from_slice::<Value>(&body).unwrap_or_default();
-        let message = match (said["message"].as_str(), said["code"].as_str()) {
-            (Some(message), Some(code)) => format!("{message} ({code})"),
-            _ => format!("{} answered {status}, and is no Snapback", self.place.server),
-        };
-        let exit = match status {
-            429 | 503 => Exit::Unavailable,
-            400..500 => Exit::Call,
-            _ => Exit::Failed,
-        };
-        Err(Failure::error(exit, message))
-    }
-
-    /// Shows a job until it ends.
-    fn follow(&self, job: &Value) -> anyhow::Result<()> {
-        let Some(id) = job["id"].as_u64() else {
-            if self.place.json {
-                println!("{job}")
-            } else {
-                println!("it is so already")
-            }
-            return Ok(());
-        };
-        let request = self.request("GET", &format!("/v1/jobs/{id}/events"), &[]);
-        let request = request.body(()).context("not a server's address")?;
-        let response = self.agent.run(request).context("the server does not tell of the job")?;
-        let mut last = job.clone();
-        for line in BufReader::new(response.into_body().into_reader()).lines() {
-            let line = line.context("the server stopped; the job goes on at its next start")?;
-            let Some(told) = line.strip_prefix("data: ") else { continue };
-            last = serde_json::from_str(told).context("not a job")?;
-            let stage = last["stage"].as_str().or(last["state"].as_str()).unwrap_or_default();
-            eprintln!("[{:>3} %] {}", last["percent"], super::progress::printable(stage));
-        }
-        if self.place.json {
-            println!("{last}");
-        }
-        match last["state"].as_str() {
-            Some("done") => Ok(()),
-            Some("failed") => {
-                let reason = last["reason"].as_str().unwrap_or_default().to_owned();
-                Err(Failure::error(Exit::Bake, reason))
-            }
-            _ => Err(Failure::error(
-                Exit::Unavailable,
-                "the server stopped; the job goes on at its next start",
-            )),
-        }
-    }
-}
-
-fn json(bytes: &[u8]) -> anyhow::Result<Value> {
-    serde_json::from_slice(bytes).context("not a reply of Snapback's")
 }

@@ -1,10 +1,11 @@
 //! `snapback images`
 
 use super::{Exit, Failure, progress::printable, resolve::State};
-use crate::config::Config;
+use crate::{circuits::named_by_any, config::Config};
 use bytesize::ByteSize;
 use clap::Subcommand;
 use snapback_snapshot::{Digest, Stored};
+use std::collections::BTreeSet;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -30,6 +31,9 @@ enum Action {
         /// Digests or their beginnings
         #[arg(required = true)]
         images: Vec<String>,
+        /// Also those that a server's circuits need
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -38,11 +42,18 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     match &args.action {
         None => list(&state, false),
         Some(Action::List { json }) => list(&state, *json),
-        Some(Action::Remove { images }) => {
+        Some(Action::Remove { images, force }) => {
             let digests = images
                 .iter()
                 .map(|text| text.parse::<Digest>().or_else(|_| state.store.resolve(text)))
                 .collect::<Result<Vec<_>, _>>()?;
+            let needed = if *force { BTreeSet::new() } else { named_by_any(&config.state_dir) };
+            if let Some(digest) = digests.iter().find(|digest| needed.contains(digest)) {
+                let message = format!(
+                    "a server's circuits need {digest} (`snapback circuits generations`): --force removes it all the same"
+                );
+                return Err(Failure::error(Exit::Usage, message));
+            }
             for digest in digests {
                 state.cache.remove(&digest)?;
                 state.store.remove(&digest)?;

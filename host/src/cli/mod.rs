@@ -6,7 +6,9 @@
 mod bake;
 mod calculator;
 mod circuits;
+mod client;
 mod completions;
+mod files;
 mod images;
 mod inspect;
 mod oneshot;

@@ -81,7 +81,8 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
         };
         check_memory_limit(name, &image, config)?;
         let loaded = state.cache.load(&engine, &image)?;
-        metrics.image_loaded(name, &loaded.digest.to_string(), &loaded.origin);
+        metrics.native_code_loaded(&loaded.origin);
+        metrics.image_served(name, &loaded.digest.to_string());
         tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, "image");
         scrub(image);
         let generation = Generation::new(loaded).with_context(|| format!("cannot serve `{name}`"))?;

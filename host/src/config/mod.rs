@@ -193,7 +193,7 @@ impl Config {
             "circuits.calculator_memory_limit" => {
                 self.circuits.calculators.memory_bytes_max = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?;
             }
-            "circuits.generations_kept" => self.circuits.generations_kept = number(value, 1, 1 << 16)?,
+            "circuits.generations_kept" => self.circuits.generations_kept = number(value, 0, 1 << 16)?,
             "circuits.generation_age_max" => self.circuits.generation_age_max = long_duration(value)?,
             "log.level" => {
                 value

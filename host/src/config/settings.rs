@@ -97,8 +97,16 @@ pub const SETTINGS: &[Setting] = &[
     setting("circuits.bake_deadline", "30m", "how long the bake of a change may take, all of it"),
     setting("circuits.calculator_deadline", "10s", "how long a circuit's witness calculator may run"),
     setting("circuits.calculator_memory_limit", "512MiB", "linear memory that a witness calculator may have"),
-    setting("circuits.generations_kept", "8", "generations that are kept for going back"),
-    setting("circuits.generation_age_max", "30d", "how old a generation gets that is not served"),
+    setting(
+        "circuits.generations_kept",
+        "8",
+        "generations that are kept for going back, beside the one that is served",
+    ),
+    setting(
+        "circuits.generation_age_max",
+        "30d",
+        "how long a generation is kept after another took its place; the last one stays",
+    ),
     setting("log.level", "info", "error, warn, info, debug, trace, or a filter such as snapback_host=debug"),
     setting("log.format", "text", "text or json"),
 ];

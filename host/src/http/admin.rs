@@ -4,7 +4,12 @@
 //! Invariant: nothing here is done before the token was compared, and nothing here waits for a lane.
 
 use super::{App, circuits, error::ApiError, status};
-use crate::{config::set_policy, dispatch::Wish, events::Event, policy::Policy};
+use crate::{
+    config::set_policy,
+    dispatch::{Dispatcher, Wish},
+    events::Event,
+    policy::Policy,
+};
 use axum::{
     Json, Router,
     body::Bytes,
@@ -166,12 +171,24 @@ async fn change_policy(
     let body = body.map_err(|error| bad(error.body_text()))?;
     let changes: BTreeMap<String, serde_json::Value> =
         serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
-    let _changing = app.dispatcher.changing();
+    // A publication that is under way comes first, and takes its time.
+    let changed = tokio::task::spawn_blocking(move || serve_by(&app.dispatcher, services, &changes));
+    changed.await.map_err(|_| ApiError::Lost)??;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn serve_by(
+    dispatcher: &Dispatcher,
+    services: Vec<usize>,
+    changes: &BTreeMap<String, serde_json::Value>,
+) -> Result<(), ApiError> {
+    let bad = |reason: String| ApiError::BadSettings(reason);
+    let _changing = dispatcher.changing();
     let mut changed = Vec::new();
     for index in services {
-        let service = &app.dispatcher.services()[index];
+        let service = &dispatcher.services()[index];
         let mut policy = (*service.policy()).clone();
-        for (key, value) in &changes {
+        for (key, value) in changes {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             set_policy(&mut policy, key, &value)
                 .map_err(|accepted| bad(format!("`{key}` = {value:?} is not accepted: {accepted}")))?;
@@ -180,9 +197,9 @@ async fn change_policy(
         changed.push((index, policy));
     }
     for (index, policy) in changed {
-        app.dispatcher.serve_by(index, policy);
+        dispatcher.serve_by(index, policy);
     }
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(())
 }
 
 /// Events as they happen, until the client goes or the server stops.

@@ -48,11 +48,15 @@ pub(crate) async fn prove(
     let circuit = text(circuit)?;
     let service = of_circuit(&app, &circuit, which)?;
     let is_data = app.keepers.of_services.contains_key(&service);
-    let form = if is_data && is_json(&headers, header::CONTENT_TYPE) { Form::Inputs } else { Form::Raw };
-    let as_json = is_data && (form == Form::Inputs || is_json(&headers, header::ACCEPT));
     let body = body::take(&app, body).await?;
+    let form = if is_data && is_json(&headers, &body) { Form::Inputs } else { Form::Raw };
+    let as_json = is_data && (form == Form::Inputs || says_json(&headers, header::ACCEPT));
     let answered = call(&app, service, METHOD_PROVE, circuit, body, form).await?;
-    if as_json { answered.into_json() } else { Ok(answered.into_response()) }
+    if !as_json {
+        return Ok(answered.into_response());
+    }
+    let written = tokio::task::spawn_blocking(move || answered.into_json());
+    written.await.map_err(|_| ApiError::Lost)?
 }
 
 pub(crate) async fn verify(
@@ -65,7 +69,7 @@ pub(crate) async fn verify(
     let circuit = text(circuit)?;
     let service = of_circuit(&app, &circuit, which)?;
     let mut body = body::take(&app, body).await?;
-    if app.keepers.of_services.contains_key(&service) && is_json(&headers, header::CONTENT_TYPE) {
+    if app.keepers.of_services.contains_key(&service) && is_json(&headers, &body) {
         let read = move || ProofJson::read(&body.bytes).map(|bytes| (bytes, body));
         let read = tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::Lost)?;
         let (bytes, taken) = read.map_err(ApiError::BadProof)?;
@@ -76,7 +80,12 @@ pub(crate) async fn verify(
     Ok(axum::Json(serde_json::json!({ "valid": true })).into_response())
 }
 
-fn is_json(headers: &HeaderMap, name: HeaderName) -> bool {
+/// Whether the body is JSON: it says so, or begins as no binary file of ours does.
+fn is_json(headers: &HeaderMap, body: &job::Body) -> bool {
+    says_json(headers, header::CONTENT_TYPE) || body.bytes.trim_ascii_start().first() == Some(&b'{')
+}
+
+fn says_json(headers: &HeaderMap, name: HeaderName) -> bool {
     let value = headers.get(name).and_then(|value| value.to_str().ok());
     value.is_some_and(|value| value.split([';', ',']).any(|part| part.trim() == "application/json"))
 }
@@ -91,6 +100,10 @@ pub(crate) async fn method(
     let has = |generation: &Generation| generation.methods().any(|name| name == method);
     let circuit = which.as_ref().ok().and_then(|Query(which)| which.circuit.clone()).unwrap_or_default();
     let service = find(&app, which, &method, has, ApiError::NoSuchMethod)?;
+    // What is remembered of circuits is remembered of those that there are.
+    if !circuit.is_empty() && !has_circuit(&app.dispatcher.services()[service].current(), &circuit) {
+        return Err(ApiError::NoSuchCircuit(circuit));
+    }
     let body = body::take(&app, body).await?;
     Ok(call(&app, service, &method, circuit, body, Form::Raw).await?.into_response())
 }
@@ -101,10 +114,11 @@ fn text(segment: PathText) -> Result<String, ApiError> {
 }
 
 fn of_circuit(app: &App, circuit: &str, which: WhichQuery) -> Result<usize, ApiError> {
-    let has = |generation: &Generation| {
-        generation.image().manifest.circuits.iter().any(|known| known.name == circuit)
-    };
-    find(app, which, circuit, has, ApiError::NoSuchCircuit)
+    find(app, which, circuit, |generation| has_circuit(generation, circuit), ApiError::NoSuchCircuit)
+}
+
+fn has_circuit(generation: &Generation, circuit: &str) -> bool {
+    generation.image().manifest.circuits.iter().any(|known| known.name == circuit)
 }
 
 /// The one service that has what is asked for, in the image that is asked for.

@@ -79,6 +79,11 @@ fn keeper(app: &App, image: Option<&str>) -> Result<Kept, ApiError> {
     let services = app.dispatcher.services();
     let kept = || app.keepers.of_services.iter().map(|(index, keeper)| (&services[*index], keeper));
     let mut fits = kept().filter(|(service, _)| image.is_none_or(|image| service.name() == image));
+    if let Some(image) = image
+        && !services.iter().any(|service| service.name() == image)
+    {
+        return Err(ApiError::NoSuchImage(image.into()));
+    }
     match (fits.next(), fits.next()) {
         (Some((service, keeper)), None) => Ok((Arc::clone(keeper), service.name().to_owned())),
         (Some(_), Some(_)) => Err(ApiError::Ambiguous {
@@ -93,14 +98,18 @@ fn which(query: WhichQuery) -> Result<Option<String>, ApiError> {
     query.map(|Query(which)| which.image).map_err(|error| ApiError::BadQuery(error.body_text()))
 }
 
-/// What keepers do writes to disk: not for the runtime's threads.
+/// What keepers do waits for disks and for each other: not for the runtime's threads.
 async fn off_path<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::Lost)
 }
 
 /// Refuses changes where they are not taken; see `circuits.changes`.
 fn allowed(app: &App) -> Result<(), ApiError> {
-    if app.keepers.take_changes { Ok(()) } else { Err(ApiError::ChangesOff) }
+    match app.keepers.take_changes {
+        true => Ok(()),
+        false if app.keepers.of_services.is_empty() => Err(ApiError::NoCircuitsAsData),
+        false => Err(ApiError::ChangesOff),
+    }
 }
 
 pub(crate) async fn add(
@@ -135,22 +144,21 @@ pub(crate) async fn add_allowed(
     if let Some(service) = elsewhere {
         return Err(ApiError::Refused(Refused::NameTaken(format!("{name} of {}", service.name()))));
     }
-    let parts = parts.map_err(|error| ApiError::BadCircuit(error.body_text()))?;
+    let parts = parts.map_err(|_| {
+        ApiError::BadCircuit("send multipart/form-data with a part `r1cs`: curl -F r1cs=@FILE".into())
+    })?;
     // Room for what the files become while they are checked; kept until that is done, whatever the client does.
     let room = Arc::clone(&app.uploads).try_acquire_owned().map_err(|_| ApiError::UploadsFull)?;
     let reading = tokio::time::timeout(app.http.body_timeout, read(&app, parts)).await;
     let files = reading.map_err(|_| ApiError::BodyTooSlow)??;
-    let submitted = off_path({
-        let keeper = Arc::clone(&keeper);
+    let accepted = off_path(move || {
         let memory_bytes_max = keeper.config().calculators.memory_bytes_max;
-        move || {
-            let submitted =
-                check(files, memory_bytes_max).and_then(|files| Ok(keeper.add(&name, &files, replace)?));
-            drop(room);
-            submitted
-        }
+        let submitted =
+            check(files, memory_bytes_max).and_then(|files| Ok(keeper.add(&name, &files, replace)?));
+        drop(room);
+        accepted(&keeper, &image, submitted?)
     });
-    accepted(&keeper, &image, submitted.await??)
+    accepted.await?
 }
 
 /// The files of an upload.
@@ -235,11 +243,7 @@ pub(crate) async fn remove_allowed(
 ) -> Result<Response, ApiError> {
     let Path(name) = name.map_err(|_| ApiError::NoRoute)?;
     let (keeper, image) = keeper(&app, which(query)?.as_deref())?;
-    let submitted = off_path({
-        let keeper = Arc::clone(&keeper);
-        move || keeper.remove(&name)
-    });
-    accepted(&keeper, &image, submitted.await??)
+    off_path(move || accepted(&keeper, &image, keeper.remove(&name)?)).await?
 }
 
 fn accepted(keeper: &Keeper, image: &str, submitted: Submitted) -> Result<Response, ApiError> {
@@ -275,8 +279,14 @@ pub(crate) async fn job(
 ) -> Result<Response, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let (keeper, image) = keeper(&app, which(query)?.as_deref())?;
-    let view = off_path(move || JobView::of(&keeper, &image, id)).await?;
+    let view = view(&keeper, &image, id).await?;
     Ok(Json(view.ok_or(ApiError::NoSuchJob(id))?).into_response())
+}
+
+/// A job as it is now.
+async fn view(keeper: &Arc<Keeper>, image: &str, id: JobId) -> Result<Option<JobView>, ApiError> {
+    let (keeper, image) = (Arc::clone(keeper), image.to_owned());
+    off_path(move || JobView::of(&keeper, &image, id)).await
 }
 
 /// A job as it goes on; ends when the job does.
@@ -287,7 +297,7 @@ pub(crate) async fn job_events(
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>> + Send>, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let (keeper, image) = keeper(&app, which(query)?.as_deref())?;
-    JobView::of(&keeper, &image, id).ok_or(ApiError::NoSuchJob(id))?;
+    view(&keeper, &image, id).await?.ok_or(ApiError::NoSuchJob(id))?;
     let changes = keeper.watch();
     let stopping = app.stopping.subscribe();
     let begin = (keeper, image, changes, stopping, String::new(), false);
@@ -298,7 +308,7 @@ pub(crate) async fn job_events(
             }
             loop {
                 changes.mark_unchanged();
-                let view = JobView::of(&keeper, &image, id)?;
+                let view = view(&keeper, &image, id).await.ok()??;
                 let ended = !view.state.is_open();
                 let text = serde_json::to_string(&view).expect("a view has string keys only");
                 if text != last {

@@ -236,8 +236,8 @@ impl Metrics {
         self.memory_peak_bytes.observe(bytes as f64);
     }
 
-    /// An image was loaded and will be served.
-    pub fn image_loaded(&self, name: &str, digest: &str, origin: &Origin) {
+    /// Native code was loaded.
+    pub fn native_code_loaded(&self, origin: &Origin) {
         let origin = match origin {
             Origin::Cached => "cached",
             Origin::Compiled(Miss::Absent) => "compiled",
@@ -245,6 +245,10 @@ impl Metrics {
             Origin::Memory(_) => "memory",
         };
         self.native_code.with_label_values(&[origin]).inc();
+    }
+
+    /// An image is served under that name.
+    pub fn image_served(&self, name: &str, digest: &str) {
         self.image_info.with_label_values(&[name, digest]).set(1);
     }
 
@@ -257,6 +261,13 @@ impl Metrics {
     /// A witness was calculated.
     pub(crate) fn witness_took(&self, image: &str, took: Duration) {
         self.witness_seconds.with_label_values(&[image]).observe(took.as_secs_f64());
+    }
+
+    /// An image takes circuits: both outcomes are there to be compared with from now on.
+    pub(crate) fn circuits_change(&self, image: &str) {
+        for outcome in ["done", "failed"] {
+            self.circuit_changes.with_label_values(&[image, outcome]).inc_by(0);
+        }
     }
 
     /// A bake of changed circuits ended.

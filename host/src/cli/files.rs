@@ -1,0 +1,37 @@
+//! What commands read and write: files, or with `-` the standard streams.
+
+use anyhow::Context;
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+use zeroize::Zeroizing;
+
+/// The bytes of a file, overwritten when they are dropped: most are somebody's secrets.
+pub(super) fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = if path.as_os_str() == "-" {
+        io::stdin().read_to_end(&mut bytes)
+    } else {
+        fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(bytes)
+}
+
+/// Writes a result; without a path to standard output. A file is its owner's alone.
+pub(super) fn write(path: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
+    match path.filter(|path| path.as_os_str() != "-") {
+        Some(path) => fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
+            .and_then(|mut file| file.write_all(bytes))
+            .with_context(|| format!("cannot write {}", path.display())),
+        None => io::stdout().write_all(bytes).context("cannot write the result"),
+    }
+}
