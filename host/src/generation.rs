@@ -5,7 +5,7 @@
 //!
 //! Invariant: everything fallible happens before publication.
 
-use crate::{breaker::Breaker, circuits::Calculator, meter::Meter, policy::Policy, storm::StormGuard};
+use crate::{breaker::Breaker, meter::Meter, policy::Policy, storm::StormGuard, witness::Calculator};
 use arc_swap::ArcSwap;
 use snapback_abi::{EXPORT_HEAP_USED, EXPORT_RETIRE, IMPORT_LOG, IMPORT_MODULE, is_method_name};
 use snapback_snapshot::{LoadedImage, call::Doors};

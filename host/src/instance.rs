@@ -3,10 +3,10 @@
 //! Invariant: after a fault an instance is never called again; its state is unknown.
 
 use crate::{
-    circuits::CalculatorError,
     entropy::Entropy,
     generation::Generation,
     meter::{Meter, OutOfMemory, Watcher},
+    witness::CalculatorError,
 };
 use snapback_abi::request::Request;
 use snapback_snapshot::{

@@ -35,3 +35,4 @@ pub mod shutdown;
 pub mod sizing;
 mod storm;
 mod watch;
+pub mod witness;

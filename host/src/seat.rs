@@ -6,7 +6,6 @@
 //! could wait is never done without a standby that is ready.
 
 use crate::{
-    circuits::CalculatorError,
     entropy::Entropy,
     events::What,
     generation::Service,
@@ -20,6 +19,7 @@ use crate::{
     policy::{Percent, Policy, SwapPolicy},
     pressure::{self, Decision, Pressure, Reason, Sample},
     process::Grant,
+    witness::CalculatorError,
 };
 use crossbeam_channel::Sender;
 use snapback_snapshot::call::Reply;

@@ -3,7 +3,7 @@
 //! Shared by the fuzz targets and by the bounded run in `tests/parsers.rs`.
 
 use snapback_guest_plonk::{KeyFile, Prime, ProofFile, identify, r1cs::Header, sym::Names, wtns};
-use snapback_host::circuits::{ProofJson, inputs};
+use snapback_host::{circuits::ProofJson, witness::inputs};
 
 /// A circuit: what is read is arithmetised, and has one identity.
 pub fn r1cs(bytes: &[u8]) {

@@ -1,9 +1,7 @@
 //! The calculators of a generation: from the files of the catalogue to modules that are mapped.
 
-use super::{
-    calculator::{Calculator, CalculatorLimits},
-    catalogue::{Entry, Shelf},
-};
+use super::catalogue::{Entry, Shelf};
+use crate::witness::{Calculator, CalculatorLimits};
 use snapback_guest_plonk::{r1cs::Header, sym::Names};
 use snapback_snapshot::{Digest, Error, ImageStore, NativeCache, calculators};
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,37 +5,23 @@
 
 use super::{
     baker::{Baker, Step},
-    calculator::CalculatorLimits,
     catalogue::{
         Catalogue, CatalogueError, Change, Edition, Entry, GenerationId, Job, JobId, JobState, Shelf,
     },
     opened::Opened,
 };
-use crate::{config::Config, dispatch::Dispatcher};
+use crate::{
+    config::{CircuitSettings, Config},
+    dispatch::Dispatcher,
+};
 use snapback_snapshot::{Digest, Error, ImageStore, NativeCache};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
-    time::Duration,
 };
 use tokio::sync::watch;
 use wasmtime::Engine;
-
-/// Bounds of a keeper.
-#[derive(Clone, Copy, Debug)]
-pub struct KeeperConfig {
-    /// Most generations that are kept for going back, beside the active one.
-    pub generations_kept: usize,
-    /// How long a generation is kept after another took its place.
-    pub generation_age_max: Duration,
-    /// Most changes that wait.
-    pub changes_max: usize,
-    /// Longest bake.
-    pub bake_deadline: Duration,
-    /// Bounds of witness calculators.
-    pub calculators: CalculatorLimits,
-}
 
 /// Keeps the circuits of one served image.
 pub struct Keeper {
@@ -48,7 +34,7 @@ pub struct Keeper {
     /// The image that the server was started with.
     pub(super) given: Digest,
     pub(super) baker: Baker,
-    pub(super) config: KeeperConfig,
+    pub(super) config: CircuitSettings,
     kept: Mutex<Kept>,
     pub(super) work: Condvar,
     /// Held from the moment a generation is chosen until it is published.
@@ -159,7 +145,7 @@ impl Keeper {
 
     /// Its bounds.
     #[must_use]
-    pub fn config(&self) -> &KeeperConfig {
+    pub fn config(&self) -> &CircuitSettings {
         &self.config
     }
 

@@ -9,19 +9,16 @@
 //! Invariant: what is served is the catalogue's active generation, and a change either becomes one or leaves its reason.
 
 mod baker;
-mod calculator;
 mod calculators;
 mod catalogue;
-pub mod inputs;
 mod keeper;
 mod opened;
 mod proofs;
 mod rounds;
 
-pub use calculator::{Calculator, CalculatorError, CalculatorLimits};
 pub use catalogue::{
     CatalogueError, Change, Edition, Entry, GenerationId, Job, JobId, JobState, named_by_any,
 };
-pub use keeper::{Files, Keeper, KeeperConfig, Refused, Submitted};
+pub use keeper::{Files, Keeper, Refused, Submitted};
 pub use opened::Opened;
 pub use proofs::ProofJson;

@@ -3,11 +3,13 @@
 //! Invariant: a server that died at any moment is followed by one that serves the last published generation.
 
 use super::{
-    calculator::{Calculator, CalculatorLimits},
     calculators,
     catalogue::{Catalogue, CatalogueError, Change, JobId, JobState, Shelf, of_manifest},
 };
-use crate::config::Config;
+use crate::{
+    config::Config,
+    witness::{Calculator, CalculatorLimits},
+};
 use snapback_snapshot::{Digest, ImageStore, NativeCache, SealedImage};
 use std::collections::BTreeMap;
 use wasmtime::Engine;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the two forms say the same; whatever is read in one can be written in the other.
 
-use super::inputs::number;
+use crate::witness::inputs::number;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ff::PrimeField;
 use halo2_proofs::pasta::Fq;

@@ -11,8 +11,8 @@ pub use settings::{SETTINGS, Scope, Setting};
 pub use sources::{ConfigError, Sources};
 
 use crate::{
-    circuits::{CalculatorLimits, KeeperConfig},
     policy::{MethodPolicy, Policy},
+    witness::CalculatorLimits,
 };
 use settings::{of_image, of_method};
 use snapback_snapshot::{BakeLimits, MEMORY_BYTES_MAX};
@@ -26,6 +26,21 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Bounds of circuits as data.
+#[derive(Clone, Copy, Debug)]
+pub struct CircuitSettings {
+    /// Most generations that are kept for going back, beside the active one.
+    pub generations_kept: usize,
+    /// How long a generation is kept after another took its place.
+    pub generation_age_max: Duration,
+    /// Most changes that wait.
+    pub changes_max: usize,
+    /// Longest bake.
+    pub bake_deadline: Duration,
+    /// Bounds of witness calculators.
+    pub calculators: CalculatorLimits,
 }
 
 /// Everything that can be set.
@@ -62,7 +77,7 @@ pub struct Config {
     /// `bake.*`
     pub bake: BakeLimits,
     /// `circuits.*`
-    pub circuits: KeeperConfig,
+    pub circuits: CircuitSettings,
     /// `circuits.changes`
     pub circuit_changes: CircuitChanges,
     /// `log.level`
@@ -124,7 +139,7 @@ impl Config {
             admin_token_file: None,
             drain_deadline: Duration::from_secs(90),
             bake: BakeLimits::default(),
-            circuits: KeeperConfig {
+            circuits: CircuitSettings {
                 generations_kept: 8,
                 generation_age_max: Duration::from_hours(30 * 24),
                 changes_max: 32,

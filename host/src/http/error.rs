@@ -4,9 +4,10 @@
 //! Invariant: a message holds nothing of a request's body but what the guest itself says to its client.
 
 use crate::{
-    circuits::{CalculatorError, JobId, Refused},
+    circuits::{JobId, Refused},
     dispatch::Rejected,
     instance::Fault,
+    witness::CalculatorError,
 };
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
