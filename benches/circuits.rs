@@ -224,7 +224,8 @@ fn add(server: &Served, name: &str, r1cs: &[u8]) {
     }
 }
 
-/// A thousand proofs on two lanes, with another circuit published after each hundred; every proof verifies natively.
+/// A thousand proofs and more on two lanes, while nine circuits are published one after another; every proof verifies
+/// natively.
 fn publish_while_proving(_: &mut Criterion) {
     drop(fs::remove_dir_all(state_dir().join("circuits")));
     let server = Served::start("plonk", &["--lanes", "2", "--swap-policy", "threshold"]);

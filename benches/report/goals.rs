@@ -137,7 +137,7 @@ pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
             whole,
         ),
         goal(
-            "proofs in a row on two lanes, with ten circuits published meanwhile, each verified natively",
+            "proofs in a row on two lanes, nine circuits being published meanwhile, each verified natively",
             figure("publish_proofs")?,
             AtLeast(1e3),
             whole,
