@@ -1,6 +1,8 @@
 //! Circuits as data: keys and proofs in wasm against natively, an image against replaying its history, many circuits
 //! against one, and a server that takes circuits in while it proves.
 
+#[path = "../tests/harness/squares.rs"]
+mod squares;
 mod support;
 
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
@@ -10,17 +12,14 @@ use halo2_proofs::{
 };
 use rayon::ThreadPoolBuilder;
 use snapback_abi::{input::Piece, request::Request};
-use snapback_guest_plonk::{
-    Compiled, Prime, Prover, Verifier,
-    r1cs::{Header, ONE, R1cs},
-    wtns::Witness,
-};
+use snapback_guest_plonk::{Compiled, Prime, Prover, Verifier, wtns::Witness};
 use snapback_host::instance::Instance;
 use snapback_snapshot::{
     Guest, Ticker,
     call::{Doors, Method},
     engine,
 };
+use squares::squares;
 use std::{
     fs,
     sync::{
@@ -176,32 +175,6 @@ fn standby(_: &mut Criterion) {
     record("standby_ten_circuits_bytes", (private_bytes() - before) / standbys.len() as f64);
 }
 
-/// `out = x^(2^rounds)` and a witness of it.
-fn squares(rounds: u32) -> (Vec<u8>, Vec<u8>) {
-    let wires = rounds + 2;
-    let header = Header {
-        prime: Prime::Pallas,
-        wires,
-        public_outputs: 1,
-        public_inputs: 0,
-        private_inputs: 1,
-        labels: u64::from(wires),
-        constraints: 0,
-    };
-    let wire = |round: u32| if round == rounds { 1 } else { round + 2 };
-    let term = |round| vec![(wire(round), Fp::from(1))];
-    let constraints: Vec<_> = (0..rounds).map(|round| [term(round), term(round), term(round + 1)]).collect();
-    let mut values = vec![Fp::from(0); wires as usize];
-    values[ONE as usize] = Fp::from(1);
-    let mut value = Fp::from(3);
-    for round in 0..=rounds {
-        values[wire(round) as usize] = value;
-        value *= value;
-    }
-    let r1cs = R1cs::from_constraints(header, &constraints).write();
-    (r1cs, Witness::from_values(values).write(Prime::Pallas))
-}
-
 /// Adds a circuit, and returns once it is served.
 fn add(server: &Served, name: &str, r1cs: &[u8]) {
     let mut client = server.connect();
@@ -229,7 +202,7 @@ fn add(server: &Served, name: &str, r1cs: &[u8]) {
 fn publish_while_proving(_: &mut Criterion) {
     drop(fs::remove_dir_all(state_dir().join("circuits")));
     let server = Served::start("plonk", &["--lanes", "2", "--swap-policy", "threshold"]);
-    let (small, witness) = squares(200);
+    let (small, witness) = squares(200, 3);
     add(&server, "small", &small);
     let path = "/v1/circuits/small/prove";
     let prove = |client: &mut support::served::Client| {
@@ -276,7 +249,7 @@ fn publish_while_proving(_: &mut Criterion) {
                     thread::sleep(Duration::from_millis(5));
                 }
             }));
-            let (other, _) = squares(300 + rounds);
+            let (other, _) = squares(300 + rounds, 3);
             rates.1.push(rate(&mut || add(&server, &format!("other{rounds}"), &other)));
             rounds += 1;
         }

@@ -130,7 +130,7 @@ fn a_calculator_that_misbehaves_costs_its_own_caller_alone() {
     let state = own_state();
     let args = ["--circuits-calculator-deadline", "200ms", "--circuits-calculator-memory-limit", "16MiB"];
     let server = serve(state.path(), &args);
-    let (r1cs, witness) = harness::circuits::squares(4, 2);
+    let (r1cs, witness) = harness::circuits::squares::squares(4, 2);
     // One, out, x, and three between.
     const WIRES: u32 = 6;
     let hostile = [

@@ -4,7 +4,7 @@ mod harness;
 
 use harness::{
     Answer, Server,
-    circuits::{done, ended, own_state, put, serve, squares, verifies_natively},
+    circuits::{done, ended, own_state, put, serve, squares::squares, verifies_natively},
     fixture, snapback, until,
 };
 use std::thread;

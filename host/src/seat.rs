@@ -161,22 +161,20 @@ impl Seat {
     pub(crate) fn run(&mut self, ask: &Ask, policy: &Policy, shared: &Shared) -> Result<Reply, Fault> {
         let begun = Instant::now();
         let deadline = policy.deadline_of(&ask.method);
+        self.witness_took = Duration::ZERO;
         let mut active = self.take(ask, policy, shared)?;
         let is_used = active.life.calls > 0;
         let before_bytes = active.instance.meter().now_bytes();
-        let computed = witness(&active.instance, ask, self.service.name(), shared);
-        self.witness_took = begun.elapsed();
-        let witness = match computed {
-            Ok(Some(witness)) => Some(witness),
-            Ok(None) => {
-                self.witness_took = Duration::ZERO;
-                None
-            }
+        let witness = match witness(&active.instance, ask, self.service.name(), shared) {
+            Ok(witness) => witness,
             Err(error) => {
                 self.active = Some(active);
                 return Err(error.into());
             }
         };
+        if witness.is_some() {
+            self.witness_took = begun.elapsed();
+        }
         let body = witness.as_deref().unwrap_or(&ask.body.bytes);
         let mut outcome = call(&mut active.instance, ask, body, deadline, shared, self.lane);
         let again = match &outcome {

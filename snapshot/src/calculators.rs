@@ -7,14 +7,14 @@
 
 use crate::{
     Digest, Error, ImageStore,
-    check::FEATURES,
+    check::{FEATURES, WASM_PAGE_BYTES, is},
     engine::engine,
     error::Refusal,
     manifest::{FORMAT_VERSION, GuestId, Manifest, Tools},
     native::{self, NativeCache},
 };
 use snapback_abi::ABI_VERSION;
-use wasmparser::{ExternalKind, Parser, Payload, TypeRef, ValType, Validator, types::TypesRef};
+use wasmparser::{ExternalKind, Parser, Payload, TypeRef, ValType, Validator};
 
 /// What a calculator's manifest names as its guest.
 pub(crate) const GUEST_NAME: &str = "circom witness calculator";
@@ -62,7 +62,6 @@ pub fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<(), Refusal> {
     }
     let types = Validator::new_with_features(FEATURES).validate_all(wasm).map_err(invalid)?;
     let types = types.as_ref();
-    let is = |id, params: &[ValType], results: &[ValType]| is(types, id, params, results);
     let mut found = [false; EXPORTS.len()];
     let mut memories = 0;
     for payload in Parser::new(0).parse_all(wasm) {
@@ -73,7 +72,7 @@ pub fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<(), Refusal> {
                     let known = IMPORTS.iter().find(|(name, _)| *name == import.name);
                     let fits = match (import.ty, known) {
                         (TypeRef::Func(index), Some((_, params))) if import.module == IMPORT_MODULE => {
-                            is(types.core_type_at_in_module(index), params, &[])
+                            is(types, types.core_type_at_in_module(index), (params, &[]))
                         }
                         _ => false,
                     };
@@ -86,7 +85,7 @@ pub fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<(), Refusal> {
             Payload::MemorySection(section) => {
                 for memory in section {
                     let memory = memory.map_err(invalid)?;
-                    let bytes = memory.initial.saturating_mul(1 << 16);
+                    let bytes = memory.initial.saturating_mul(WASM_PAGE_BYTES);
                     memories += 1;
                     if memory.shared || memory.memory64 || memories > 1 {
                         return Err(Refusal::Unsupported("a second, a shared or a 64-bit memory".into()));
@@ -102,7 +101,7 @@ pub fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<(), Refusal> {
                     let known = EXPORTS.iter().position(|(name, ..)| *name == export.name);
                     if let (ExternalKind::Func, Some(known)) = (export.kind, known) {
                         let (_, params, results) = EXPORTS[known];
-                        found[known] = is(types.core_function_at(export.index), params, results);
+                        found[known] = is(types, types.core_function_at(export.index), (params, results));
                     }
                 }
             }
@@ -114,16 +113,6 @@ pub fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<(), Refusal> {
         Some((_, (name, ..))) => Err(Refusal::Export { name, wanted: "circom's witness calculators have" }),
         None => Ok(()),
     }
-}
-
-fn is(
-    types: TypesRef<'_>,
-    id: wasmparser::types::CoreTypeId,
-    params: &[ValType],
-    results: &[ValType],
-) -> bool {
-    let ty = types[id].unwrap_func();
-    ty.params() == params && ty.results() == results
 }
 
 /// The image of a calculator that was kept before.

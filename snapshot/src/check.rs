@@ -13,7 +13,7 @@ use wasmparser::{
     types::{CoreTypeId, TypesRef},
 };
 
-const WASM_PAGE_BYTES: u64 = 1 << 16;
+pub(crate) const WASM_PAGE_BYTES: u64 = 1 << 16;
 
 /// What guests may use: WebAssembly 2.0 and wide arithmetic. Exceptions, threads and garbage collection keep
 /// state that a snapshot cannot hold.
@@ -135,7 +135,8 @@ fn check_import(module: &str, name: &str, ty: TypeRef, types: TypesRef<'_>) -> R
     }
 }
 
-fn is(types: TypesRef<'_>, id: CoreTypeId, (params, results): (&[ValType], &[ValType])) -> bool {
+/// Whether a function has these parameters and results.
+pub(crate) fn is(types: TypesRef<'_>, id: CoreTypeId, (params, results): (&[ValType], &[ValType])) -> bool {
     let ty: &FuncType = types[id].unwrap_func();
     ty.params() == params && ty.results() == results
 }

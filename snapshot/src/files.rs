@@ -40,11 +40,13 @@ pub fn make_private_dir(dir: &Path) -> Result<(), Error> {
 pub(crate) fn sweep_temporary(dir: &Path) {
     const AGE: Duration = Duration::from_hours(1);
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let is_temporary = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        if !entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            continue;
+        }
         let modified = entry.metadata().and_then(|metadata| metadata.modified());
         let is_old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > AGE));
         // One that cannot be removed is in nobody's way.
-        if is_temporary && is_old && fs::remove_file(entry.path()).is_ok() {
+        if is_old && fs::remove_file(entry.path()).is_ok() {
             tracing::info!(path = %entry.path().display(), "removed what a killed writer had left");
         }
     }

@@ -5,43 +5,13 @@ use halo2_proofs::{
     pasta::{EqAffine, Fp},
     poly::commitment::Params,
 };
-use snapback_guest_plonk::{
-    Compiled, Prime, Verifier,
-    r1cs::{Header, ONE, R1cs},
-    wtns::Witness,
-};
+use snapback_guest_plonk::{Compiled, Verifier};
 use std::{path::Path, process::Command};
 
-const BOUNDARY: &str = "0123456789";
+#[path = "squares.rs"]
+pub(crate) mod squares;
 
-/// A circuit of `rounds` squarings, `out = x^(2^rounds)`, and a witness of it.
-pub(crate) fn squares(rounds: u32, x: u64) -> (Vec<u8>, Vec<u8>) {
-    // one, out, x, and what is between
-    let wires = rounds + 2;
-    let header = Header {
-        prime: Prime::Pallas,
-        wires,
-        public_outputs: 1,
-        public_inputs: 0,
-        private_inputs: 1,
-        labels: u64::from(wires),
-        constraints: 0,
-    };
-    let one = Fp::from(1);
-    let wire = |round: u32| if round == rounds { 1 } else { round + 2 };
-    let constraints: Vec<_> = (0..rounds)
-        .map(|round| [vec![(wire(round), one)], vec![(wire(round), one)], vec![(wire(round + 1), one)]])
-        .collect();
-    let mut values = vec![Fp::from(0); wires as usize];
-    values[ONE as usize] = one;
-    let mut value = Fp::from(x);
-    for round in 0..=rounds {
-        values[wire(round) as usize] = value;
-        value = value * value;
-    }
-    let r1cs = R1cs::from_constraints(header, &constraints).write();
-    (r1cs, Witness::from_values(values).write(Prime::Pallas))
-}
+const BOUNDARY: &str = "0123456789";
 
 pub(crate) fn verifies_natively(r1cs: &[u8], proof: &[u8]) {
     let compiled = Compiled::<Fp>::read(r1cs).expect("a circuit");

@@ -9,7 +9,6 @@ use crate::{
     Error, Prime, Scalar,
     sections::{FIELD_BYTES, Sections},
 };
-use halo2_proofs::pasta::{Fp, Fq};
 
 const FORMAT: &str = "a .wtns file";
 const MAGIC: [u8; 4] = *b"wtns";
@@ -65,17 +64,6 @@ impl<F: Scalar> Witness<F> {
     #[must_use]
     pub fn write(&self, prime: Prime) -> Vec<u8> {
         write(&prime.modulus(), self.0.len(), self.0.iter().map(F::to_repr))
-    }
-}
-
-/// Whether the file is a witness for a circuit over `prime` with so many wires; no value is kept.
-///
-/// # Errors
-/// As [`Witness::read`].
-pub fn check(bytes: &[u8], prime: Prime, wires: u32) -> Result<(), Error> {
-    match prime {
-        Prime::Pallas => Witness::<Fp>::read(bytes, prime, wires).map(drop),
-        Prime::Vesta => Witness::<Fq>::read(bytes, prime, wires).map(drop),
     }
 }
 

@@ -38,9 +38,6 @@ pub(crate) struct Catalogue {
     /// The image that the server was started with when the circuits were last built.
     pub(crate) from: Digest,
     pub(crate) active: GenerationId,
-    /// The one that was active before: what people go back to.
-    #[serde(default)]
-    before: Option<GenerationId>,
     next_generation: GenerationId,
     next_job: JobId,
     pub(crate) generations: Vec<Edition>,
@@ -151,7 +148,6 @@ impl Catalogue {
             format_version: FORMAT_VERSION,
             from,
             active: 1,
-            before: None,
             next_generation: 2,
             next_job: 1,
             generations: vec![first],
@@ -220,7 +216,6 @@ impl Catalogue {
                 _ => {}
             }
         }
-        self.before = Some(self.active);
         self.active = id;
     }
 
@@ -228,21 +223,18 @@ impl Catalogue {
     /// all the same. The one that was active before the active one stays whatever its age.
     pub(crate) fn prune(&mut self, keep: usize, age_max: Duration) {
         let oldest = now().saturating_sub(age_max.as_secs());
-        let (active, before) = (self.active, self.before);
-        let left = |edition: &Edition| edition.left.unwrap_or(edition.created);
-        let mut idle: Vec<(bool, u64, GenerationId)> = self
+        let active = self.active;
+        let mut idle: Vec<(u64, GenerationId)> = self
             .generations
             .iter()
             .filter(|edition| edition.id != active)
-            .map(|edition| (Some(edition.id) == before, left(edition), edition.id))
+            .map(|edition| (edition.left.unwrap_or(edition.created), edition.id))
             .collect();
-        idle.sort_unstable();
-        let kept: BTreeSet<GenerationId> = idle
-            .into_iter()
-            .rev()
-            .take(keep)
-            .filter(|(is_before, left, _)| *is_before || *left >= oldest)
-            .map(|(_, _, id)| id)
+        idle.sort_unstable_by(|a, b| b.cmp(a));
+        let kept: BTreeSet<GenerationId> = (0..keep)
+            .zip(idle)
+            .filter(|(position, (left, _))| *position == 0 || *left >= oldest)
+            .map(|(_, (_, id))| id)
             .collect();
         self.generations.retain(|edition| edition.id == active || kept.contains(&edition.id));
     }
@@ -446,7 +438,8 @@ mod tests {
         five.publish(Digest::of(b"another"), BTreeMap::new());
         for edition in &mut five.generations {
             edition.created -= 2 * LONG.as_secs();
-            edition.left = edition.left.map(|left| left - 2 * LONG.as_secs());
+            let later = u64::from(edition.id == 1);
+            edition.left = edition.left.map(|left| left - 2 * LONG.as_secs() + later);
         }
         five.prune(3, LONG);
         assert_eq!(ids(&five), [1, 6]);

@@ -12,6 +12,7 @@ use crate::{
     entropy::Entropy,
     generation::Generation,
     instance::{Call, Fault, Instance},
+    witness::inputs::is_json,
 };
 use serde_json::json;
 use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, reply::Tag};
@@ -129,11 +130,6 @@ fn with_key(key: &Path, path: &Path, proof: &[u8]) -> anyhow::Result<ProofJson> 
         error => refuse(path, error.to_string()),
     })?;
     Ok(read)
-}
-
-/// No other input begins with it.
-fn is_json(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().first() == Some(&b'{')
 }
 
 fn call(place: &Where, method: &'static str, body: &[u8], config: &Config) -> anyhow::Result<Vec<u8>> {

@@ -7,6 +7,7 @@ use crate::{
     generation::Generation,
     job::{self, Ask, Form, Outcome},
     metrics::Limit,
+    witness::inputs,
 };
 use axum::{
     body::Body,
@@ -80,9 +81,9 @@ pub(crate) async fn verify(
     Ok(axum::Json(serde_json::json!({ "valid": true })).into_response())
 }
 
-/// Whether the body is JSON: it says so, or begins as no binary file of ours does.
+/// Whether the body is JSON: it says so, or begins so.
 fn is_json(headers: &HeaderMap, body: &job::Body) -> bool {
-    says_json(headers, header::CONTENT_TYPE) || body.bytes.trim_ascii_start().first() == Some(&b'{')
+    says_json(headers, header::CONTENT_TYPE) || inputs::is_json(&body.bytes)
 }
 
 fn says_json(headers: &HeaderMap, name: HeaderName) -> bool {

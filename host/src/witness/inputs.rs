@@ -24,6 +24,12 @@ const DIGITS_MAX: usize = 1024;
 /// The values of input signals, each little-endian and below the prime.
 pub type Inputs = BTreeMap<String, Zeroizing<Vec<[u8; 32]>>>;
 
+/// Whether a body is JSON: no witness, proof or statement in binary begins as it does.
+#[must_use]
+pub fn is_json(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'{')
+}
+
 /// Reads inputs of a circuit with `values_max` input values; many more are not kept.
 ///
 /// # Errors
