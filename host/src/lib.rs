@@ -7,6 +7,7 @@
 //!
 //! Invariant: a request never waits for an instantiation, a teardown, a compilation or a bake.
 
+mod apart;
 pub mod breaker;
 pub mod circuits;
 pub mod cli;

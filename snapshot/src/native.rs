@@ -19,7 +19,7 @@ use crate::{
     manifest::Manifest,
 };
 use memfd::{FileSeal, MemfdOptions};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, Mode, OFlags, access};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
@@ -114,20 +114,33 @@ impl NativeCache {
         read().map_err(failed)
     }
 
+    /// Loads an image from the cache.
+    ///
+    /// # Errors
+    /// Why the cache does not serve.
+    pub fn find(&self, engine: &Engine, image: &SealedImage) -> Result<LoadedImage, Miss> {
+        let (module, native_bytes) =
+            self.look(engine, image)?.load(engine).map_err(|error| Miss::Unfit(error.to_string()))?;
+        Ok(LoadedImage::of(image, module, native_bytes, Origin::Cached))
+    }
+
+    /// Whether what is compiled can be kept.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        make_private_dir(&self.dir).is_ok()
+            && access(&self.dir, Access::WRITE_OK).is_ok()
+            && self.key().is_ok()
+    }
+
     /// Loads an image, from the cache if that has fitting native code for it.
     ///
     /// # Errors
     /// When the image is damaged or cannot be compiled.
     pub fn load(&self, engine: &Engine, image: &SealedImage) -> Result<LoadedImage, Error> {
-        let miss = match self.look(engine, image) {
-            Ok(code) => match code.load(engine) {
-                Ok((module, native_bytes)) => {
-                    return Ok(LoadedImage::of(image, module, native_bytes, Origin::Cached));
-                }
-                Err(error) => Miss::Unfit(error.to_string()),
-            },
-            Err(miss) => miss,
-        };
+        self.find(engine, image).or_else(|miss| self.compile(engine, image, miss))
+    }
+
+    fn compile(&self, engine: &Engine, image: &SealedImage, miss: Miss) -> Result<LoadedImage, Error> {
         if let Miss::Unfit(reason) = &miss {
             tracing::warn!(image = %image.digest(), reason, "native code does not fit and is compiled again");
         }

@@ -3,7 +3,7 @@
 //! What it does wrong, or takes in memory, is its own; what it publishes is in the image store, complete or not at all.
 
 use super::catalogue::Entry;
-use crate::config::Config;
+use crate::{apart::Apart, config::Config};
 use serde::Deserialize;
 use snapback_snapshot::{
     Digest,
@@ -19,8 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// This very program, also where its file was replaced meanwhile.
-const SELF: &str = "/proc/self/exe";
 /// Most of what a failed bake said that is kept, from its end.
 const SAID_BYTES_MAX: u64 = 4096;
 
@@ -59,9 +57,9 @@ impl From<String> for Unbaked {
 const SIGINT: i32 = rustix::process::Signal::INT.as_raw();
 const SIGTERM: i32 = rustix::process::Signal::TERM.as_raw();
 
-/// The settings of a bake, as arguments.
+/// Bakes apart, within a deadline.
 pub(crate) struct Baker {
-    settings: Vec<String>,
+    apart: Apart,
     deadline: Duration,
 }
 
@@ -71,16 +69,8 @@ struct Baked {
 }
 
 impl Baker {
-    pub(crate) fn new(config: &Config, deadline: Duration) -> Self {
-        let mut settings = Vec::new();
-        let mut set = |key: &str, value: String| settings.extend(["--set".into(), format!("{key}={value}")]);
-        set("state_dir", config.state_dir.display().to_string());
-        set("native.key_file", config.key_file.display().to_string());
-        set("bake.memory_limit", format!("{}B", config.bake.memory_bytes_max));
-        set("bake.deadline", format!("{}ms", config.bake.deadline.as_millis()));
-        set("bake.image_bytes_max", format!("{}B", config.bake.image_bytes_max));
-        set("bake.input_bytes_max", format!("{}B", config.bake.input_bytes_max));
-        Self { settings, deadline }
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { apart: Apart::new(config), deadline: config.circuits.bake_deadline }
     }
 
     /// Bakes; tells of every step, and stops when `is_cancelled`.
@@ -94,8 +84,8 @@ impl Baker {
         tell: impl FnMut(Step),
         is_cancelled: impl Fn() -> bool,
     ) -> Result<Digest, Unbaked> {
-        let mut command = Command::new(SELF);
-        command.args(["bake", "--json", "--background", "--base", &order.base.to_string()]);
+        let mut command = self.apart.command("bake");
+        command.args(["--json", "--background", "--base", &order.base.to_string()]);
         for name in &order.remove {
             command.arg(format!("--remove={name}"));
         }
@@ -118,8 +108,8 @@ impl Baker {
         file: &Path,
         is_cancelled: impl Fn() -> bool,
     ) -> Result<Digest, Unbaked> {
-        let mut command = Command::new(SELF);
-        command.args(["calculator", path(file)?]);
+        let mut command = self.apart.command("calculator");
+        command.arg(path(file)?);
         self.run(command, |_| {}, is_cancelled)
     }
 
@@ -129,16 +119,9 @@ impl Baker {
         mut tell: impl FnMut(Step),
         is_cancelled: impl Fn() -> bool,
     ) -> Result<Digest, Unbaked> {
-        command.args(&self.settings);
-        // Its settings are those above, wherever this server's came from.
-        for (variable, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SNAPBACK_"))
-        {
-            command.env_remove(variable);
-        }
         // A terminal's interrupt is for the server, which ends its bake itself.
         command.process_group(0);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child = Guard(child.map_err(|error| format!("cannot start the bake: {error}"))?);
         self.watch(child, &mut tell, &is_cancelled)
     }

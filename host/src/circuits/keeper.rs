@@ -122,7 +122,7 @@ impl Keeper {
             cache: NativeCache::open(&config.state_dir, &config.key_file, config.bake.memory_bytes_max),
             shelf,
             given,
-            baker: Baker::new(config, config.circuits.bake_deadline),
+            baker: Baker::new(config),
             config: config.circuits,
             kept: Mutex::new(Kept { catalogue, step: None, stopping: false }),
             work: Condvar::new(),

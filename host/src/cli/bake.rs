@@ -5,7 +5,7 @@ use super::{
     progress::{Bar, Lines, Watched},
     resolve::{State, is_path},
 };
-use crate::config::Config;
+use crate::{apart::step_back, config::Config};
 use anyhow::Context;
 use snapback_snapshot::{Guest, Input, TrialCall, circuits::INPUT_REMOVE};
 use std::{
@@ -96,17 +96,6 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
         println!("{}", baked.digest);
     }
     Ok(())
-}
-
-/// Yields to every other process, and ends with the one that asked.
-pub(super) fn step_back() -> anyhow::Result<()> {
-    // Of a core that is busy with proofs, about a tenth: less would starve the bake, more the proofs.
-    const NICENESS: i32 = 10;
-    rustix::process::nice(NICENESS).context("cannot lower the priority")?;
-    // Where memory runs out, this is what goes, and not the server.
-    let _ = fs::write("/proc/self/oom_score_adj", "1000");
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .context("cannot follow the parent")
 }
 
 fn find(text: &str) -> anyhow::Result<Cow<'static, Guest>> {

@@ -1,7 +1,7 @@
 //! `snapback calculator`: what a server has done for a circuit's witness calculator, in a process of its own.
 
-use super::{bake::step_back, resolve::State};
-use crate::config::Config;
+use super::resolve::State;
+use crate::{apart::step_back, config::Config};
 use anyhow::Context;
 use snapback_snapshot::calculators;
 use std::{fs, path::PathBuf};

@@ -13,6 +13,7 @@ mod images;
 mod inspect;
 mod oneshot;
 mod progress;
+mod ready;
 mod resolve;
 mod serve;
 mod settings;
@@ -74,6 +75,9 @@ enum Command {
     /// Check a witness calculator, compile it and keep both: a part of adding a circuit.
     #[command(hide = true)]
     Calculator(calculator::Args),
+    /// Bake and compile what is about to be served: a part of serving it.
+    #[command(hide = true)]
+    Ready(ready::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
 }
@@ -104,6 +108,11 @@ impl Failure {
     }
 }
 
+/// A process that this one started failed, and said why: how it ended.
+#[derive(Debug, thiserror::Error)]
+#[error("it ended with exit code {0}")]
+struct Told(u8);
+
 /// Runs a command and turns its error into an exit code.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
@@ -118,11 +127,15 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Images(args) => settings.config().and_then(|config| images::run(&args, &config)),
         Command::Circuits(args) => circuits::run(&args),
         Command::Calculator(args) => settings.config().and_then(|config| calculator::run(&args, &config)),
+        Command::Ready(args) => settings.config().and_then(|config| ready::run(&args, &config)),
         Command::Completions(args) => completions::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(Told(code)) = error.downcast_ref() {
+                return ExitCode::from(*code);
+            }
             eprintln!("snapback: {}", progress::printable(&describe(&error)));
             ExitCode::from(exit_of(&error) as u8)
         }

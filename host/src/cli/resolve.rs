@@ -30,14 +30,16 @@ impl State {
 
     /// Opens an image; an embedded guest that was never baked is baked now.
     pub(super) fn image(&self, text: &str, config: &Config) -> Result<SealedImage, Error> {
-        if let Some(guest) = Guest::find(text) {
-            if let Some(digest) = self.store.baked(&bake_key(guest, &[])) {
-                return self.store.open_image(&digest);
-            }
+        if let Some(guest) = self.unbaked(text) {
             let baked = self.bake(guest, &[], config)?;
             return self.store.open_image(&baked.digest);
         }
         self.existing(text)
+    }
+
+    /// The embedded guest of that name, if it was never baked.
+    pub(super) fn unbaked(&self, text: &str) -> Option<&'static Guest> {
+        Guest::find(text).filter(|guest| self.store.baked(&bake_key(guest, &[])).is_none())
     }
 
     /// Opens an image that exists.

@@ -1,7 +1,7 @@
 //! `snapback serve`
 
 use super::{
-    Exit, Failure,
+    Exit, Failure, ready,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit, own_name},
     settings::SettingArgs,
 };
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
     let state = State::open(config)?;
     let sealed = names
         .iter()
-        .map(|(name, image)| Ok((*name, state.image(image, config)?)))
+        .map(|(name, image)| Ok((*name, *image, ready::image(&state, image, config)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let dispatch = DispatchConfig {
         lanes: config.lanes,
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
     let metrics = Arc::new(Metrics::new());
     let mut services = Vec::new();
     let mut opened = BTreeMap::new();
-    for (name, image) in sealed {
+    for (name, text, image) in sealed {
         let mut calculators = BTreeMap::new();
         let image = if takes_circuits(&image.manifest().guest.digest) {
             let (circuits, image) = Opened::open(config, &state.store, name, image)?;
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
             image
         };
         check_memory_limit(name, &image, config)?;
-        let loaded = state.cache.load(&engine, &image)?;
+        let loaded = ready::load(&state, &engine, text, &image, config)?;
         metrics.native_code_loaded(&loaded.origin);
         metrics.image_served(name, &loaded.digest.to_string());
         tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, "image");

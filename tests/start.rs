@@ -1,0 +1,73 @@
+//! The first start: what is missing is baked and compiled beside the server, and leaves nothing in it.
+
+mod harness;
+
+use harness::{Server, run_err, snapback, until};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+
+fn serve(guest: &str, state: &TempDir) -> Command {
+    let mut serve = snapback();
+    serve.args(["serve", guest, "--state-dir"]).arg(state.path());
+    serve
+}
+
+/// Private memory of a server that has not been called, in bytes; and where its native code came from.
+fn start(state: &TempDir) -> (u64, String) {
+    let server = Server::of(&mut serve("fixtures", state));
+    let status = server.get("/v1/status").json();
+    let metrics = server.get("/metrics").text();
+    let line = metrics.lines().find(|line| line.starts_with("snapback_native_code_total{")).expect("counted");
+    let private = status["memory"]["private_resident_bytes"].as_u64().expect("a number");
+    (private, line.split('"').nth(1).expect("a label").to_owned())
+}
+
+#[test]
+fn baking_and_compiling_leave_nothing_in_the_server() {
+    let state = tempfile::tempdir().expect("a directory");
+    let (baked, origin) = start(&state);
+    assert_eq!(origin, "cached");
+    fs::remove_dir_all(state.path().join("native")).expect("ours");
+    let (compiled, origin) = start(&state);
+    assert_eq!(origin, "compiled");
+    let (later, origin) = start(&state);
+    assert_eq!(origin, "cached");
+    // Either of them takes ten times as much.
+    for first in [baked, compiled] {
+        assert!(first < 2 * later, "{first} bytes after the first start, {later} after another");
+    }
+}
+
+#[test]
+fn a_first_start_that_fails_says_why_once() {
+    let state = tempfile::tempdir().expect("a directory");
+    let mut serve = serve("fixtures", &state);
+    // Settings reach the bake from wherever they come.
+    let said =
+        run_err(serve.args(["--listen", "127.0.0.1:0"]).env("SNAPBACK_BAKE_IMAGE_BYTES_MAX", "1KiB"), 3);
+    assert_eq!(said.matches("snapback: ").count(), 1, "{said}");
+    assert!(said.contains("bake.image_bytes_max"), "{said}");
+}
+
+#[test]
+fn a_bake_ends_with_the_server_that_was_to_serve_it() {
+    let state = tempfile::tempdir().expect("a directory");
+    let mut server = serve("zcash", &state)
+        .args(["--listen", "127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(server.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    lines.find(|line| line.contains("running the initialiser")).expect("it bakes");
+    let children = format!("/proc/{0}/task/{0}/children", server.id());
+    let children = fs::read_to_string(children).expect("it is alive");
+    let bake: u32 = children.trim().parse().expect("one child");
+    server.kill().expect("it is alive");
+    server.wait().expect("it ends");
+    until("the bake ends", || !Path::new(&format!("/proc/{bake}/exe")).exists());
+}
