@@ -177,13 +177,22 @@ fn standby(_: &mut Criterion) {
 
 /// Adds a circuit, and returns once it is served.
 fn add(server: &Served, name: &str, r1cs: &[u8]) {
-    let mut client = server.connect();
     let mut body = b"--x\r\nContent-Disposition: form-data; name=\"r1cs\"\r\n\r\n".to_vec();
     body.extend_from_slice(r1cs);
     body.extend_from_slice(b"\r\n--x--\r\n");
+    change(server, "PUT", name, &body);
+}
+
+/// Takes a circuit out, and returns once it is served no more.
+fn remove(server: &Served, name: &str) {
+    change(server, "DELETE", name, b"");
+}
+
+fn change(server: &Served, method: &str, name: &str, body: &[u8]) {
+    let mut client = server.connect();
     let path = format!("/v1/circuits/{name}");
     let job: serde_json::Value =
-        serde_json::from_slice(&client.send("PUT", &path, "multipart/form-data; boundary=x", &body))
+        serde_json::from_slice(&client.send(method, &path, "multipart/form-data; boundary=x", body))
             .expect("JSON");
     loop {
         let path = format!("/v1/jobs/{}", job["id"]);
@@ -197,8 +206,8 @@ fn add(server: &Served, name: &str, r1cs: &[u8]) {
     }
 }
 
-/// A thousand proofs and more on two lanes, while nine circuits are published one after another; every proof verifies
-/// natively.
+/// A thousand proofs and more on two lanes, while ten generations are published one after another; every proof
+/// verifies natively.
 fn publish_while_proving(_: &mut Criterion) {
     drop(fs::remove_dir_all(state_dir().join("circuits")));
     let server = Served::start("plonk", &["--lanes", "2", "--swap-policy", "threshold"]);
@@ -212,13 +221,19 @@ fn publish_while_proving(_: &mut Criterion) {
     let params = Params::<EqAffine>::new(compiled.k());
     let verifier = Verifier::new(&params, compiled).expect("a key");
 
-    // Both lanes have proven before memory is looked at.
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| (0..10).for_each(|_| drop(prove(&mut server.connect()))));
-        }
-    });
-    let before = server.private_bytes();
+    // Before memory is looked at, a circuit has come and gone, and both lanes have proven in what is served.
+    let memory = || {
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..10).for_each(|_| drop(prove(&mut server.connect()))));
+            }
+        });
+        (server.resident_bytes(), server.private_bytes())
+    };
+    let (other, _) = squares(300, 3);
+    add(&server, "other", &other);
+    remove(&server, "other");
+    let (resident_before, private_before) = memory();
     let (made, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let mut rates = (Vec::new(), Vec::new());
     thread::scope(|scope| {
@@ -242,15 +257,18 @@ fn publish_while_proving(_: &mut Criterion) {
             (made.load(Ordering::Relaxed) - from) as f64 / begun.elapsed().as_secs_f64()
         };
         let mut rounds = 0;
-        while made.load(Ordering::Relaxed) < 1000 || rounds < 9 {
+        while made.load(Ordering::Relaxed) < 1000 || rounds < 10 {
             let next = made.load(Ordering::Relaxed) + 50;
             rates.0.push(rate(&mut || {
                 while made.load(Ordering::Relaxed) < next {
                     thread::sleep(Duration::from_millis(5));
                 }
             }));
-            let (other, _) = squares(300 + rounds, 3);
-            rates.1.push(rate(&mut || add(&server, &format!("other{rounds}"), &other)));
+            // In the end the circuits are those of the beginning.
+            rates.1.push(rate(&mut || match rounds % 2 {
+                0 => add(&server, "other", &squares(300 + rounds, 3).0),
+                _ => remove(&server, "other"),
+            }));
             rounds += 1;
         }
         stop.store(true, Ordering::Relaxed);
@@ -262,10 +280,10 @@ fn publish_while_proving(_: &mut Criterion) {
             verifier.verify_file(&params, proof).expect("every proof verifies");
         }
     });
-    // Idle lanes let go of what is used.
-    server.connect().send("POST", path, "application/octet-stream", &witness);
-    thread::sleep(Duration::from_secs(2));
-    record("publish_memory_over_before", server.private_bytes() / before);
+    let (resident_after, private_after) = memory();
+    record("publish_memory_over_before", resident_after / resident_before);
+    record("publish_private_bytes_before", private_before);
+    record("publish_private_bytes_after", private_after);
     let ratios = rates.0.iter().zip(&rates.1).map(|(without, during)| during / without);
     record("publish_throughput_over_idle", median(ratios.collect()));
 }

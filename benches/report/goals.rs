@@ -137,7 +137,7 @@ pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
             whole,
         ),
         goal(
-            "proofs in a row on two lanes, nine circuits being published meanwhile, each verified natively",
+            "proofs in a row on two lanes, ten generations being published meanwhile, each verified natively",
             figure("publish_proofs")?,
             AtLeast(1e3),
             whole,
@@ -149,7 +149,7 @@ pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
             ratio,
         ),
         goal(
-            "the server's private memory after them over before",
+            "the server's resident memory after them over before",
             figure("publish_memory_over_before")?,
             AtMost(1.05),
             ratio,

@@ -248,16 +248,19 @@ pub(crate) fn quantile(samples: &mut [f64], share: f64) -> f64 {
     samples[((samples.len() as f64 * share) as usize).min(samples.len() - 1)]
 }
 
-/// Private memory of this process in bytes: `Private_Clean` and `Private_Dirty` of proc(5).
+/// Private memory of this process in bytes.
 pub(crate) fn private_bytes() -> f64 {
     private_of(&fs::read_to_string("/proc/self/smaps_rollup").expect("proc"))
 }
 
+/// `Anonymous` of proc(5): what a process wrote. `Private_Clean` is not counted: a page of a file that only one lane
+/// has read yet is private, and no longer when another reads it.
 fn private_of(rollup: &str) -> f64 {
-    let kilobytes: f64 = rollup
-        .lines()
-        .filter(|line| line.starts_with("Private_"))
-        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok())
-        .sum();
-    kilobytes * 1024.0
+    of_rollup(rollup, "Anonymous:")
+}
+
+fn of_rollup(rollup: &str, field: &str) -> f64 {
+    let line = rollup.lines().find(|line| line.starts_with(field)).expect("a field of proc(5)");
+    let kilobytes = line.split_whitespace().nth(1).and_then(|number| number.parse::<f64>().ok());
+    kilobytes.expect("a number") * 1024.0
 }

@@ -72,9 +72,14 @@ impl Served {
         }
     }
 
-    /// Private memory now: proc(5), `smaps_rollup`.
+    /// Private memory now.
     pub(crate) fn private_bytes(&self) -> f64 {
         super::private_of(&self.proc("smaps_rollup"))
+    }
+
+    /// Resident memory now: what it wrote, its code, and what it has read of images.
+    pub(crate) fn resident_bytes(&self) -> f64 {
+        super::of_rollup(&self.proc("smaps_rollup"), "Rss:")
     }
 
     fn proc(&self, file: &str) -> String {
