@@ -32,6 +32,24 @@ fn completions_know_the_subcommands() {
 }
 
 #[test]
+fn a_mistyped_variable_is_told_and_those_of_orchestrators_are_not() {
+    let state = tempfile::tempdir().expect("a directory");
+    let listed = snapback()
+        .arg("images")
+        .env("SNAPBACK_STATE_DIR", state.path())
+        .env("SNAPBACK_LANE", "2")
+        .env("SNAPBACK_PORT", "tcp://10.0.0.1:80")
+        .env("SNAPBACK_PORT_80_TCP_ADDR", "10.0.0.1")
+        .env("SNAPBACK_SERVICE_HOST", "10.0.0.1")
+        .output()
+        .expect("it runs");
+    assert!(listed.status.success());
+    let said = String::from_utf8_lossy(&listed.stderr);
+    assert_eq!(said.matches("no setting has this variable").count(), 1, "{said}");
+    assert!(said.contains("SNAPBACK_LANE"), "{said}");
+}
+
+#[test]
 fn flags_beat_variables_beat_the_file() {
     let state = state_with("fixtures");
     let dir = tempfile::tempdir().expect("a directory");

@@ -1,6 +1,6 @@
 //! The settings as flags, made from the one table in `config`.
 
-use crate::config::{Config, LogFormat, SETTINGS, Setting, Sources};
+use crate::config::{CONFIG, Config, LogFormat, SETTINGS, Setting, Sources};
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use once_cell::sync::Lazy;
 use std::{io, path::PathBuf};
@@ -84,15 +84,17 @@ impl SettingArgs {
     pub(super) fn config(&self) -> anyhow::Result<Config> {
         let config = self.read()?;
         log(&config);
+        let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for variable in Sources::unread(variables) {
+            tracing::warn!(variable, "no setting has this variable: see `snapback serve --help`");
+        }
         Ok(config)
     }
 
     /// Every setting, as flags, variables and the file have it now.
     pub(super) fn read(&self) -> anyhow::Result<Config> {
         let mut sources = Sources::default();
-        if let Some(file) =
-            self.file.clone().or_else(|| std::env::var_os("SNAPBACK_CONFIG").map(PathBuf::from))
-        {
+        if let Some(file) = self.file.clone().or_else(|| std::env::var_os(CONFIG).map(PathBuf::from)) {
             sources.file(&file)?;
         }
         let variables = std::env::vars_os()

@@ -8,7 +8,7 @@ mod sources;
 mod values;
 
 pub use settings::{SETTINGS, Scope, Setting};
-pub use sources::{ConfigError, Sources};
+pub use sources::{CONFIG, ConfigError, Sources};
 
 use crate::{
     policy::{MethodPolicy, Policy},

@@ -12,6 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The variable that names a file with settings.
+pub const CONFIG: &str = "SNAPBACK_CONFIG";
+
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -118,6 +121,19 @@ impl Sources {
                 self.values.insert(setting.key.into(), (value.clone(), name));
             }
         }
+    }
+
+    /// The variables `SNAPBACK_*` that nobody reads: mistyped ones, as far as can be told.
+    pub fn unread(names: impl Iterator<Item = String>) -> Vec<String> {
+        let is_read =
+            |name: &str| name == CONFIG || SETTINGS.iter().any(|setting| setting.variable() == name);
+        // What Kubernetes sets for a service of this name, and what the build and the tests of this project read.
+        let is_of_others = |name: &str| {
+            ["_SERVICE_", "_PORT_"].iter().any(|part| name.contains(part))
+                || name.ends_with("_PORT")
+                || ["SNAPBACK_WASM_", "SNAPBACK_REQUIRE_"].iter().any(|start| name.starts_with(start))
+        };
+        names.filter(|name| name.starts_with("SNAPBACK_") && !is_read(name) && !is_of_others(name)).collect()
     }
 
     /// Adds a value.
