@@ -38,6 +38,7 @@ fn a_mistyped_variable_is_told_and_those_of_orchestrators_are_not() {
         .arg("images")
         .env("SNAPBACK_STATE_DIR", state.path())
         .env("SNAPBACK_LANE", "2")
+        .env("SNAPBACK_LISTEN_PORT", "9000")
         .env("SNAPBACK_PORT", "tcp://10.0.0.1:80")
         .env("SNAPBACK_PORT_80_TCP_ADDR", "10.0.0.1")
         .env("SNAPBACK_SERVICE_HOST", "10.0.0.1")
@@ -45,8 +46,8 @@ fn a_mistyped_variable_is_told_and_those_of_orchestrators_are_not() {
         .expect("it runs");
     assert!(listed.status.success());
     let said = String::from_utf8_lossy(&listed.stderr);
-    assert_eq!(said.matches("no setting has this variable").count(), 1, "{said}");
-    assert!(said.contains("SNAPBACK_LANE"), "{said}");
+    assert_eq!(said.matches("no setting has this variable").count(), 2, "{said}");
+    assert!(said.contains("SNAPBACK_LANE") && said.contains("SNAPBACK_LISTEN_PORT"), "{said}");
 }
 
 #[test]

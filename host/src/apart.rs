@@ -2,8 +2,9 @@
 //! which the heap of a process that lives on would keep.
 
 use crate::config::{Config, LogFormat};
-use anyhow::Context;
-use rustix::process::{Signal, nice, set_parent_process_death_signal};
+use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal, getppid, nice, set_parent_process_death_signal};
+use snapback_snapshot::BakeLimits;
 use std::{
     fs,
     process::{Command, Stdio},
@@ -21,12 +22,17 @@ impl Apart {
     pub(crate) fn new(config: &Config) -> Self {
         let mut settings = Vec::new();
         let mut set = |key: &str, value: String| settings.extend(["--set".into(), format!("{key}={value}")]);
-        set("state_dir", config.state_dir.display().to_string());
-        set("native.key_file", config.key_file.display().to_string());
-        set("bake.memory_limit", format!("{}B", config.bake.memory_bytes_max));
-        set("bake.deadline", format!("{}ms", config.bake.deadline.as_millis()));
-        set("bake.image_bytes_max", format!("{}B", config.bake.image_bytes_max));
-        set("bake.input_bytes_max", format!("{}B", config.bake.input_bytes_max));
+        // Any other path is the default, which the process finds by itself: what is given is UTF-8.
+        for (key, path) in [("state_dir", &config.state_dir), ("native.key_file", &config.key_file)] {
+            if let Some(path) = path.to_str() {
+                set(key, path.into());
+            }
+        }
+        let BakeLimits { memory_bytes_max, deadline, image_bytes_max, input_bytes_max } = config.bake;
+        set("bake.memory_limit", format!("{memory_bytes_max}B"));
+        set("bake.deadline", format!("{}ms", deadline.as_millis()));
+        set("bake.image_bytes_max", format!("{image_bytes_max}B"));
+        set("bake.input_bytes_max", format!("{input_bytes_max}B"));
         set("log.level", config.log_level.clone());
         let log_format = match config.log_format {
             LogFormat::Text => "text",
@@ -39,7 +45,8 @@ impl Apart {
     /// A subcommand, which may be given more arguments.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(SELF);
-        command.arg(name).args(&self.settings).stdin(Stdio::null());
+        command.args([name, "--parent", &std::process::id().to_string()]).args(&self.settings);
+        command.stdin(Stdio::null());
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("SNAPBACK_") {
                 command.env_remove(variable);
@@ -49,17 +56,27 @@ impl Apart {
     }
 }
 
-/// Ends with the process that asked.
-pub(crate) fn follow_parent() -> anyhow::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot follow the parent")
+/// Ends with the process that started this one.
+///
+/// # Errors
+/// When that has ended already, or the kernel refuses.
+pub(crate) fn follow(parent: u32) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot follow the parent")?;
+    // It may have ended before: then its place is another's, and no signal comes.
+    let parent = i32::try_from(parent).ok().and_then(Pid::from_raw);
+    ensure!(getppid() == parent, "the process that started this one has ended");
+    Ok(())
 }
 
-/// Ends with the process that asked, and yields to every other.
+/// Yields to every other process.
+///
+/// # Errors
+/// When the kernel refuses.
 pub(crate) fn step_back() -> anyhow::Result<()> {
     // Of a core that is busy with proofs, about a tenth: less would starve the bake, more the proofs.
     const NICENESS: i32 = 10;
     nice(NICENESS).context("cannot lower the priority")?;
     // Where memory runs out, this is what goes, and not the server.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
-    follow_parent()
+    Ok(())
 }

@@ -19,7 +19,7 @@ use crate::{
     manifest::Manifest,
 };
 use memfd::{FileSeal, MemfdOptions};
-use rustix::fs::{Access, Mode, OFlags, access};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
@@ -124,11 +124,12 @@ impl NativeCache {
         Ok(LoadedImage::of(image, module, native_bytes, Origin::Cached))
     }
 
-    /// Whether what is compiled can be kept.
+    /// Whether what is compiled can be kept; what that takes is made where it is missing.
     #[must_use]
-    pub fn is_writable(&self) -> bool {
+    pub fn can_keep(&self) -> bool {
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
         make_private_dir(&self.dir).is_ok()
-            && access(&self.dir, Access::WRITE_OK).is_ok()
+            && accessat(CWD, &self.dir, wanted, AtFlags::EACCESS).is_ok()
             && self.key().is_ok()
     }
 

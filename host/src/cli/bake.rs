@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
-    /// Leave the processors to others, and print each stage as a line of JSON; ends when its parent does
+    /// Leave the processors to others, and print each stage as a line of JSON
     #[arg(long, hide = true, requires = "json")]
     background: bool,
 }

@@ -19,7 +19,7 @@ mod serve;
 mod settings;
 mod size;
 
-use crate::config::ConfigError;
+use crate::{apart, config::ConfigError};
 use clap::{Parser, Subcommand};
 use settings::SettingArgs;
 use snapback_snapshot::Error as SnapshotError;
@@ -52,6 +52,9 @@ pub struct Cli {
     command: Command,
     #[command(flatten)]
     settings: SettingArgs,
+    /// The process that started this one, and that it is to end with
+    #[arg(long, global = true, hide = true)]
+    parent: Option<u32>,
 }
 
 #[derive(Subcommand)]
@@ -116,8 +119,8 @@ struct Told(u8);
 /// Runs a command and turns its error into an exit code.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    let Cli { command, settings } = cli;
-    let result = match command {
+    let Cli { command, settings, parent } = cli;
+    let result = parent.map_or(Ok(()), apart::follow).and_then(|()| match command {
         Command::Bake(args) => settings.config().and_then(|config| bake::run(&args, &config)),
         Command::Serve(args) => settings.config().and_then(|config| serve::run(&args, &config, settings)),
         Command::Prove(args) => settings.config().and_then(|config| oneshot::prove(&args, &config)),
@@ -129,7 +132,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Calculator(args) => settings.config().and_then(|config| calculator::run(&args, &config)),
         Command::Ready(args) => settings.config().and_then(|config| ready::run(&args, &config)),
         Command::Completions(args) => completions::run(&args),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

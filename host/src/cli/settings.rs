@@ -84,8 +84,7 @@ impl SettingArgs {
     pub(super) fn config(&self) -> anyhow::Result<Config> {
         let config = self.read()?;
         log(&config);
-        let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        for variable in Sources::unread(variables) {
+        for variable in Sources::unread(variables()) {
             tracing::warn!(variable, "no setting has this variable: see `snapback serve --help`");
         }
         Ok(config)
@@ -97,14 +96,17 @@ impl SettingArgs {
         if let Some(file) = self.file.clone().or_else(|| std::env::var_os(CONFIG).map(PathBuf::from)) {
             sources.file(&file)?;
         }
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        sources.variables(variables);
+        sources.variables(variables());
         for (key, value, origin) in &self.given {
             sources.set(key, value.clone(), origin.clone())?;
         }
         Ok(sources.resolve()?)
     }
+}
+
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn log(config: &Config) {

@@ -62,6 +62,20 @@ pub enum ConfigError {
     NoHome,
 }
 
+/// What is set in every container where a service is called `snapback`, or `snapback-` and more: `.._SERVICE_HOST`,
+/// `.._PORT=tcp://10.0.0.1:80`, `.._PORT_80_TCP_ADDR`.
+fn is_of_kubernetes(name: &str, value: &str) -> bool {
+    let number = |rest: &str| rest.starts_with(|first: char| first.is_ascii_digit());
+    ["_SERVICE_HOST", "_SERVICE_PORT"].iter().any(|part| name.contains(part))
+        || name.ends_with("_PORT") && value.contains("://")
+        || name.split("_PORT_").nth(1).is_some_and(number)
+}
+
+/// What the build and the tests of this project read.
+fn is_of_the_build(name: &str) -> bool {
+    ["SNAPBACK_WASM_", "SNAPBACK_REQUIRE_"].iter().any(|start| name.starts_with(start))
+}
+
 fn keys() -> String {
     SETTINGS.iter().map(|setting| setting.key).collect::<Vec<_>>().join(", ")
 }
@@ -124,16 +138,16 @@ impl Sources {
     }
 
     /// The variables `SNAPBACK_*` that nobody reads: mistyped ones, as far as can be told.
-    pub fn unread(names: impl Iterator<Item = String>) -> Vec<String> {
+    pub fn unread(variables: impl Iterator<Item = (String, String)>) -> Vec<String> {
         let is_read =
             |name: &str| name == CONFIG || SETTINGS.iter().any(|setting| setting.variable() == name);
-        // What Kubernetes sets for a service of this name, and what the build and the tests of this project read.
-        let is_of_others = |name: &str| {
-            ["_SERVICE_", "_PORT_"].iter().any(|part| name.contains(part))
-                || name.ends_with("_PORT")
-                || ["SNAPBACK_WASM_", "SNAPBACK_REQUIRE_"].iter().any(|start| name.starts_with(start))
-        };
-        names.filter(|name| name.starts_with("SNAPBACK_") && !is_read(name) && !is_of_others(name)).collect()
+        let unread = variables.filter(|(name, value)| {
+            name.starts_with("SNAPBACK_")
+                && !is_read(name)
+                && !is_of_kubernetes(name, value)
+                && !is_of_the_build(name)
+        });
+        unread.map(|(name, _)| name).collect()
     }
 
     /// Adds a value.
