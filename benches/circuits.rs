@@ -30,7 +30,9 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    Image, MEMORY, call, counted, fixture, median, private_bytes, record, served::Served, state_dir,
+    Image, MEMORY, call, counted, fixture, median, private_bytes, record,
+    served::{Client, Served},
+    state_dir,
 };
 use wasmtime::{Linker, Module, Store};
 
@@ -206,86 +208,106 @@ fn change(server: &Served, method: &str, name: &str, body: &[u8]) {
     }
 }
 
-/// A thousand proofs and more on two lanes, while ten generations are published one after another; every proof
-/// verifies natively.
+/// A thousand proofs and more on two lanes, while generations are published one after another; every proof verifies
+/// natively.
 fn publish_while_proving(_: &mut Criterion) {
+    /// By then the server keeps as many generations to go back to as it ever will, and its heap has its size.
+    const BEFORE: u32 = 8;
+    const ROUNDS: u32 = 10;
     drop(fs::remove_dir_all(state_dir().join("circuits")));
     let server = Served::start("plonk", &["--lanes", "2", "--swap-policy", "threshold"]);
     let (small, witness) = squares(200, 3);
     add(&server, "small", &small);
-    let path = "/v1/circuits/small/prove";
-    let prove = |client: &mut support::served::Client| {
-        client.send("POST", path, "application/octet-stream", &witness)
-    };
     let compiled = Compiled::<Fp>::read(&small).expect("a circuit");
     let params = Params::<EqAffine>::new(compiled.k());
     let verifier = Verifier::new(&params, compiled).expect("a key");
 
-    // Before memory is looked at, a circuit has come and gone, and both lanes have proven in what is served.
-    let memory = || {
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| (0..10).for_each(|_| drop(prove(&mut server.connect()))));
+    let mut prover = Publishing { server: &server, witness, proofs: Vec::new(), rates: Vec::new() };
+    prover.rounds(BEFORE, 0);
+    let (resident, private) = prover.memory();
+    prover.rounds(ROUNDS, 1000);
+    record("publish_proofs", prover.proofs.len() as f64);
+    record("publish_generations", prover.rates.len() as f64);
+    for proof in &prover.proofs {
+        verifier.verify_file(&params, proof).expect("every proof verifies");
+    }
+    let rates = prover.rates.iter().map(|(without, during)| during / without);
+    record("publish_throughput_over_idle", median(rates.collect()));
+    let (resident_after, private_after) = prover.memory();
+    record("publish_private_bytes_before", private);
+    record("publish_private_bytes_after", private_after);
+    record("publish_private_over_before", private_after / private);
+    record("publish_resident_over_before", resident_after / resident);
+}
+
+/// A server that proves on two lanes while generations are published.
+struct Publishing<'a> {
+    server: &'a Served,
+    witness: Vec<u8>,
+    /// Of the last rounds.
+    proofs: Vec<Vec<u8>>,
+    /// Proofs a second of each round: without a bake, and during one.
+    rates: Vec<(f64, f64)>,
+}
+
+impl Publishing<'_> {
+    fn prove(&self, client: &mut Client) -> Vec<u8> {
+        client.send("POST", "/v1/circuits/small/prove", "application/octet-stream", &self.witness)
+    }
+
+    /// Proves on both lanes, and publishes so many generations meanwhile, or more, until so many proofs are made. In the
+    /// end the circuits are those of the beginning.
+    fn rounds(&mut self, rounds: u32, proofs_min: u64) {
+        let (made, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let work = || {
+            let mut client = self.server.connect();
+            let mut proofs = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                proofs.push(self.prove(&mut client));
+                made.fetch_add(1, Ordering::Relaxed);
             }
-        });
-        (server.resident_bytes(), server.private_bytes())
-    };
-    let (other, _) = squares(300, 3);
-    add(&server, "other", &other);
-    remove(&server, "other");
-    let (resident_before, private_before) = memory();
-    let (made, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let mut rates = (Vec::new(), Vec::new());
-    thread::scope(|scope| {
-        let clients: Vec<_> = (0..2)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut client = server.connect();
-                    let mut proofs = Vec::new();
-                    while !stop.load(Ordering::Relaxed) {
-                        proofs.push(prove(&mut client));
-                        made.fetch_add(1, Ordering::Relaxed);
-                    }
-                    proofs
-                })
-            })
-            .collect();
+            proofs
+        };
         // Throughput in turns: without a bake, then during one.
         let rate = |work: &mut dyn FnMut()| {
             let (from, begun) = (made.load(Ordering::Relaxed), Instant::now());
             work();
             (made.load(Ordering::Relaxed) - from) as f64 / begun.elapsed().as_secs_f64()
         };
-        let mut rounds = 0;
-        while made.load(Ordering::Relaxed) < 1000 || rounds < 10 {
-            let next = made.load(Ordering::Relaxed) + 50;
-            rates.0.push(rate(&mut || {
-                while made.load(Ordering::Relaxed) < next {
-                    thread::sleep(Duration::from_millis(5));
+        let mut rates = Vec::new();
+        let proofs = thread::scope(|scope| {
+            let clients: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+            for round in 0.. {
+                if round >= rounds && round % 2 == 0 && made.load(Ordering::Relaxed) >= proofs_min {
+                    break;
                 }
-            }));
-            // In the end the circuits are those of the beginning.
-            rates.1.push(rate(&mut || match rounds % 2 {
-                0 => add(&server, "other", &squares(300 + rounds, 3).0),
-                _ => remove(&server, "other"),
-            }));
-            rounds += 1;
-        }
-        stop.store(true, Ordering::Relaxed);
-        let proofs: Vec<Vec<u8>> =
-            clients.into_iter().flat_map(|client| client.join().expect("no call fails")).collect();
-        record("publish_proofs", proofs.len() as f64);
-        record("publish_generations", f64::from(rounds));
-        for proof in &proofs {
-            verifier.verify_file(&params, proof).expect("every proof verifies");
-        }
-    });
-    let (resident_after, private_after) = memory();
-    record("publish_memory_over_before", resident_after / resident_before);
-    record("publish_private_bytes_before", private_before);
-    record("publish_private_bytes_after", private_after);
-    let ratios = rates.0.iter().zip(&rates.1).map(|(without, during)| during / without);
-    record("publish_throughput_over_idle", median(ratios.collect()));
+                let next = made.load(Ordering::Relaxed) + 50;
+                let without = rate(&mut || {
+                    while made.load(Ordering::Relaxed) < next {
+                        thread::sleep(Duration::from_millis(5));
+                    }
+                });
+                let during = rate(&mut || match round % 2 {
+                    0 => add(self.server, "other", &squares(300 + round, 3).0),
+                    _ => remove(self.server, "other"),
+                });
+                rates.push((without, during));
+            }
+            stop.store(true, Ordering::Relaxed);
+            clients.into_iter().flat_map(|client| client.join().expect("no call fails")).collect()
+        });
+        (self.proofs, self.rates) = (proofs, rates);
+    }
+
+    /// Resident and private memory once both lanes have proven in what is served.
+    fn memory(&self) -> (f64, f64) {
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..10).for_each(|_| drop(self.prove(&mut self.server.connect()))));
+            }
+        });
+        (self.server.resident_bytes(), self.server.private_bytes())
+    }
 }
 
 // The standbys first: what others leave on the heap would be used up by them.
