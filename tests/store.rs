@@ -44,11 +44,7 @@ impl State {
     fn origin(&self) -> (String, String) {
         let server = self.serve();
         assert_eq!(server.post("/v1/methods/echo", b"on").ok(), b"on");
-        let metrics = server.get("/metrics").text();
-        let line =
-            metrics.lines().find(|line| line.starts_with("snapback_native_code_total{")).expect("counted");
-        let origin = line.split('"').nth(1).expect("a label").to_owned();
-        (origin, server.stop())
+        (server.native_origin(), server.stop())
     }
 }
 

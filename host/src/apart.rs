@@ -1,7 +1,7 @@
 //! This very program in a process of its own: what it does wrong is its own, and what it takes in memory goes with it,
 //! which the heap of a process that lives on would keep.
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, PREFIX};
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, getppid, nice, set_parent_process_death_signal};
 use snapback_snapshot::BakeLimits;
@@ -48,7 +48,7 @@ impl Apart {
         command.args([name, "--parent", &std::process::id().to_string()]).args(&self.settings);
         command.stdin(Stdio::null());
         for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("SNAPBACK_") {
+            if variable.to_string_lossy().starts_with(PREFIX) {
                 command.env_remove(variable);
             }
         }

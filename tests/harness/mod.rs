@@ -155,6 +155,14 @@ impl Server {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
+    /// Where the native code of the one image came from.
+    pub(crate) fn native_origin(&self) -> String {
+        let metrics = self.get("/metrics").text();
+        let line =
+            metrics.lines().find(|line| line.starts_with("snapback_native_code_total{")).expect("counted");
+        line.split('"').nth(1).expect("a label").to_owned()
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         Answer::to(ureq_agent().get(self.url(path)).call().expect("an answer"))
     }

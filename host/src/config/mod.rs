@@ -7,7 +7,7 @@ mod settings;
 mod sources;
 mod values;
 
-pub use settings::{SETTINGS, Scope, Setting};
+pub use settings::{PREFIX, SETTINGS, Scope, Setting};
 pub use sources::{CONFIG, ConfigError, Sources};
 
 use crate::{

@@ -119,6 +119,9 @@ const fn per_image(key: &'static str, default: &'static str, help: &'static str)
     Setting { key, default, help, scope: Scope::Image }
 }
 
+/// How the variables of settings begin.
+pub const PREFIX: &str = "SNAPBACK_";
+
 /// What a setting holds for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -138,7 +141,7 @@ impl Setting {
     /// Its variable: `memory.limit` is `SNAPBACK_MEMORY_LIMIT`.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("SNAPBACK_{}", self.key.replace('.', "_").to_uppercase())
+        format!("{PREFIX}{}", self.key.replace('.', "_").to_uppercase())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{
     Config, SETTINGS,
-    settings::{is_key, of_image},
+    settings::{PREFIX, is_key, of_image},
 };
 use std::{
     collections::BTreeMap,
@@ -142,7 +142,7 @@ impl Sources {
         let is_read =
             |name: &str| name == CONFIG || SETTINGS.iter().any(|setting| setting.variable() == name);
         let unread = variables.filter(|(name, value)| {
-            name.starts_with("SNAPBACK_")
+            name.starts_with(PREFIX)
                 && !is_read(name)
                 && !is_of_kubernetes(name, value)
                 && !is_of_the_build(name)
