@@ -211,7 +211,7 @@ fn change(server: &Served, method: &str, name: &str, body: &[u8]) {
 /// A thousand proofs and more on two lanes, while generations are published one after another; every proof verifies
 /// natively.
 fn publish_while_proving(_: &mut Criterion) {
-    /// By then the server keeps as many generations to go back to as it ever will, and its heap has its size.
+    /// By then the server keeps as many generations to go back to as it ever will.
     const BEFORE: u32 = 8;
     const ROUNDS: u32 = 10;
     drop(fs::remove_dir_all(state_dir().join("circuits")));
@@ -222,44 +222,50 @@ fn publish_while_proving(_: &mut Criterion) {
     let params = Params::<EqAffine>::new(compiled.k());
     let verifier = Verifier::new(&params, compiled).expect("a key");
 
-    let mut prover = Publishing { server: &server, witness, proofs: Vec::new(), rates: Vec::new() };
-    prover.rounds(BEFORE, 0);
-    let (resident, private) = prover.memory();
-    prover.rounds(ROUNDS, 1000);
-    record("publish_proofs", prover.proofs.len() as f64);
-    record("publish_generations", prover.rates.len() as f64);
-    for proof in &prover.proofs {
+    let clients = Clients { server: &server, witness };
+    clients.bakes(BEFORE, 0);
+    clients.switches(2, 10);
+    let (resident, private) = clients.memory();
+    let (baking, rates) = clients.bakes(ROUNDS, 1000);
+    let switching = clients.switches(ROUNDS, 100);
+    let (resident_after, private_after) = clients.memory();
+    for proof in baking.iter().chain(&switching) {
         verifier.verify_file(&params, proof).expect("every proof verifies");
     }
-    let rates = prover.rates.iter().map(|(without, during)| during / without);
+    record("publish_baked_proofs", baking.len() as f64);
+    record("publish_baked_generations", rates.len() as f64);
+    record("publish_every_100_proofs", switching.len() as f64);
+    let rates = rates.iter().map(|(without, during)| during / without);
     record("publish_throughput_over_idle", median(rates.collect()));
-    let (resident_after, private_after) = prover.memory();
     record("publish_private_bytes_before", private);
     record("publish_private_bytes_after", private_after);
     record("publish_private_over_before", private_after / private);
     record("publish_resident_over_before", resident_after / resident);
 }
 
-/// A server that proves on two lanes while generations are published.
-struct Publishing<'a> {
-    server: &'a Served,
-    witness: Vec<u8>,
-    /// Of the last rounds.
-    proofs: Vec<Vec<u8>>,
-    /// Proofs a second of each round: without a bake, and during one.
-    rates: Vec<(f64, f64)>,
+/// Waits for so many more.
+fn wait_for(made: &AtomicU64, more: u64) {
+    let enough = made.load(Ordering::Relaxed) + more;
+    while made.load(Ordering::Relaxed) < enough {
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
-impl Publishing<'_> {
+/// Two clients of a server with two lanes.
+struct Clients<'a> {
+    server: &'a Served,
+    witness: Vec<u8>,
+}
+
+impl Clients<'_> {
     fn prove(&self, client: &mut Client) -> Vec<u8> {
         client.send("POST", "/v1/circuits/small/prove", "application/octet-stream", &self.witness)
     }
 
-    /// Proves on both lanes, and publishes so many generations meanwhile, or more, until so many proofs are made. In the
-    /// end the circuits are those of the beginning.
-    fn rounds(&mut self, rounds: u32, proofs_min: u64) {
+    /// Has both prove until the work is done, which is told how many proofs there are; returns them.
+    fn prove_during(&self, work: impl FnOnce(&AtomicU64)) -> Vec<Vec<u8>> {
         let (made, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-        let work = || {
+        let client = || {
             let mut client = self.server.connect();
             let mut proofs = Vec::new();
             while !stop.load(Ordering::Relaxed) {
@@ -268,35 +274,53 @@ impl Publishing<'_> {
             }
             proofs
         };
-        // Throughput in turns: without a bake, then during one.
-        let rate = |work: &mut dyn FnMut()| {
-            let (from, begun) = (made.load(Ordering::Relaxed), Instant::now());
-            work();
-            (made.load(Ordering::Relaxed) - from) as f64 / begun.elapsed().as_secs_f64()
-        };
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..2).map(|_| scope.spawn(client)).collect();
+            work(&made);
+            stop.store(true, Ordering::Relaxed);
+            clients.into_iter().flat_map(|client| client.join().expect("no call fails")).collect()
+        })
+    }
+
+    /// Bakes and publishes so many generations while they prove, or more, until so many proofs are made. In the end the
+    /// circuits are those of the beginning. Returns the proofs, and their throughput in turns: without a bake, and during one.
+    fn bakes(&self, generations_min: u32, proofs_min: u64) -> (Vec<Vec<u8>>, Vec<(f64, f64)>) {
         let mut rates = Vec::new();
-        let proofs = thread::scope(|scope| {
-            let clients: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+        let proofs = self.prove_during(|made| {
+            let rate = |work: &mut dyn FnMut()| {
+                let (from, begun) = (made.load(Ordering::Relaxed), Instant::now());
+                work();
+                (made.load(Ordering::Relaxed) - from) as f64 / begun.elapsed().as_secs_f64()
+            };
             for round in 0.. {
-                if round >= rounds && round % 2 == 0 && made.load(Ordering::Relaxed) >= proofs_min {
+                if round >= generations_min && round % 2 == 0 && made.load(Ordering::Relaxed) >= proofs_min {
                     break;
                 }
-                let next = made.load(Ordering::Relaxed) + 50;
-                let without = rate(&mut || {
-                    while made.load(Ordering::Relaxed) < next {
-                        thread::sleep(Duration::from_millis(5));
-                    }
-                });
+                let without = rate(&mut || wait_for(made, 50));
                 let during = rate(&mut || match round % 2 {
                     0 => add(self.server, "other", &squares(300 + round, 3).0),
                     _ => remove(self.server, "other"),
                 });
                 rates.push((without, during));
             }
-            stop.store(true, Ordering::Relaxed);
-            clients.into_iter().flat_map(|client| client.join().expect("no call fails")).collect()
         });
-        (self.proofs, self.rates) = (proofs, rates);
+        (proofs, rates)
+    }
+
+    /// Publishes one of the last two generations after every so many proofs, an even number of times: the last is the one of
+    /// the beginning.
+    fn switches(&self, times: u32, every: u64) -> Vec<Vec<u8>> {
+        let mut client = self.server.connect();
+        let known = client.send("GET", "/v1/generations", "", b"");
+        let known: serde_json::Value = serde_json::from_slice(&known).expect("JSON");
+        let active = known["active"].as_u64().expect("a number");
+        self.prove_during(|made| {
+            for time in 0..times {
+                wait_for(made, every);
+                let id = active - u64::from(time % 2 == 0);
+                client.send("POST", &format!("/v1/generations/{id}/activate"), "", b"");
+            }
+        })
     }
 
     /// Resident and private memory once both lanes have proven in what is served.

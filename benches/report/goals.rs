@@ -135,8 +135,14 @@ pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
             whole,
         ),
         goal(
-            "proofs in a row on two lanes, ten generations being published meanwhile, each verified natively",
-            figure("publish_proofs")?,
+            "proofs in a row on two lanes, a generation published after every 100, each verified natively",
+            figure("publish_every_100_proofs")?,
+            AtLeast(1e3),
+            whole,
+        ),
+        goal(
+            "the same, generations being baked and published one after another",
+            figure("publish_baked_proofs")?,
             AtLeast(1e3),
             whole,
         ),
