@@ -3,16 +3,17 @@ CARGO ?= cargo
 .DEFAULT_GOAL := serve
 .PHONY: toolchain build serve test lint bench clean
 
-toolchain: ## find or install what compiles guests to wasm32
+toolchain: ## find or install the toolchain that compiles guests to wasm32
 	@sh guest/toolchain.sh
 
-build: toolchain
-	$(CARGO) build --release --locked
+build: toolchain ## the program; the guests, which it embeds, are compiled on the way
+	@echo "snapback: building with $$($(CARGO) --version); the first build compiles some 230 crates and the guests, which takes minutes"
+	@begun=$$(date +%s); $(CARGO) build --release --locked && echo "snapback: built in $$(($$(date +%s) - begun)) s: target/release/snapback"
 
-serve: build ## bake on the first start, then serve on 127.0.0.1:8080
+serve: build ## bake at the first start, then serve on 127.0.0.1:8080
 	target/release/snapback serve
 
-test: toolchain ## every test, in release: proofs are measured in minutes without it
+test: toolchain ## run every test, in release mode: proofs take minutes without it
 	@sh tests/promtool.sh
 	$(CARGO) test --release --locked --workspace
 
@@ -20,7 +21,7 @@ lint: toolchain
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 
-bench: toolchain ## measure, and write docs/benchmarks.md
+bench: toolchain ## run the benches, and write docs/benchmarks.md
 	rm -rf target/criterion
 	$(CARGO) bench --locked --package snapback-host
 	$(CARGO) run --release --locked --package snapback-host --example report

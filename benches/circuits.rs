@@ -1,5 +1,5 @@
-//! Circuits as data: keys and proofs in wasm against natively, an image against replaying its history, many circuits
-//! against one, and a server that takes circuits in while it proves.
+//! Circuits as data: keys and proofs in wasm against native ones, a fresh instance against making the keys again, many
+//! circuits against one, and a server to which circuits are added while it proves.
 
 #[path = "../tests/harness/squares.rs"]
 mod squares;
@@ -12,11 +12,12 @@ use halo2_proofs::{
 };
 use rayon::ThreadPoolBuilder;
 use snapback_abi::{input::Piece, request::Request};
-use snapback_guest_plonk::{Compiled, Prime, Prover, Verifier, wtns::Witness};
+use snapback_circom::{Prime, wtns::Witness};
+use snapback_guest_plonk::{Compiled, Prover, Verifier};
 use snapback_host::instance::Instance;
 use snapback_snapshot::{
     Guest, Ticker,
-    call::{Doors, Method},
+    call::{ContractExports, Method},
     engine,
 };
 use squares::squares;
@@ -49,24 +50,25 @@ impl Unbaked {
         let engine = engine(2).expect("an engine");
         let ticker = Ticker::start(&engine).expect("a thread");
         let guest = Guest::find("plonk").expect("embedded");
-        Self { module: Module::new(&engine, &guest.wasm).expect("it compiles"), _ticker: ticker }
+        Self { module: Module::new(&engine, &guest.wasm).expect("a module"), _ticker: ticker }
     }
 
-    /// Feeds a reference string and a circuit to a new instance; CPU time of each.
+    /// Feeds a reference string and a circuit to a new instance, and returns the CPU time of each.
     fn replay(&self, srs: &[u8], r1cs: &[u8]) -> (Duration, Duration) {
         let mut store = Store::new(self.module.engine(), ());
         store.set_epoch_deadline(1 << 40);
         let mut linker = Linker::new(self.module.engine());
         linker.func_wrap("snapback", "log", |_: u32, _: u32| {}).expect("an import");
         let instance = linker.instantiate(&mut store, &self.module).expect("an instance");
-        let doors = Doors::find(&self.module).and_then(|doors| doors.open(&instance, &mut store));
-        let doors = doors.expect("the contract");
+        let exports =
+            ContractExports::find(&self.module).and_then(|exports| exports.bind(&instance, &mut store));
+        let exports = exports.expect("the contract");
         let mut feed = |method: &str, of: &str, bytes: &[u8]| {
             let method: Method = instance.get_typed_func(&mut store, method).expect("a method");
             let header = Request::header(&[0; 32], of);
             let piece = Piece { offset: 0, total: bytes.len() as u64, bytes }.encode();
             counted(|| {
-                let reply = doors.call(&mut store, &method, &header, &piece, 1 << 20).expect("a reply");
+                let reply = exports.call(&mut store, &method, &header, &piece, 1 << 20).expect("a reply");
                 assert_eq!(reply.tag as u8, 0, "{}", String::from_utf8_lossy(&reply.body));
             })
         };
@@ -112,7 +114,7 @@ fn keys_and_proofs(criterion: &mut Criterion) {
     let compiled = Compiled::read(&r1cs).expect("a circuit");
     let prover = Prover::<EqAffine>::new(&params, compiled).expect("keys");
     let wasm = || {
-        let mut instance = Instance::of(&generation, MEMORY).expect("an instance");
+        let mut instance = Instance::instantiate(&generation, MEMORY).expect("an instance");
         counted(|| drop(call(&mut instance, "prove", CIRCUIT, &wtns)))
     };
     let native = || {
@@ -143,7 +145,7 @@ fn keys_and_proofs(criterion: &mut Criterion) {
     record("prove_x5chain_wasm_over_native", median(ratios.collect()));
 }
 
-/// One circuit and ten, interleaved.
+/// Measures images of one circuit and of ten, interleaved.
 fn many_circuits(criterion: &mut Criterion) {
     let load = |count| {
         let engine = engine(4).expect("an engine");
@@ -151,7 +153,7 @@ fn many_circuits(criterion: &mut Criterion) {
         (engine, generation)
     };
     let (one, ten) = (load(1), load(10));
-    let make = |generation: &Arc<_>| drop(Instance::of(generation, MEMORY).expect("an instance"));
+    let make = |generation: &Arc<_>| drop(Instance::instantiate(generation, MEMORY).expect("an instance"));
     let mut group = criterion.benchmark_group("instantiate");
     group.bench_function("circuits/1", |bencher| bencher.iter(|| make(&one.1)));
     group.bench_function("circuits/10", |bencher| bencher.iter(|| make(&ten.1)));
@@ -166,14 +168,14 @@ fn many_circuits(criterion: &mut Criterion) {
     record("instantiate_circuit_seconds", median(pairs.iter().map(|(one, _)| *one).collect()));
 }
 
-/// A thousand standbys of ten circuits that were never called, in a process that has not made an instance yet.
+/// Measures a thousand standbys of ten circuits that were never called, in a process that has not made an instance yet.
 fn standby(_: &mut Criterion) {
     Image::Circuits(10).bake_apart();
     let engine = engine(1_000).expect("an engine");
     let generation = Arc::new(Image::Circuits(10).load(&engine));
     let before = private_bytes();
     let standbys: Vec<_> =
-        (0..1_000).map(|_| Instance::of(&generation, MEMORY).expect("an instance")).collect();
+        (0..1_000).map(|_| Instance::instantiate(&generation, MEMORY).expect("an instance")).collect();
     record("standby_ten_circuits_bytes", (private_bytes() - before) / standbys.len() as f64);
 }
 
@@ -185,7 +187,7 @@ fn add(server: &Served, name: &str, r1cs: &[u8]) {
     change(server, "PUT", name, &body);
 }
 
-/// Takes a circuit out, and returns once it is served no more.
+/// Removes a circuit, and returns once it is no longer served.
 fn remove(server: &Served, name: &str) {
     change(server, "DELETE", name, b"");
 }
@@ -197,7 +199,7 @@ fn change(server: &Served, method: &str, name: &str, body: &[u8]) {
         serde_json::from_slice(&client.send(method, &path, "multipart/form-data; boundary=x", body))
             .expect("JSON");
     loop {
-        let path = format!("/v1/jobs/{}", job["id"]);
+        let path = format!("/v1/changes/{}", job["id"]);
         let job: serde_json::Value =
             serde_json::from_slice(&client.send("GET", &path, "", b"")).expect("JSON");
         match job["state"].as_str() {
@@ -208,10 +210,10 @@ fn change(server: &Served, method: &str, name: &str, body: &[u8]) {
     }
 }
 
-/// A thousand proofs and more on two lanes, while generations are published one after another; every proof verifies
-/// natively.
+/// Makes at least a thousand proofs on two lanes while generations are published one after another, and verifies every
+/// proof natively.
 fn publish_while_proving(_: &mut Criterion) {
-    /// By then the server keeps as many generations to go back to as it ever will.
+    /// After so many generations the server keeps as many earlier ones as it ever will.
     const BEFORE: u32 = 8;
     const ROUNDS: u32 = 10;
     drop(fs::remove_dir_all(state_dir().join("circuits")));
@@ -243,7 +245,7 @@ fn publish_while_proving(_: &mut Criterion) {
     record("publish_resident_over_before", resident_after / resident);
 }
 
-/// Waits for so many more.
+/// Waits until `more` further proofs are made.
 fn wait_for(made: &AtomicU64, more: u64) {
     let enough = made.load(Ordering::Relaxed) + more;
     while made.load(Ordering::Relaxed) < enough {
@@ -262,7 +264,7 @@ impl Clients<'_> {
         client.send("POST", "/v1/circuits/small/prove", "application/octet-stream", &self.witness)
     }
 
-    /// Has both prove until the work is done, which is told how many proofs there are; returns them.
+    /// Lets both clients prove until `work` returns, and returns the proofs. `work` sees how many proofs there are.
     fn prove_during(&self, work: impl FnOnce(&AtomicU64)) -> Vec<Vec<u8>> {
         let (made, stop) = (AtomicU64::new(0), AtomicBool::new(false));
         let client = || {
@@ -282,8 +284,9 @@ impl Clients<'_> {
         })
     }
 
-    /// Bakes and publishes so many generations while they prove, or more, until so many proofs are made. In the end the
-    /// circuits are those of the beginning. Returns the proofs, and their throughput in turns: without a bake, and during one.
+    /// Bakes and publishes at least `generations_min` generations while the clients make at least `proofs_min` proofs.
+    /// In the end the circuits are those of the beginning. Returns the proofs, and pairs of their throughput: without a
+    /// bake, and during one.
     fn bakes(&self, generations_min: u32, proofs_min: u64) -> (Vec<Vec<u8>>, Vec<(f64, f64)>) {
         let mut rates = Vec::new();
         let proofs = self.prove_during(|made| {
@@ -307,8 +310,8 @@ impl Clients<'_> {
         (proofs, rates)
     }
 
-    /// Publishes one of the last two generations after every so many proofs, an even number of times: the last is the one of
-    /// the beginning.
+    /// Publishes one of the last two generations after every `every` proofs. `times` is even, so that the last one is
+    /// that of the beginning.
     fn switches(&self, times: u32, every: u64) -> Vec<Vec<u8>> {
         let mut client = self.server.connect();
         let known = client.send("GET", "/v1/generations", "", b"");
@@ -323,7 +326,7 @@ impl Clients<'_> {
         })
     }
 
-    /// Resident and private memory once both lanes have proven in what is served.
+    /// Returns resident and private memory, after both lanes have proven in the generation that is served.
     fn memory(&self) -> (f64, f64) {
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -334,6 +337,6 @@ impl Clients<'_> {
     }
 }
 
-// The standbys first: what others leave on the heap would be used up by them.
+// `standby` runs first: its instances would otherwise use free memory that other benches leave on the heap.
 criterion_group!(benches, standby, keys_and_proofs, many_circuits, publish_while_proving);
 criterion_main!(benches);

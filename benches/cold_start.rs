@@ -1,4 +1,4 @@
-//! How fast there is something to call: an instance of an image, and a process.
+//! The time until something can be called: an instance of an image, and a process.
 //!
 //! `instantiate/IMAGE` makes an instance and drops it; `cold_start/process` runs from exec to the first reply.
 
@@ -26,16 +26,16 @@ fn instantiate(criterion: &mut Criterion) {
     for (name, generation) in &images {
         record(&format!("native_bytes_{name}"), generation.image().native_bytes as f64);
         group.bench_function(*name, |bencher| {
-            bencher.iter(|| Instance::of(generation, MEMORY).expect("an instance"))
+            bencher.iter(|| Instance::instantiate(generation, MEMORY).expect("an instance"))
         });
     }
     group.finish();
 
-    // Interleaved, for the ratio: what else the machine does meets both alike.
+    // The two images are interleaved, so that other load on the machine affects both sides of the ratio alike.
     let time = |index: usize| {
         let begun = Instant::now();
         for _ in 0..100 {
-            drop(Instance::of(&images[index].1, MEMORY).expect("an instance"));
+            drop(Instance::instantiate(&images[index].1, MEMORY).expect("an instance"));
         }
         begun.elapsed().as_secs_f64()
     };
@@ -43,7 +43,7 @@ fn instantiate(criterion: &mut Criterion) {
     record("instantiate_sapling_over_orchard", median(ratios));
 }
 
-/// Starts the server on cached native code and asks it one thing.
+/// Starts the server with cached native code, and returns the time until its first reply.
 fn process() -> Duration {
     let begun = Instant::now();
     let mut server = Served::start("zcash", &[]);

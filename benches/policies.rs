@@ -1,5 +1,6 @@
-//! A fresh instance for every call against one that stays warm, and against the leak: what memory, processor and
-//! latency they cost. Each side is a host or a server of its own; rounds are interleaved.
+//! Memory, processor time and latency of the swap policies: a fresh instance for every call against one that stays
+//! warm, and calls that leak against calls that do not. Each side is a host or a server of its own; rounds are
+//! interleaved.
 
 mod support;
 
@@ -28,25 +29,25 @@ fn threshold(memory_limit_bytes: u64) -> Policy {
     }
 }
 
-/// A thousand standbys that were never called, in a process that has not made an instance yet: so many that what
-/// loading the image left on the heap is used up by the first of them.
+/// Measures a thousand standbys that were never called, in a process that has not made an instance yet. There are so
+/// many that the free memory which loading the image leaves on the heap does not matter: the first standbys use it up.
 fn standby() {
     let engine = snapback_snapshot::engine(1_000).expect("an engine");
     let generation = &Arc::new(Image::Orchard.load(&engine));
     let before = private_bytes();
     let standbys: Vec<_> =
-        (0..1_000).map(|_| Instance::of(generation, MEMORY).expect("an instance")).collect();
+        (0..1_000).map(|_| Instance::instantiate(generation, MEMORY).expect("an instance")).collect();
     record("standby_private_bytes", (private_bytes() - before) / standbys.len() as f64);
 }
 
-/// Keeps four calls under way until so many were answered; returns calls per second. Panics if one fails.
+/// Keeps four calls in flight until `calls` were answered, and returns the calls per second. Panics if a call fails.
 fn load(host: &Host, method: &str, body: &[u8], calls: usize, mut between: impl FnMut()) -> f64 {
     let begun = Instant::now();
     let mut waiting = VecDeque::new();
     for done in 0..calls {
         waiting.push_back(host.submit(method, "", body));
         if waiting.len() > 4 {
-            let call = waiting.pop_front().expect("five");
+            let call = waiting.pop_front().expect("a fifth call");
             call.blocking_recv().expect("an answer").result.expect("a reply");
         }
         if done % 25 == 0 {
@@ -59,7 +60,7 @@ fn load(host: &Host, method: &str, body: &[u8], calls: usize, mut between: impl 
     calls as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// 10 MB a call, 256 MiB, two lanes: 20,000 calls, and no less than two minutes of them.
+/// Measures a leak of 10 MB per call under a limit of 256 MiB on two lanes, for at least 20,000 calls and two minutes.
 fn leak() {
     let host = Host::by(Image::Fixtures, 2, threshold(256 * MIB));
     let begun = Instant::now();
@@ -78,7 +79,7 @@ fn leak() {
     }
 }
 
-/// What the leak costs a call that does nothing else, and calls that work for some time.
+/// Measures the throughput that the leak costs, for calls that do nothing else and for calls that work for some time.
 fn leak_cost() {
     let leaking = Host::by(Image::Fixtures, 2, threshold(256 * MIB));
     let clean = Host::by(Image::Fixtures, 2, threshold(256 * MIB));
@@ -99,7 +100,8 @@ fn leak_cost() {
     }
 }
 
-/// How far the straight line that fits best rises from the first sample to the last, as a share of the mean.
+/// Returns how far the best-fitting straight line rises from the first sample to the last, as a share of the mean; and
+/// the mean.
 fn drift(samples: &[(f64, f64)]) -> (f64, f64) {
     let count = samples.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| samples.iter().map(of).sum::<f64>() / count;
@@ -110,8 +112,8 @@ fn drift(samples: &[(f64, f64)]) -> (f64, f64) {
     (covariance / variance * span / bytes, bytes)
 }
 
-/// The same leaking calls, with swaps among them and without: a limit that holds a round of them, and one that
-/// does not.
+/// Measures the latency of the same leaking calls with swaps and without: one host has a limit that a round of them
+/// exceeds, and one has a limit that holds the round.
 fn latency() {
     const ROUND: usize = 250;
     let swapping = Host::by(Image::Fixtures, 1, threshold(256 * MIB));
@@ -136,7 +138,8 @@ fn latency() {
     }
 }
 
-/// Swaps a second on an echo guest that gets a fresh instance for every call, and what was lost of it.
+/// Measures the swaps per second of an echo guest that gets a fresh instance for every call, and the calls that were
+/// lost.
 fn storm() {
     let host = Host::start(Image::Fixtures, 2);
     let rate = load(&host, "echo", b"x", 50_000, || {});
@@ -144,7 +147,7 @@ fn storm() {
     record("storm_calls_lost", host.metric("snapback_calls_lost_total"));
 }
 
-/// Both policies, each in a server of its own, called over HTTP in turns.
+/// Measures both policies, each in a server of its own, by calls over HTTP in turns.
 fn side_by_side(name: &str, image: &str, path: &str, body: &[u8], rounds: usize, calls: usize) {
     let policies = ["every-call", "threshold"];
     let mut servers = policies.map(|policy| Served::start(image, &["--lanes", "1", "--swap-policy", policy]));
@@ -169,7 +172,7 @@ fn side_by_side(name: &str, image: &str, path: &str, body: &[u8], rounds: usize,
     }
     for (policy, rounds) in policies.iter().zip(figures) {
         for (index, what) in ["seconds", "cpu_seconds", "page_faults", "private_bytes"].iter().enumerate() {
-            // The first round warms up.
+            // The first round only warms the servers up.
             let rounds = rounds.iter().skip(1).map(|round: &[f64; 4]| round[index]);
             record(&format!("policy_{name}_{policy}_{what}"), median(rounds.collect()));
         }
@@ -177,7 +180,7 @@ fn side_by_side(name: &str, image: &str, path: &str, body: &[u8], rounds: usize,
 }
 
 fn main() {
-    // `cargo bench` and `cargo test --benches` pass flags of criterion; nothing here takes any.
+    // `cargo bench` and `cargo test --benches` pass flags of criterion, which this program ignores.
     standby();
     storm();
     latency();

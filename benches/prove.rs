@@ -1,6 +1,6 @@
 //! A proof in wasm against the same library natively, in CPU time of one thread; and two lanes against one.
 //!
-//! Interleaved: each sample makes both proofs, one after the other, and counts its own.
+//! The two sides are interleaved: each sample makes both proofs, one after the other, and counts its own.
 
 mod support;
 
@@ -24,14 +24,14 @@ fn prove(criterion: &mut Criterion) {
     let _ticker = snapback_snapshot::Ticker::start(&engine).expect("a thread");
     let generation = Arc::new(Image::Orchard.load(&engine));
     let key = ProvingKey::build(OrchardCircuitVersion::FixedPostNu6_2);
-    // A pool of one: the library spreads over whatever pool it runs in.
+    // The pool has one thread, because the library uses all threads of the pool that it runs in.
     let one_thread = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
 
     let wasm = || {
-        let mut instance = Instance::of(&generation, MEMORY).expect("an instance");
+        let mut instance = Instance::instantiate(&generation, MEMORY).expect("an instance");
         counted(|| drop(call(&mut instance, "prove", "orchard", &pczt)))
     };
-    // The guest verifies what it made; so does this side.
+    // The guest verifies its proof, so the native side does too.
     let verifying_key = key.verifying_key();
     let native = || {
         one_thread.install(|| {
@@ -95,10 +95,10 @@ fn verify(proven: &Pczt, key: &orchard::circuit::VerifyingKey) {
         let proof = bundle.zkproof().as_ref().expect("a proof");
         proof.verify(key, &instances).map_err(|_| OrchardError::Custom(()))
     });
-    assert!(seen.is_ok(), "a proof that does not verify");
+    assert!(seen.is_ok(), "the proof does not verify");
 }
 
-/// Proofs per second of two lanes over those of one, interleaved.
+/// Measures the proofs per second of two lanes relative to one, interleaved.
 fn lanes(_: &mut Criterion) {
     let pczt = pczt();
     let throughput = |host: &Host| {

@@ -1,12 +1,12 @@
-//! What an empty call costs on a lane, and what HTTP adds to it.
+//! The time of an empty call on a lane, and the time that HTTP adds to it.
 
 mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use snapback_host::{
+    circuits::Registries,
     config::HttpConfig,
-    http::{App, Keepers, serve},
-    shutdown::Signals,
+    http::{App, PublicChanges, serve, signals::Signals},
 };
 use std::{
     io::{Read, Write},
@@ -16,34 +16,42 @@ use std::{
 };
 use support::{Host, Image, median, record};
 
-/// The server, on a port of this process.
+/// Starts the server on a port of this process, and returns a connection to it.
 fn listen(host: &Host) -> TcpStream {
     let http = HttpConfig {
         body_bytes_max: 8 << 20,
         buffered_bytes_max: 64 << 20,
+        unread_bytes_max: 1 << 20,
         connections_max: 16,
         header_timeout: Duration::from_mins(10),
         upload_bytes_max: 1,
         body_timeout: Duration::from_secs(30),
     };
-    let app = App::new(Arc::clone(&host.dispatcher), http, Keepers::default());
+    let app = App::new(
+        Arc::clone(&host.dispatcher),
+        http,
+        Registries::new(&host.dispatcher, []),
+        PublicChanges::Refused,
+    );
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            serve(app, listener, None, Signals::none(), Duration::from_secs(1)).await.expect("it serves");
+            serve(app, listener, None, Signals::none(), Duration::from_secs(1))
+                .await
+                .expect("the server has no error");
         });
     });
-    let stream = TcpStream::connect(address).expect("it listens");
+    let stream = TcpStream::connect(address).expect("the server listens");
     stream.set_nodelay(true).expect("a socket");
     stream
 }
 
-/// One empty call on a connection that stays open.
+/// Sends one empty call on a connection that stays open.
 fn over_http(stream: &mut TcpStream) {
     let request = b"POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
-    stream.write_all(request).expect("it reads");
+    stream.write_all(request).expect("the server reads");
     let mut reply = [0; 1024];
     let len = stream.read(&mut reply).expect("a reply");
     assert!(reply[..len].starts_with(b"HTTP/1.1 200") && reply[..len].ends_with(b"\r\n\r\n"));

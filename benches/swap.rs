@@ -1,5 +1,5 @@
-//! What a swap costs, and what it saves: preparing a standby, dropping a used instance, the pause of a lane; and
-//! a fresh instance against running the initialiser again.
+//! The cost of a swap, and the time that it saves: preparing a standby, dropping a used instance, the pause of a lane;
+//! and a fresh instance against running the initialiser again.
 
 mod support;
 
@@ -7,7 +7,7 @@ use snapback_host::instance::Instance;
 
 use criterion::{BatchSize, Criterion, SamplingMode, criterion_group, criterion_main};
 use snapback_abi::request::Request;
-use snapback_snapshot::{Guest, call::Doors, epochs};
+use snapback_snapshot::{Guest, call::ContractExports, epochs};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -22,12 +22,12 @@ fn swap(criterion: &mut Criterion) {
     group.bench_function("prepare", |bencher| {
         bencher.iter_batched(
             || (),
-            |()| Instance::of(&generation, MEMORY).expect("an instance"),
+            |()| Instance::instantiate(&generation, MEMORY).expect("an instance"),
             BatchSize::PerIteration,
         );
     });
     let host = Host::start(Image::Fixtures, 1);
-    // What a lane spends on a swap; a request waits for less of it, or for nothing.
+    // The time that a lane spends on a swap. A request waits for a part of it, or not at all.
     let spent = || host.metric("snapback_swap_seconds_sum");
     group.bench_function("pause", |bencher| {
         bencher.iter_custom(|calls| {
@@ -38,11 +38,11 @@ fn swap(criterion: &mut Criterion) {
             Duration::from_secs_f64(spent() - before)
         });
     });
-    // A used instance of the prover takes seconds to make, so there are ten of them.
+    // Making a used instance of the prover takes seconds, so the bench takes only ten samples.
     let _ticker = snapback_snapshot::Ticker::start(&engine).expect("a thread");
     let pczt = pczt();
     let used = || {
-        let mut used = Instance::of(&generation, MEMORY).expect("an instance");
+        let mut used = Instance::instantiate(&generation, MEMORY).expect("an instance");
         call(&mut used, "prove", "orchard", &pczt);
         let begun = Instant::now();
         drop(used);
@@ -54,7 +54,8 @@ fn swap(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What requests waited for a swap, as the lanes measure it under load: an upper bound from the histogram's buckets.
+/// Records the time that requests wait for a swap, as the lanes measure it under load: an upper bound from the buckets
+/// of the histogram.
 fn pause(_: &mut Criterion) {
     for (name, lanes, at_once) in [("idle", 1, 1), ("saturated", 2, 4)] {
         let host = Host::start(Image::Fixtures, lanes);
@@ -75,7 +76,7 @@ fn pause(_: &mut Criterion) {
     }
 }
 
-/// The upper edge of the bucket in which a quantile of the pauses lies.
+/// Returns the upper edge of the bucket in which a quantile of the pauses lies.
 fn quantile_bound(metrics: &str, quantile: f64) -> f64 {
     let buckets: Vec<(f64, f64)> = metrics
         .lines()
@@ -86,17 +87,17 @@ fn quantile_bound(metrics: &str, quantile: f64) -> f64 {
         })
         .collect();
     let total = buckets.last().expect("buckets").1;
-    buckets.iter().find(|(_, count)| *count >= quantile * total).expect("the last has all").0
+    buckets.iter().find(|(_, count)| *count >= quantile * total).expect("the last bucket counts all").0
 }
 
 fn reset_vs_replay(criterion: &mut Criterion) {
     let engine = snapback_snapshot::engine(8).expect("an engine");
     let generation = Arc::new(Image::Orchard.load(&engine));
-    let guest = Module::new(&engine, &Guest::find("zcash").expect("embedded").wasm).expect("compiles");
-    let doors = Doors::find(&guest).expect("a guest");
+    let guest = Module::new(&engine, &Guest::find("zcash").expect("embedded").wasm).expect("a module");
+    let exports = ContractExports::find(&guest).expect("a guest");
     let mut group = criterion.benchmark_group("reset_vs_replay/orchard");
     group.bench_function("reset", |bencher| {
-        bencher.iter(|| Instance::of(&generation, MEMORY).expect("an instance"))
+        bencher.iter(|| Instance::instantiate(&generation, MEMORY).expect("an instance"))
     });
     group.sample_size(10);
     group.bench_function("replay", |bencher| {
@@ -104,7 +105,7 @@ fn reset_vs_replay(criterion: &mut Criterion) {
             let mut store = Store::new(&engine, ());
             store.set_epoch_deadline(epochs(Duration::from_hours(1)));
             let instance = Linker::new(&engine).instantiate(&mut store, &guest).expect("an instance");
-            let open = doors.open(&instance, &mut store).expect("a guest");
+            let open = exports.bind(&instance, &mut store).expect("a guest");
             let init = instance.get_typed_func(&mut store, "bake_init").expect("a bake method");
             open.call(&mut store, &init, &Request::header(&[0; 32], ""), &[], 1 << 20).expect("baked");
             store

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Finds a toolchain that compiles guests to wasm32, or installs one, or says exactly how to.
-# The build script of `snapback-snapshot` finds what this leaves behind; it installs nothing itself.
+# Finds a toolchain that compiles guests to wasm32, or installs one, or prints the commands that install one.
+# The build script of `snapback-snapshot` uses this toolchain; it installs nothing itself.
 set -eu
 
 sysroot=$(rustc --print sysroot)
@@ -12,7 +12,7 @@ has_debian() {
         [ -x "$sysroot/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld" ]
 }
 
-# SNAPBACK_WASM_TOOLCHAIN=rustup or =debian takes that one and no other; the build script reads it too.
+# SNAPBACK_WASM_TOOLCHAIN selects the toolchain, `rustup` or `debian`; the build script reads it too.
 choice=${SNAPBACK_WASM_TOOLCHAIN:-}
 if [ "$choice" != debian ] && has_target; then exit 0; fi
 if [ "$choice" != rustup ] && has_debian; then exit 0; fi
@@ -20,19 +20,19 @@ if [ "$choice" != rustup ] && has_debian; then exit 0; fi
 if [ "$choice" != debian ] && command -v rustup >/dev/null 2>&1; then
     echo "snapback: adding the target wasm32-unknown-unknown with rustup" >&2
     if timeout 120 rustup target add wasm32-unknown-unknown >&2 && has_target; then exit 0; fi
-    echo "snapback: rustup cannot download it here" >&2
+    echo "snapback: rustup cannot download the target" >&2
 fi
 
 if [ "$choice" != rustup ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     echo "snapback: installing Debian's $packages" >&2
     apt-get update -qq >&2
-    # shellcheck disable=SC2086 # two packages
+    # shellcheck disable=SC2086 # $packages holds two words
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $packages >&2
     if has_debian; then exit 0; fi
 fi
 
 cat >&2 <<END
-snapback: no toolchain compiles to wasm32-unknown-unknown. One of these gives you one:
+snapback: no toolchain compiles to wasm32-unknown-unknown. Install one with one of these commands:
   rustup target add wasm32-unknown-unknown
   sudo apt-get install --no-install-recommends $packages
 END

@@ -15,11 +15,11 @@ use toolchain::Toolchain;
 
 /// An embedded guest.
 struct Embedded {
-    /// What users type.
+    /// Name that users type on the command line.
     name: &'static str,
     package: &'static str,
     about: &'static str,
-    /// The call that its bake tries: method, circuit, and a file below `guest`.
+    /// The trial call of its bake: method, circuit, and the file with the body, relative to `guest`.
     trial: Option<(&'static str, &'static str, &'static str)>,
 }
 
@@ -27,19 +27,19 @@ const GUESTS: [Embedded; 3] = [
     Embedded {
         name: "zcash",
         package: "snapback-guest-zcash",
-        about: "Zcash prover: PCZTs in, PCZTs with proofs out",
+        about: "Zcash prover: adds the proofs to a PCZT",
         trial: Some(("prove", "orchard", "zcash/trial.pczt")),
     },
     Embedded {
         name: "plonk",
         package: "snapback-guest-plonk",
-        about: "Circuits as data: circom's circuits, proven with halo2 over Pasta",
+        about: "PLONK prover for circom's circuits, with halo2 over Pasta",
         trial: None,
     },
     Embedded {
         name: "fixtures",
         package: "snapback-guest-fixtures",
-        about: "Echoes, leaks, traps and spins on request, to try a host with",
+        about: "Test guest: echoes, leaks, traps and spins on request",
         trial: None,
     },
 ];
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 fn embed() -> Result<(), String> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("set by cargo"))
         .parent()
-        .expect("the workspace")
+        .expect("the package lies in the workspace")
         .to_owned();
     for watched in ["guest", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
@@ -66,7 +66,7 @@ fn embed() -> Result<(), String> {
 
     let out = PathBuf::from(env::var("OUT_DIR").expect("set by cargo"));
     let toolchain = Toolchain::find()?;
-    // One directory for every profile: lints and tests share the one build of the guests.
+    // One directory for all profiles, so that lints and tests share one build of the guests.
     let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("guests").join(toolchain.name());
     compile(&toolchain, &root, &target_dir)?;
 
@@ -103,7 +103,7 @@ fn embed() -> Result<(), String> {
 
 fn compile(toolchain: &Toolchain, root: &Path, target_dir: &Path) -> Result<(), String> {
     let mut cargo = Command::new(env::var("CARGO").expect("set by cargo"));
-    // What the outer build set concerns its own target and profile.
+    // The outer build sets variables for its own target and profile, which do not apply to this one.
     for (key, _) in env::vars() {
         let kept = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"]
             .contains(&key.as_str())

@@ -1,8 +1,8 @@
-//! Operators: the admin routes and their token, policies that change while calls run, events, SIGHUP.
+//! Operation of a server: the admin routes and their token, policies that change while calls run, events, SIGHUP.
 
 mod harness;
 
-use harness::{Answer, Server, run_err, snapback, state_with, until};
+use harness::{Answer, SECONDS_OF_WORK, Server, run_err, snapback, state_with, until};
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -40,7 +40,7 @@ impl Operated {
             .lines()
             .find_map(|line| line.split_once("admin routes at "))
             .map(|(_, url)| url.trim_end_matches('/').to_owned())
-            .expect("it is told");
+            .expect("the address is logged");
         Self { server, admin, dir }
     }
 
@@ -77,19 +77,19 @@ impl Operated {
 
 fn token_file(dir: &TempDir, token: &str, mode: u32) -> PathBuf {
     let path = dir.path().join("token");
-    fs::write(&path, token).expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
+    fs::write(&path, token).expect("the file is written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("the test owns the file");
     path
 }
 
 fn settings_file(dir: &TempDir, settings: &str) -> PathBuf {
     let path = dir.path().join("snapback.toml");
-    fs::write(&path, settings).expect("written");
+    fs::write(&path, settings).expect("the file is written");
     path
 }
 
 #[test]
-fn nothing_is_done_without_the_token() {
+fn no_admin_request_is_carried_out_without_the_token() {
     let operated = Operated::start(&[]);
     for (method, path) in [
         ("GET", "/status"),
@@ -108,14 +108,14 @@ fn nothing_is_done_without_the_token() {
     assert_eq!(operated.get("/status").json()["state"], "ready");
     operated.get("/nothing").error(404, "no_route");
     operated.post("/status").error(405, "wrong_method");
-    // The listener that clients reach knows none of it.
+    // The public listener has no such routes.
     operated.server.post("/v1/admin/drain", b"").error(404, "no_route");
     let log = operated.server.stop();
     assert!(!log.contains(TOKEN), "{log}");
 }
 
 #[test]
-fn a_token_that_others_can_read_or_guess_is_refused_and_so_are_routes_without_one() {
+fn a_token_that_others_can_read_or_guess_is_refused_and_so_are_admin_routes_without_one() {
     let dir = tempfile::tempdir().expect("a directory");
     let serve = |args: &[&str]| {
         let mut command = snapback();
@@ -124,8 +124,8 @@ fn a_token_that_others_can_read_or_guess_is_refused_and_so_are_routes_without_on
         command
     };
     for (token, mode, wanted) in [(TOKEN, 0o644, "chmod 600"), ("short", 0o600, "16 characters")] {
-        let said = run_err(serve(&["--admin-token-file"]).arg(token_file(&dir, token, mode)), 1);
-        assert!(said.contains(wanted) && said.contains("admin.token_file"), "{said}");
+        let stderr = run_err(serve(&["--admin-token-file"]).arg(token_file(&dir, token, mode)), 1);
+        assert!(stderr.contains(wanted) && stderr.contains("admin.token_file"), "{stderr}");
     }
     assert!(run_err(&mut serve(&[]), 2).contains("admin.token_file"));
 }
@@ -138,8 +138,8 @@ fn prepare_and_swap_reach_one_lane_or_all() {
     until("one lane swaps", || operated.swaps("operator") == 1.0);
     assert_eq!(operated.post("/swap").status, 202);
     until("both lanes swap", || operated.swaps("operator") == 3.0);
-    let told = operated.post("/swap?lane=2").error(400, "bad_query");
-    assert!(told.contains("no lane 2"), "{told}");
+    let message = operated.post("/swap?lane=2").error(400, "bad_query");
+    assert!(message.contains("no lane 2"), "{message}");
     operated.post("/swap?image=other").error(404, "unknown_image");
     operated.post("/swap?lane=first").error(400, "bad_query");
     operated.post("/swap?lanes=1").error(400, "bad_query");
@@ -156,7 +156,7 @@ fn a_policy_changes_without_a_restart_and_as_a_whole() {
     assert_eq!(operated.shown("swap.policy"), "off");
     until("instances are kept", || remember() == b"kept");
 
-    // One wrong key and nothing changes: the right one beside it did not either.
+    // One wrong key makes the whole change fail, including the valid key beside it.
     for (change, wanted) in [
         (r#"{"swap.policy": "threshold", "memory.warn": "95%"}"#, "memory.warn"),
         (r#"{"swap.policy": "threshold", "memory.limit": "1MiB"}"#, "memory.limit"),
@@ -166,41 +166,41 @@ fn a_policy_changes_without_a_restart_and_as_a_whole() {
         (r#"{"swap.policy": "#, ""),
         (r#"[1]"#, ""),
     ] {
-        let told = operated.change(change).error(400, "bad_settings");
-        assert!(told.contains(wanted), "{told}");
+        let message = operated.change(change).error(400, "bad_settings");
+        assert!(message.contains(wanted), "{message}");
         assert_eq!(operated.shown("swap.policy"), "off");
     }
     assert_eq!(
         operated.change(r#"{"swap.policy": "every-call", "method.spin.deadline": "50ms"}"#).status,
         204
     );
-    until("a fresh one again", || remember() == b"");
-    let told = operated.server.post("/v1/methods/spin", b"").error(504, "deadline");
-    assert!(told.contains("50 ms"), "{told}");
+    until("calls have fresh instances again", || remember() == b"");
+    let message = operated.server.post("/v1/methods/spin", b"").error(504, "deadline");
+    assert!(message.contains("50 ms"), "{message}");
 }
 
 #[test]
-fn a_hangup_reads_the_settings_again() {
+fn sighup_reads_the_settings_again() {
     let operated = Operated::start(&[]);
     assert_eq!(operated.shown("memory.limit"), 256 << 20);
     let limit_is = |bytes: u64| {
-        until("it was read", || operated.shown("memory.limit") == bytes);
+        until("the file is read", || operated.shown("memory.limit") == bytes);
     };
     settings_file(&operated.dir, "memory.limit = '64MiB'\nimage.fixtures.swap.policy = 'threshold'\n");
     operated.server.signal(rustix::process::Signal::HUP);
     limit_is(64 << 20);
     assert_eq!(operated.shown("swap.policy"), "threshold");
 
-    // What is wrong is told, and changes nothing.
+    // A wrong file is reported, and changes nothing.
     settings_file(&operated.dir, "memory.limit = '32MiB'\nmemory.warn = '99%'\n");
     operated.server.signal(rustix::process::Signal::HUP);
-    until("it is told", || operated.server.log_so_far().contains("memory.warn"));
+    until("the error is logged", || operated.server.log_so_far().contains("memory.warn"));
     limit_is(64 << 20);
     assert_eq!(operated.server.post("/v1/methods/echo", b"on").ok(), b"on");
 }
 
 #[test]
-fn events_are_a_stream() {
+fn events_are_sent_as_a_stream() {
     let operated = Operated::start(&["--swap-policy", "threshold"]);
     let request = ureq::http::Request::get(format!("{}/events", operated.admin))
         .header("authorization", format!("Bearer {TOKEN}"))
@@ -209,7 +209,7 @@ fn events_are_a_stream() {
     let response = ureq::run(request).expect("an answer");
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut lines = BufReader::new(response.into_body().into_reader()).lines();
-    let mut hear = |wanted: &str| {
+    let mut wait_for = |wanted: &str| {
         let mut events = lines.by_ref().map(|line| line.expect("text"));
         let name = events.find(|line| line == &format!("event: {wanted}"));
         assert!(name.is_some(), "the stream ended before {wanted}");
@@ -219,13 +219,13 @@ fn events_are_a_stream() {
     };
     operated.post("/swap?lane=0");
     for wanted in ["standby-prepare-start", "standby-prepare-complete", "swap-start", "swap-complete"] {
-        let event = hear(wanted);
+        let event = wait_for(wanted);
         assert_eq!((&event["image"], &event["lane"]), (&"fixtures".into(), &0.into()), "{event}");
     }
     operated.change(r#"{"swap.policy": "off"}"#);
-    assert_eq!(hear("policy")["lane"], serde_json::Value::Null);
+    assert_eq!(wait_for("policy")["lane"], serde_json::Value::Null);
     operated.server.post("/v1/methods/echo", b"secret-of-a-client").ok();
-    // A server that stops ends the stream; it does not wait for the listener.
+    // A server that stops ends the stream and does not wait for its reader.
     operated.server.terminate();
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     assert!(rest.iter().all(|line| !line.contains("secret")), "{rest:?}");
@@ -233,22 +233,22 @@ fn events_are_a_stream() {
 }
 
 #[test]
-fn drain_is_what_sigterm_does() {
-    let operated = Operated::start(&["--call-deadline", "1s"]);
+fn the_drain_route_does_what_sigterm_does() {
+    let operated = Operated::start(&["--call-deadline", "1h"]);
     thread::scope(|scope| {
-        let running = scope.spawn(|| operated.server.post("/v1/methods/spin", b""));
-        until("it runs", || {
+        let running = scope.spawn(|| operated.server.post("/v1/methods/leak", SECONDS_OF_WORK));
+        until("the call runs", || {
             operated.server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0
         });
         assert_eq!(operated.post("/drain").status, 202);
-        running.join().expect("an answer").error(504, "deadline");
+        running.join().expect("an answer").ok();
     });
     let (status, log) = operated.server.wait();
     assert!(status.success() && log.contains("stopped"), "{log}");
 }
 
 #[test]
-fn an_image_that_fails_leaves_the_others_alone() {
+fn an_image_that_fails_does_not_affect_the_others() {
     let server = Server::of(
         snapback()
             .args(["serve", "bad=fixtures", "good=fixtures", "--set", "image.bad.breaker.failures=3"])
@@ -268,7 +268,7 @@ fn an_image_that_fails_leaves_the_others_alone() {
 }
 
 #[test]
-fn settings_that_do_not_fit_each_other_refuse_to_start_and_name_the_key() {
+fn a_start_with_settings_that_do_not_fit_each_other_fails_and_names_the_key() {
     let serve = |args: &[&str]| {
         let mut command = snapback();
         command
@@ -289,7 +289,7 @@ fn settings_that_do_not_fit_each_other_refuse_to_start_and_name_the_key() {
         (&["--set", "method.echo.deadline=soon"], "method.echo.deadline"),
         (&["--set", "nonsense"], "nonsense"),
     ] {
-        let said = serve(args);
-        assert!(said.contains(wanted), "{args:?}: {said}");
+        let stderr = serve(args);
+        assert!(stderr.contains(wanted), "{args:?}: {stderr}");
     }
 }

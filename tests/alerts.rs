@@ -1,8 +1,9 @@
-//! What Prometheus makes of the metrics and of the alert rules, and whether people find what to do.
+//! Prometheus' own checks of the metrics and the alert rules, and whether the runbook is complete.
 
 mod harness;
 
 use harness::{Server, run_ok, snapback};
+use snapback_host::config::SETTINGS;
 use std::{
     collections::BTreeSet,
     fs,
@@ -19,7 +20,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(docs().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Prometheus' own checker: the one that is installed, or the one that `tests/promtool.sh` unpacked.
+/// Returns a command for Prometheus' own checker: the installed one, or the one that `tests/promtool.sh` has unpacked.
 fn promtool() -> Option<Command> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/promtool");
     let mut found = [PathBuf::from("promtool"), unpacked].into_iter().filter(|path| {
@@ -29,14 +30,16 @@ fn promtool() -> Option<Command> {
     if path.is_none() {
         assert!(
             std::env::var_os("SNAPBACK_REQUIRE_PROMTOOL").is_none(),
-            "promtool is required and not there: run tests/promtool.sh"
+            "promtool is required and missing: run tests/promtool.sh"
         );
-        eprintln!("skipped: no promtool (`make test` looks for it, or Debian's package prometheus has it)");
+        eprintln!(
+            "skipped: promtool is missing (`make test` looks for it; Debian's package prometheus has it)"
+        );
     }
     path.map(Command::new)
 }
 
-/// The names after this key, at the beginning of a line.
+/// Returns the names that follow this key at the beginning of a line.
 fn names<'a>(text: &'a str, key: &str) -> BTreeSet<&'a str> {
     text.lines()
         .filter_map(|line| line.trim().strip_prefix("- ").unwrap_or(line.trim()).strip_prefix(key))
@@ -45,7 +48,7 @@ fn names<'a>(text: &'a str, key: &str) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn prometheus_accepts_the_rules_and_they_fire_when_they_have_to() {
+fn promtool_accepts_the_rules_and_each_alert_fires_when_it_should() {
     let Some(mut check) = promtool() else { return };
     run_ok(check.current_dir(docs()).args(["check", "rules", "alerts.yml"]));
     let mut test = promtool().expect("found before");
@@ -53,16 +56,16 @@ fn prometheus_accepts_the_rules_and_they_fire_when_they_have_to() {
 }
 
 #[test]
-fn every_alert_is_tested_and_explained_and_asks_for_metrics_that_exist() {
-    let (rules, tests, runbook) = (read("alerts.yml"), read("alerts.test.yml"), read("runbook.md"));
+fn every_alert_is_tested_and_explained_and_reads_metrics_that_exist() {
+    let (rules, tests, runbook) = (read("alerts.yml"), read("alerts.test.yml"), read("operations.md"));
     let alerts = names(&rules, "alert: ");
     assert!(alerts.len() >= 10, "{alerts:?}");
     assert_eq!(names(&tests, "alertname: "), alerts);
     for alert in &alerts {
-        assert!(runbook.contains(&format!("### {alert}\n")), "docs/runbook.md does not explain {alert}");
-        assert!(rules.contains(&format!("runbook.md#{}", alert.to_lowercase())), "{alert}");
+        assert!(runbook.contains(&format!("### {alert}\n")), "docs/operations.md does not explain {alert}");
+        assert!(rules.contains(&format!("operations.md#{}", alert.to_lowercase())), "{alert}");
     }
-    let families = include_str!("../host/src/metrics/families.rs");
+    let families = include_str!("../host/src/telemetry/metrics/families.rs");
     for text in [&rules, &tests, &runbook] {
         for name in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
             let family =
@@ -75,10 +78,10 @@ fn every_alert_is_tested_and_explained_and_asks_for_metrics_that_exist() {
 }
 
 #[test]
-fn prometheus_finds_nothing_to_complain_of_in_the_metrics() {
+fn promtool_reports_no_problem_with_the_metrics() {
     let Some(mut check) = promtool() else { return };
     let server = Server::start("fixtures", &["--memory-limit", "64MiB", "--swap-policy", "threshold"]);
-    // So that every family has something to show.
+    // These calls give the families samples.
     for (method, body) in
         [("echo", "x"), ("trap", ""), ("leak", "20000000"), ("leak", "99999999"), ("wear", "9")]
     {
@@ -90,24 +93,31 @@ fn prometheus_finds_nothing_to_complain_of_in_the_metrics() {
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("it runs");
-    check.stdin.take().expect("piped").write_all(&metrics).expect("it reads");
-    let output = check.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+        .expect("the command runs");
+    check.stdin.take().expect("piped").write_all(&metrics).expect("promtool reads");
+    let output = check.wait_with_output().expect("the process ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
 }
 
 #[test]
-fn the_commands_of_the_runbook_exist() {
-    let (runbook, sizing) = (read("runbook.md"), read("sizing.md"));
-    let helps = [&["--help"][..], &["bake", "--help"], &["circuits", "activate", "--help"]];
+fn every_flag_in_the_runbook_exists() {
+    let runbook = read("operations.md");
+    let helps = [
+        &["--help"][..],
+        &["bake", "--help"],
+        &["serve", "--help"],
+        &["size", "--help"],
+        &["settings", "--help"],
+        &["circuits", "activate", "--help"],
+    ];
     let help: String = helps.map(|args| run_ok(snapback().args(args))).concat();
-    for text in [&runbook, &sizing] {
-        let flags = text.split_ascii_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
-        for flag in flags {
-            let flag: String = flag.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
-            let known = ["--header", "--request", "--data", "--no-buffer", "--fail-with-body"];
-            assert!(help.contains(&flag) || known.contains(&flag.as_str()), "{flag}");
-        }
+    let settings: Vec<String> = SETTINGS.iter().map(|setting| format!("--{}", setting.flag())).collect();
+    let words = runbook.split(|c: char| c.is_ascii_whitespace() || ['`', '=', '('].contains(&c));
+    for flag in words.filter(|word| word.starts_with("--") && word.len() > 2) {
+        let flag: String = flag.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+        let known = ["--header", "--request", "--data", "--no-buffer", "--fail-with-body"];
+        let is_known = help.contains(&flag) || settings.contains(&flag) || known.contains(&flag.as_str());
+        assert!(is_known, "{flag}");
     }
 }

@@ -1,4 +1,4 @@
-//! Bakes: equal inputs give equal images, and what cannot be served well is refused with its reason.
+//! Bakes: equal inputs give equal images, and guests that cannot be served well are refused with the reason.
 
 mod harness;
 
@@ -10,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A guest in text that keeps the contract, with something more.
+/// Returns the text of a guest that follows the contract, with `more` in addition.
 fn guest(more: &str) -> String {
     format!(
         r#"(module
@@ -34,7 +34,7 @@ impl Bench {
 
     fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.dir.path().join(name);
-        fs::write(&path, bytes).expect("written");
+        fs::write(&path, bytes).expect("the file is written");
         path
     }
 
@@ -50,13 +50,17 @@ impl Bench {
 }
 
 #[test]
-fn a_guest_that_keeps_the_contract_is_baked() {
+fn a_guest_that_follows_the_contract_is_baked() {
     let bench = Bench::new();
     let digest = run_ok(&mut bench.bake_text(&guest("")));
     let state = bench.dir.path().join("state");
     let json = run_ok(snapback().args(["inspect", digest.trim(), "--json", "--state-dir"]).arg(&state));
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!(json["manifest"]["methods"], serde_json::json!(["nothing"]));
+    let raw = "application/octet-stream";
+    assert_eq!(
+        json["manifest"]["methods"],
+        serde_json::json!([{ "name": "nothing", "request": raw, "reply": raw }])
+    );
     assert_eq!(json["copy_on_write"]["holds"], true);
     assert_eq!(json["digest"], digest.trim());
 
@@ -65,7 +69,7 @@ fn a_guest_that_keeps_the_contract_is_baked() {
     run_ok(&mut bench.bake_text(&guest(prover)));
 }
 
-/// Each file of `guest/fixtures/refused` says in its first line why.
+/// The first line of each file of `guest/fixtures/refused` gives the reason.
 #[test]
 fn guests_that_cannot_be_served_well_are_refused_with_the_reason() {
     let bench = Bench::new();
@@ -76,21 +80,21 @@ fn guests_that_cannot_be_served_well_are_refused_with_the_reason() {
         let text = fs::read_to_string(&path).expect("text");
         let reason =
             text.lines().next().and_then(|line| line.strip_prefix(";; refused: ")).expect("a reason");
-        let said = run_err(&mut bench.bake_text(&text), 3);
-        assert!(said.contains(reason), "{}: {said}", path.display());
+        let stderr = run_err(&mut bench.bake_text(&text), 3);
+        assert!(stderr.contains(reason), "{}: {stderr}", path.display());
         refused += 1;
     }
     assert!(refused >= 20, "{refused} fixtures were tried");
     let images = run_ok(snapback().arg("images").arg("--state-dir").arg(bench.dir.path().join("state")));
-    assert_eq!(images, "", "a refused bake leaves nothing");
+    assert_eq!(images, "", "a refused bake leaves no image");
 }
 
 #[test]
 fn an_initialiser_that_never_ends_is_stopped() {
     let bench = Bench::new();
     let spin = r#"(func (export "bake_init") (param i32 i32) (result i64) (loop (br 0)) unreachable)"#;
-    let said = run_err(bench.bake_text(&guest(spin)).args(["--bake-deadline", "100ms"]), 3);
-    assert!(said.contains("bake.deadline"), "{said}");
+    let stderr = run_err(bench.bake_text(&guest(spin)).args(["--bake-deadline", "100ms"]), 3);
+    assert!(stderr.contains("bake.deadline"), "{stderr}");
 }
 
 #[test]
@@ -98,12 +102,12 @@ fn entropy_that_stays_in_the_image_is_refused() {
     let bench = Bench::new();
     let seed = bench.write("seed", b"anything");
     let mut bake = bench.bake(Path::new("fixtures"));
-    let said = run_err(bake.arg("--input").arg(format!("random={}", seed.display())), 3);
-    assert!(said.contains("randomness"), "{said}");
+    let stderr = run_err(bake.arg("--input").arg(format!("random={}", seed.display())), 3);
+    assert!(stderr.contains("randomness"), "{stderr}");
 }
 
 #[test]
-fn inputs_are_fed_by_name_and_wrong_ones_are_named() {
+fn inputs_are_passed_by_name_and_errors_name_the_wrong_ones() {
     let bench = Bench::new();
     let seed = bench.write("seed", &vec![7; 3 << 20]);
     let with = |input: String| {
@@ -112,15 +116,16 @@ fn inputs_are_fed_by_name_and_wrong_ones_are_named() {
         bake
     };
     run_ok(&mut with(format!("seed={}", seed.display())));
-    let said = run_err(&mut with(format!("sed={}", seed.display())), 3);
-    assert!(said.contains("`sed`") && said.contains("it takes: random, seed"), "{said}");
-    let said = run_err(with(format!("seed={}", seed.display())).args(["--bake-input-bytes-max", "1MiB"]), 3);
-    assert!(said.contains("bake.input_bytes_max"), "{said}");
-    let said = run_err(bench.bake(Path::new("fixtures")).args(["--bake-image-bytes-max", "1MiB"]), 3);
-    assert!(said.contains("bake.image_bytes_max"), "{said}");
+    let stderr = run_err(&mut with(format!("sed={}", seed.display())), 3);
+    assert!(stderr.contains("`sed`") && stderr.contains("it takes: random, seed"), "{stderr}");
+    let stderr =
+        run_err(with(format!("seed={}", seed.display())).args(["--bake-input-bytes-max", "1MiB"]), 3);
+    assert!(stderr.contains("bake.input_bytes_max"), "{stderr}");
+    let stderr = run_err(bench.bake(Path::new("fixtures")).args(["--bake-image-bytes-max", "1MiB"]), 3);
+    assert!(stderr.contains("bake.image_bytes_max"), "{stderr}");
     let twice = format!("seed={}", seed.display());
-    let said = run_err(with(twice.clone()).args(["--input", &twice]), 3);
-    assert!(said.contains("given twice"), "{said}");
+    let stderr = run_err(with(twice.clone()).args(["--input", &twice]), 3);
+    assert!(stderr.contains("given twice"), "{stderr}");
 }
 
 #[test]
@@ -136,7 +141,7 @@ fn a_trial_call_is_measured_and_sizes_the_server() {
     let trial = &baked["manifest"]["trial"];
     let bytes = |key: &str| trial[key].as_u64().expect("bytes");
     assert_eq!((&trial["method"], &trial["circuit"]), (&"leak".into(), &"".into()));
-    // It writes what it leaks, in pages, and a little of its own beside; the second call adds as much.
+    // The call writes the bytes that it leaks, in whole pages, and a few more; the second call adds as much.
     for key in ["dirty_bytes", "growth_bytes"] {
         assert!((10_000_000..11_000_000).contains(&bytes(key)), "{key}: {trial}");
     }
@@ -166,21 +171,21 @@ fn an_image_whose_trial_fails_is_not_kept() {
         [("trap", "unreachable"), ("leak", "decimal number"), ("nothing", "no such method")]
     {
         let trial = format!("{method}={}", body.display());
-        let said = run_err(bench.bake(Path::new("fixtures")).args(["--trial", &trial]), 3);
-        assert!(said.contains(method) && said.contains(wanted), "{said}");
+        let stderr = run_err(bench.bake(Path::new("fixtures")).args(["--trial", &trial]), 3);
+        assert!(stderr.contains(method) && stderr.contains(wanted), "{stderr}");
     }
     let trial = format!("spin={}", body.display());
-    let said =
+    let stderr =
         run_err(bench.bake(Path::new("fixtures")).args(["--trial", &trial, "--bake-deadline", "200ms"]), 3);
-    assert!(said.contains("bake.deadline"), "{said}");
+    assert!(stderr.contains("bake.deadline"), "{stderr}");
     let images = run_ok(snapback().arg("images").arg("--state-dir").arg(bench.dir.path().join("state")));
     assert_eq!(images, "");
     run_err(bench.bake(Path::new("fixtures")).args(["--trial", "leak=/nowhere"]), 1);
 }
 
-/// The build step of a CI, and what production does with its file.
+/// A build step in CI bakes the file, and a server in production uses it.
 #[test]
-fn a_bake_shows_its_stages_and_lines_and_its_file_can_be_served_elsewhere() {
+fn a_bake_shows_its_stages_and_the_lines_of_the_guest_and_its_file_can_be_served_elsewhere() {
     let bench = Bench::new();
     let chatty = r#"
         (import "snapback" "log" (func $log (param i32 i32)))
@@ -194,13 +199,13 @@ fn a_bake_shows_its_stages_and_lines_and_its_file_can_be_served_elsewhere() {
         (func (export "chat") (param i32 i32) (result i64) (call $say) i64.const 0x0000080000000001)"#;
     let guest = bench.write("chatty.wasm", &wat::parse_str(format!("(module {chatty})")).expect("a module"));
     let image = bench.dir.path().join("chatty.image.wasm");
-    let output = bench.bake(&guest).arg("--json").arg("-o").arg(&image).output().expect("it runs");
+    let output = bench.bake(&guest).arg("--json").arg("-o").arg(&image).output().expect("the command runs");
     let shown = String::from_utf8(output.stderr).expect("text");
     assert!(output.status.success(), "{shown}");
     for line in ["[1/7] checking the guest", "[7/7] publishing the image", "chatty: a line of the guest"] {
         assert!(shown.contains(line), "{shown}");
     }
-    assert!(!shown.contains('\u{1b}'), "nothing steers the terminal: {shown}");
+    assert!(!shown.contains('\u{1b}'), "control characters were printed: {shown}");
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json["path"].as_str(), image.to_str());
 
@@ -216,11 +221,11 @@ fn a_bake_shows_its_stages_and_lines_and_its_file_can_be_served_elsewhere() {
     assert_eq!(server.get("/v1/status").json()["images"][0]["digest"], json["digest"]);
     assert_eq!(server.post("/v1/methods/chat", b"").ok(), b"");
     let log = server.stop();
-    assert!(!log.contains("a line of the guest"), "it may hold what a client sent: {log}");
+    assert!(!log.contains("a line of the guest"), "lines of a guest may hold data of a client: {log}");
 }
 
 #[test]
-fn two_bakes_of_the_same_inputs_are_the_same_bytes() {
+fn two_bakes_of_the_same_inputs_give_the_same_bytes() {
     let (one, two) = (Bench::new(), Bench::new());
     let image = |bench: &Bench| {
         let path = bench.dir.path().join("image.wasm");
@@ -237,7 +242,7 @@ fn two_bakes_of_the_same_inputs_are_the_same_bytes() {
 }
 
 #[test]
-fn bakes_that_go_on_from_one_another_leave_nothing_behind() {
+fn images_that_are_baked_from_one_another_do_not_grow() {
     let bench = Bench::new();
     let bake = |args: &[&str]| -> serde_json::Value {
         let command = &mut snapback();
@@ -245,7 +250,7 @@ fn bakes_that_go_on_from_one_another_leave_nothing_behind() {
         serde_json::from_str(&run_ok(command)).expect("JSON")
     };
     let mut baked = bake(&["fixtures"]);
-    // The first has no base to name in its manifest.
+    // The first image is not measured, because its manifest names no base.
     let sizes: Vec<u64> = (0..3)
         .map(|_| {
             baked = bake(&["--base", baked["digest"].as_str().expect("a digest")]);
@@ -256,7 +261,7 @@ fn bakes_that_go_on_from_one_another_leave_nothing_behind() {
 }
 
 #[test]
-fn what_is_no_guest_is_told_apart() {
+fn the_errors_for_files_that_are_no_guests_differ() {
     let bench = Bench::new();
     let text = bench.write("notes.wasm", b"hello");
     assert!(run_err(&mut bench.bake(&text), 3).contains("not a valid core module"));

@@ -1,4 +1,4 @@
-//! Inputs as people have them: a circuit comes with its witness calculator, and inputs.json is proven.
+//! Inputs as JSON: a circuit is added with its witness calculator, and the server proves the contents of inputs.json.
 
 mod harness;
 
@@ -8,10 +8,11 @@ use harness::{
     fixture, run_err, run_ok, snapback,
 };
 use serde_json::{Value, json};
-use snapback_guest_plonk::Prime;
+use snapback_circom::Prime;
+use snapback_snapshot::proof_systems::{ProofSystem, plonk::Plonk};
 use std::{fs, path::Path};
 
-/// Wires 1 to 3, as circom's own list of names has them.
+/// Names of the wires 1 to 3, as circom writes them.
 const SYM: &[u8] = b"1,1,0,main.out\n2,3,0,main.x\n3,2,0,main.k\n";
 
 fn prove(server: &Server, inputs: &Value) -> Answer {
@@ -42,13 +43,13 @@ fn inputs_are_proven_and_the_proof_verifies_in_every_form() {
     assert_eq!(json["public"].as_array().expect("signals").len(), 2);
     assert_eq!(json["public"][1], "5", "k, as it was sent");
 
-    // The witness that circom's own tools computed of these inputs gives the same public signals.
+    // The witness that circom's own tools computed from these inputs gives the same public signals.
     let raw = server.post("/v1/circuits/x5chain/prove", &fixture("x5chain/witness.wtns")).ok();
     let public = &snapback_guest_plonk::ProofFile::decode(&raw).expect("a proof file").publics;
     assert_eq!(public[1][0], 5);
     let body = serde_json::to_vec(&json).expect("JSON");
     assert_eq!(server.post_json("/v1/circuits/x5chain/verify", &body).json()["valid"], true);
-    let file = snapback_host::circuits::ProofJson::read(&body).expect("a proof");
+    let file = Plonk.proof_from_json(&body).expect("a proof");
     verifies_natively(&fixture("x5chain/x5chain.r1cs"), &file);
     assert_eq!(snapback_guest_plonk::ProofFile::decode(&file).expect("one").publics, *public);
     let mut forged = json.clone();
@@ -57,38 +58,45 @@ fn inputs_are_proven_and_the_proof_verifies_in_every_form() {
     server.post_json("/v1/circuits/x5chain/verify", &forged).error(422, "refuted");
     server.post_json("/v1/circuits/x5chain/verify", b"{}").error(400, "malformed_input");
 
-    // And without image or server, from the file as it came.
+    // The proof verifies without an image or a server too, as the server sent it.
     let dir = tempfile::tempdir().expect("a directory");
     let (key, proof) = (dir.path().join("x5chain.vk"), dir.path().join("proof.json"));
-    fs::write(&key, server.post("/v1/methods/verifying_key?circuit=x5chain", b"").ok()).expect("written");
-    fs::write(&proof, &body).expect("written");
-    let said = run_ok(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key));
-    assert!(said.starts_with("valid\n") && said.contains("public signal 1: 5"), "{said}");
-    fs::write(&proof, &forged).expect("written");
-    let refuted =
-        snapback().arg("verify").arg(&proof).arg("--vk").arg(&key).arg("--json").output().expect("it runs");
+    fs::write(&key, server.post("/v1/methods/verifying_key?circuit=x5chain", b"").ok())
+        .expect("the file is written");
+    fs::write(&proof, &body).expect("the file is written");
+    let output = run_ok(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key));
+    assert!(output.starts_with("valid\n") && output.contains("public signal 1: 5"), "{output}");
+    fs::write(&proof, &forged).expect("the file is written");
+    let refuted = snapback()
+        .arg("verify")
+        .arg(&proof)
+        .arg("--vk")
+        .arg(&key)
+        .arg("--json")
+        .output()
+        .expect("the command runs");
     assert_eq!(refuted.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&refuted.stdout).starts_with("{\"reason\""));
-    fs::write(&key, &fixture("x5chain/x5chain.r1cs")[..100]).expect("written");
-    let said = run_err(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key), 4);
-    assert!(said.contains("x5chain.vk: not a verifying key"), "{said}");
+    fs::write(&key, &fixture("x5chain/x5chain.r1cs")[..100]).expect("the file is written");
+    let stderr = run_err(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key), 4);
+    assert!(stderr.contains("x5chain.vk: not a verifying key"), "{stderr}");
 
-    // Strings, hexadecimal, and numbers beyond the prime are one and the same.
+    // A number, a hexadecimal string, an array, and a number beyond the prime have the same value.
     let wrapped = "28948022309329048855892746252171976963363056481941560715954676764349967630344";
     for x in [json!(7), json!("0x7"), json!(["7"]), json!(wrapped)] {
         let proven = prove(&server, &json!({ "x": x, "k": 5 }));
         assert_eq!(proven.json()["public"], json["public"], "{x}");
     }
 
-    // A calculator is loaded again with its generation, at the next start.
+    // The next start loads the calculator together with its generation.
     let log = server.stop();
-    assert!(!log.contains("\"x\"") && !log.contains(wrapped), "inputs are secrets");
+    assert!(!log.contains("\"x\"") && !log.contains(wrapped), "the log holds inputs, which are secrets");
     let server = serve(state.path(), &[]);
     assert_eq!(prove(&server, &inputs).json()["public"], json["public"]);
 }
 
 #[test]
-fn inputs_that_do_not_fit_are_told_by_signal() {
+fn errors_about_inputs_name_the_signal() {
     let state = own_state();
     let server = with_calculator(state.path());
     let refused = |inputs: Value| prove(&server, &inputs).error(400, "bad_inputs");
@@ -102,7 +110,7 @@ fn inputs_that_do_not_fit_are_told_by_signal() {
     assert_eq!(server.metric("snapback_calls_total{image=\"plonk\",outcome=\"no_witness\"}"), 7.0);
 }
 
-/// A calculator over pallas, for a circuit with so many wires, that does this to begin with and nothing else.
+/// Returns a calculator over pallas for a circuit with `wires` wires. Its `init` runs `body`.
 fn calculator(wires: u32, body: &str) -> Vec<u8> {
     let prime: String = Prime::Pallas.modulus().iter().map(|byte| format!("\\{byte:02x}")).collect();
     let text = format!(
@@ -126,12 +134,12 @@ fn calculator(wires: u32, body: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_calculator_that_misbehaves_costs_its_own_caller_alone() {
+fn a_calculator_that_misbehaves_affects_its_own_caller_only() {
     let state = own_state();
     let args = ["--circuits-calculator-deadline", "200ms", "--circuits-calculator-memory-limit", "16MiB"];
     let server = serve(state.path(), &args);
     let (r1cs, witness) = harness::circuits::squares::squares(4, 2);
-    // One, out, x, and three between.
+    // The wires are one, out, x, and three intermediate values.
     const WIRES: u32 = 6;
     let hostile = [
         ("spins", "(loop br 0)", 504, "calculator_deadline"),
@@ -140,42 +148,42 @@ fn a_calculator_that_misbehaves_costs_its_own_caller_alone() {
         ("gives-up", "(call $exception (i32.const 4))", 422, "refuted"),
         ("lies", "(call $exception (i32.const 5))", 422, "calculator_mismatch"),
     ];
-    let jobs: Vec<Answer> = hostile
+    let accepted: Vec<Answer> = hostile
         .iter()
         .map(|(name, body, ..)| {
             let wasm = calculator(WIRES, body);
             put(&server, &format!("/v1/circuits/{name}"), &[("r1cs", &r1cs), ("wasm", &wasm)])
         })
         .collect();
-    jobs.iter().for_each(|job| assert_eq!(ended(&server, job)["state"], "done"));
+    accepted.iter().for_each(|answer| assert_eq!(ended(&server, answer)["state"], "done"));
     for _ in 0..5 {
         for (name, _, status, code) in hostile {
             let path = format!("/v1/circuits/{name}/prove");
             server.post_json(&path, br#"{"inputs": {"x": 1}}"#).error(status, code);
         }
     }
-    // The breaker counts none of them, and the circuit is proven from a witness all the same.
+    // The breaker does not count these failures, and the circuit is still proven from a witness.
     verifies_natively(&r1cs, &server.post("/v1/circuits/spins/prove", &witness).ok());
     assert_eq!(server.get("/readyz").status, 200);
 
-    // What is no calculator is refused before anything is kept.
+    // A module that is not a calculator is refused before anything is stored.
     let none = put(&server, "/v1/circuits/none", &[("r1cs", &r1cs), ("wasm", b"\0asm\x01\0\0\0")]);
     assert!(none.error(400, "bad_circuit").contains("`wasm` is refused"));
     let import = wat::parse_str(r#"(module (import "env" "escape" (func)))"#).expect("a module");
     let escape = put(&server, "/v1/circuits/none", &[("r1cs", &r1cs), ("wasm", &import)]);
     assert!(escape.error(400, "bad_circuit").contains("env.escape"));
-    // Another calculator for the same circuit is no new bake of the circuit.
+    // Another calculator for the same circuit does not bake the circuit again.
     let digest = server.get("/v1/circuits").json()["circuits"][0]["image_digest"].clone();
     let (_, body, ..) = hostile[2];
     let other = calculator(WIRES, body);
     done(&server, &put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs), ("wasm", &other)]));
     assert_eq!(server.get("/v1/circuits").json()["circuits"][0]["image_digest"], digest);
     server.post_json("/v1/circuits/eats/prove", br#"{"inputs": {}}"#).error(422, "calculator_trapped");
-    // Sent without one, the circuit keeps what it has, unless it is to be replaced.
+    // A circuit that is sent without a calculator keeps the one it has, unless `replace=true` is given.
     assert_eq!(put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs)]).json()["state"], "unchanged");
     done(&server, &put(&server, "/v1/circuits/eats?replace=true", &[("r1cs", &r1cs)]));
     server.post_json("/v1/circuits/eats/prove", br#"{"inputs": {}}"#).error(422, "no_calculator");
-    // One of another circuit is not taken in.
+    // A calculator of another circuit is refused.
     let foreign = calculator(WIRES + 1, "");
     let failed = ended(&server, &put(&server, "/v1/circuits/eats", &[("r1cs", &r1cs), ("wasm", &foreign)]));
     assert!(
@@ -199,23 +207,24 @@ fn circuits_are_managed_from_the_command_line() {
         path.display().to_string()
     };
     let (r1cs, wasm) = (file("x5chain.r1cs"), file("x5chain.wasm"));
-    let added = circuits(&["add", "x", "--r1cs", &r1cs, "--wasm", &wasm]).output().expect("it runs");
+    let added = circuits(&["add", "x", "--r1cs", &r1cs, "--wasm", &wasm]).output().expect("the command runs");
     let shown = String::from_utf8_lossy(&added.stderr);
     assert!(added.status.success() && shown.contains("running the initialiser"), "{shown}");
     assert!(run_ok(&mut circuits(&["list"])).starts_with("x "));
-    let again = circuits(&["add", "x", "--r1cs", &r1cs, "--wasm", &wasm]).output().expect("it runs");
+    let again = circuits(&["add", "x", "--r1cs", &r1cs, "--wasm", &wasm]).output().expect("the command runs");
     assert!(String::from_utf8_lossy(&again.stdout).contains("already"));
 
     let dir = tempfile::tempdir().expect("a directory");
     let (key, proof) = (dir.path().join("x.vk"), dir.path().join("x.proof"));
     run_ok(circuits(&["key", "x"]).arg("-o").arg(&key));
     fs::write(&proof, server.post("/v1/circuits/x/prove", &fixture("x5chain/witness.wtns")).ok())
-        .expect("written");
+        .expect("the file is written");
     assert!(run_ok(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key)).starts_with("valid\n"));
 
-    // Inputs are proven by the one circuit that there is, and what was proven is verified in either form.
+    // Without `--circuit`, the only circuit proves the inputs. The server verifies the proof in the form that was
+    // written.
     let inputs = dir.path().join("inputs.json");
-    fs::write(&inputs, br#"{"inputs": {"x": 7, "k": 5}}"#).expect("written");
+    fs::write(&inputs, br#"{"inputs": {"x": 7, "k": 5}}"#).expect("the file is written");
     run_ok(snapback().arg("prove").arg(&inputs).args(["--server", &url, "-o"]).arg(&proof));
     run_ok(snapback().arg("verify").arg(&proof).args(["--server", &url, "--image", "plonk"]));
     run_err(snapback().arg("prove").arg(&inputs).args(["--server", url.trim_start_matches("http://")]), 2);
@@ -224,7 +233,7 @@ fn circuits_are_managed_from_the_command_line() {
     assert!(run_err(&mut circuits(&["remove", "x"]), 4).contains("unknown_circuit"));
     assert!(run_ok(&mut circuits(&["generations"])).contains("3 active"));
     run_ok(&mut circuits(&["activate", "2"]));
-    // What a server's circuits need is not removed by accident.
+    // An image that the circuits of a server need is not removed by accident.
     let image = server.get("/v1/circuits").json()["circuits"][0]["image_digest"].clone();
     let remove = |force: &[&str]| {
         let mut command = snapback();

@@ -1,4 +1,4 @@
-//! Circuits as data: bake a circuit of circom's, prove it, and let halo2's own verifier judge.
+//! Circuits as data: the tests bake a circuit of circom's, prove it, and check the proof with halo2's own verifier.
 
 mod harness;
 
@@ -7,12 +7,10 @@ use halo2_proofs::{
     poly::commitment::Params,
 };
 use harness::{Server, fixture, run_err, run_ok, snapback, state_with};
-use snapback_guest_plonk::{Compiled, Prime, ProofFile, Prover, wtns::Witness};
-use snapback_host::{
-    entropy::Entropy,
-    generation::Generation,
-    instance::{Call, Instance},
-};
+use snapback_circom::{Prime, wtns::Witness};
+use snapback_guest_plonk::{Compiled, ProofFile, Prover};
+use snapback_host::ids::GenerationId;
+use snapback_host::instance::{Call, Entropy, Generation, Instance};
 use snapback_snapshot::{Digest, ImageStore, NativeCache, engine};
 use std::{
     fs,
@@ -25,7 +23,7 @@ fn x5chain(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/x5chain").join(file)
 }
 
-/// An image with the one circuit, baked once for all tests here.
+/// Returns the digest of an image with one circuit, which is baked once for all tests of this file.
 fn image() -> String {
     static IMAGE: OnceLock<String> = OnceLock::new();
     let bake = || {
@@ -43,7 +41,7 @@ fn generation() -> Arc<Generation> {
     let cache = NativeCache::open(&state, &harness::native_key(), 1 << 30);
     let digest: Digest = image().parse().expect("a digest");
     let image = cache.load(&engine(2).expect("an engine"), &store.open_image(&digest).expect("baked"));
-    Arc::new(Generation::new(image.expect("native code")).expect("an image"))
+    Arc::new(Generation::new(GenerationId::FIRST, image.expect("native code")).expect("an image"))
 }
 
 fn call(instance: &mut Instance, method: &str, body: &[u8], seed: [u8; 32]) -> Vec<u8> {
@@ -61,28 +59,31 @@ fn call(instance: &mut Instance, method: &str, body: &[u8], seed: [u8; 32]) -> V
 }
 
 #[test]
-fn the_same_witness_and_seed_give_the_same_proof_as_natively() {
-    let mut instance = Instance::of(&generation(), 1 << 30).expect("an instance");
+fn wasm_and_native_give_the_same_proof_for_the_same_witness_and_seed() {
+    let mut instance = Instance::instantiate(&generation(), 1 << 30).expect("an instance");
     let file = call(&mut instance, "prove", &fixture("x5chain/witness.wtns"), [9; 32]);
     let baked = ProofFile::decode(&file).expect("a proof file");
 
     let compiled = Compiled::<Fp>::read(&fixture("x5chain/x5chain.r1cs")).expect("a circuit");
-    assert_eq!(compiled.k(), 12, "two slots to a row, three to a round");
+    assert_eq!(compiled.k(), 12, "a row has two slots, and a round takes three");
     let header = compiled.r1cs().header;
     let params = Params::<EqAffine>::new(compiled.k());
     let prover = Prover::new(&params, compiled).expect("keys");
-    let witness = Witness::read(&fixture("x5chain/witness.wtns"), Prime::Pallas, header.wires).expect("one");
-    let native = prover.prove(&params, &witness, &[9; 32]).expect("it is satisfied");
-    assert!(baked.proof == native, "another proof than natively");
+    let witness =
+        Witness::read(&fixture("x5chain/witness.wtns"), Prime::Pallas, header.wires).expect("a witness");
+    let native = prover.prove(&params, &witness, &[9; 32]).expect("a witness that satisfies the circuit");
+    assert!(baked.proof == native, "the proof differs from the native one");
     assert_eq!(baked.circuit, prover.compiled().digest());
-    // halo2's own verifier, with a key that was made outside of any image.
-    prover.verify(&params, &witness.values()[1..=header.publics() as usize], baked.proof).expect("it holds");
+    // halo2's own verifier checks the proof with a key that was made outside of any image.
+    prover
+        .verify(&params, &witness.values()[1..=header.publics() as usize], baked.proof)
+        .expect("a valid proof");
 
-    // Whoever has the verifying key's file needs neither image nor server.
+    // Verification with the file of the verifying key needs neither an image nor a server.
     let dir = tempfile::tempdir().expect("a directory");
     let (key, proof) = (dir.path().join("x5chain.vk"), dir.path().join("x5chain.proof"));
-    fs::write(&key, call(&mut instance, "verifying_key", b"", [0; 32])).expect("written");
-    fs::write(&proof, &file).expect("written");
+    fs::write(&key, call(&mut instance, "verifying_key", b"", [0; 32])).expect("the file is written");
+    fs::write(&proof, &file).expect("the file is written");
     let verify = |proof: &Path| {
         let mut command = snapback();
         command.arg("verify").arg(proof).arg("--vk").arg(&key);
@@ -92,13 +93,13 @@ fn the_same_witness_and_seed_give_the_same_proof_as_natively() {
     let mut flipped = file;
     let last = flipped.len() - 1;
     flipped[last] ^= 1;
-    fs::write(&proof, &flipped).expect("written");
+    fs::write(&proof, &flipped).expect("the file is written");
     run_err(&mut verify(&proof), 5);
     run_err(&mut verify(&key), 4);
 }
 
 #[test]
-fn a_circuit_is_served_and_a_wrong_witness_is_refused_by_constraint() {
+fn a_circuit_is_served_and_the_error_for_a_wrong_witness_names_the_constraint() {
     let state = state_with("fixtures");
     let served = format!("baked={}", image());
     let server = Server::of(snapback().args(["serve", &served]).arg("--state-dir").arg(&state));
@@ -107,7 +108,7 @@ fn a_circuit_is_served_and_a_wrong_witness_is_refused_by_constraint() {
     let proof = prove(&witness).ok();
     server.post("/v1/circuits/x5chain/verify", &proof).ok();
 
-    // The last value is of the last round: only the constraints at the end notice.
+    // The last value belongs to the last round, so only the constraints at the end are violated.
     let mut wrong = witness.clone();
     let at = wrong.len() - 32;
     wrong[at] ^= 1;
@@ -131,26 +132,26 @@ fn a_circuit_is_served_and_a_wrong_witness_is_refused_by_constraint() {
 }
 
 #[test]
-fn circuits_that_cannot_be_proven_are_refused_with_their_reason() {
+fn circuits_that_cannot_be_proven_are_refused_with_the_reason() {
     let state = state_with("fixtures");
     let dir = tempfile::tempdir().expect("a directory");
     let bake = |name: &str, r1cs: &[u8], code: i32| {
         let file = dir.path().join("circuit.r1cs");
-        fs::write(&file, r1cs).expect("written");
+        fs::write(&file, r1cs).expect("the file is written");
         let input = format!("circuit/{name}={}", file.display());
         run_err(snapback().args(["bake", "plonk", "--input", &input]).arg("--state-dir").arg(&state), code)
     };
     let r1cs = fixture("x5chain/x5chain.r1cs");
     let mut bn128 = r1cs.clone();
-    let prime = bn128.windows(8).position(|window| window == 0x992d_30ed_0000_0001u64.to_le_bytes());
-    bn128[prime.expect("its prime")..][..8].copy_from_slice(&0x43e1_f593_f000_0001u64.to_le_bytes());
+    let prime = bn128.windows(32).position(|window| window == Prime::Pallas.modulus());
+    bn128[prime.expect("its prime")..][..32].copy_from_slice(&Prime::Bn128.modulus());
     assert!(bake("x", &bn128, 3).contains("bn128"));
     assert!(bake("x", &r1cs[..r1cs.len() / 2], 3).contains("not an .r1cs file"));
     assert!(bake("no/name", &r1cs, 3).contains("needs a name"));
 }
 
 #[test]
-fn a_bake_goes_on_from_an_image_and_leaves_its_circuits_alone() {
+fn a_bake_that_starts_from_an_image_keeps_its_circuits() {
     let state = state_with("fixtures");
     let base = image();
     let circuit = format!("circuit/second={}", x5chain("x5chain.r1cs").display());

@@ -4,27 +4,28 @@ mod harness;
 
 use harness::{Server, run_err, run_ok, snapback, state_with};
 use snapback_host::config::SETTINGS;
-use std::{fs, path::Path};
+use std::fs;
 
 #[test]
-fn help_has_examples_exit_codes_and_every_setting() {
+fn help_shows_examples_exit_codes_and_the_settings_that_matter() {
     let help = run_ok(snapback().arg("--help"));
-    for wanted in ["Examples:", "Exit codes:", "snapback serve", "SNAPBACK_MEMORY_LIMIT"] {
+    for wanted in ["Examples:", "Exit codes:", "snapback serve", "snapback settings"] {
         assert!(help.contains(wanted), "{wanted} is not in\n{help}");
     }
-    for setting in SETTINGS {
-        assert!(help.contains(&format!("--{}", setting.flag())), "{}", setting.key);
-    }
-    for command in ["bake", "serve", "prove", "verify", "inspect", "images", "completions"] {
-        let help = run_ok(snapback().args([command, "-h"]));
+    for command in ["bake", "serve", "prove", "verify", "inspect", "images", "settings", "completions"] {
+        let help = run_ok(snapback().args([command, "--help"]));
         assert!(help.contains("Examples:"), "{command}: {help}");
+        // The help shows the command's own options and a few settings, not all of them.
+        assert!(help.lines().count() < 70, "{command}: {help}");
     }
+    let serve = run_ok(snapback().args(["serve", "--help"]));
+    assert!(serve.contains("--swap-policy") && !serve.contains("--breaker-open-for"), "{serve}");
     run_err(snapback().arg("nonsense"), 2);
     run_err(&mut snapback(), 2);
 }
 
 #[test]
-fn completions_know_the_subcommands() {
+fn completions_contain_the_subcommands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = run_ok(snapback().args(["completions", shell]));
         assert!(script.contains("inspect"), "{shell}");
@@ -32,7 +33,7 @@ fn completions_know_the_subcommands() {
 }
 
 #[test]
-fn a_mistyped_variable_is_told_and_those_of_orchestrators_are_not() {
+fn a_mistyped_variable_is_reported_and_those_of_orchestrators_are_not() {
     let state = tempfile::tempdir().expect("a directory");
     let listed = snapback()
         .arg("images")
@@ -43,19 +44,20 @@ fn a_mistyped_variable_is_told_and_those_of_orchestrators_are_not() {
         .env("SNAPBACK_PORT_80_TCP_ADDR", "10.0.0.1")
         .env("SNAPBACK_SERVICE_HOST", "10.0.0.1")
         .output()
-        .expect("it runs");
+        .expect("the command runs");
     assert!(listed.status.success());
-    let said = String::from_utf8_lossy(&listed.stderr);
-    assert_eq!(said.matches("no setting has this variable").count(), 2, "{said}");
-    assert!(said.contains("SNAPBACK_LANE") && said.contains("SNAPBACK_LISTEN_PORT"), "{said}");
+    let stderr = String::from_utf8_lossy(&listed.stderr);
+    assert_eq!(stderr.matches("no setting has this variable").count(), 2, "{stderr}");
+    assert!(stderr.contains("SNAPBACK_LANE") && stderr.contains("SNAPBACK_LISTEN_PORT"), "{stderr}");
 }
 
 #[test]
-fn flags_beat_variables_beat_the_file() {
+fn flags_beat_variables_and_variables_beat_the_file() {
     let state = state_with("fixtures");
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("snapback.toml");
-    fs::write(&file, "lanes = 3\n[queue]\ndepth = 5\n[memory]\nlimit = \"128MiB\"\n").expect("written");
+    fs::write(&file, "lanes = 3\n[queue]\ndepth = 5\n[memory]\nlimit = \"128MiB\"\n")
+        .expect("the file is written");
     let server = Server::of(
         snapback()
             .args(["serve", "fixtures", "--memory-limit", "64MiB", "--config"])
@@ -69,32 +71,76 @@ fn flags_beat_variables_beat_the_file() {
     assert_eq!(status["queue"]["depth"], 7);
     assert_eq!(status["images"][0]["policy"]["memory.limit"], 64 << 20);
 
-    fs::write(&file, "[memory]\nlimt = \"128MiB\"\n").expect("written");
-    let said = run_err(snapback().args(["serve", "--config"]).arg(&file), 2);
-    assert!(said.contains("memory.limt") && said.contains("memory.limit"), "{said}");
-    fs::write(&file, "lanes = [1]\n").expect("written");
+    fs::write(&file, "[memory]\nlimt = \"128MiB\"\n").expect("the file is written");
+    let stderr = run_err(snapback().args(["serve", "--config"]).arg(&file), 2);
+    assert!(stderr.contains("memory.limt") && stderr.contains("memory.limit"), "{stderr}");
+    fs::write(&file, "lanes = [1]\n").expect("the file is written");
     assert!(run_err(snapback().args(["images", "--config"]).arg(&file), 2).contains("lanes"));
-    fs::write(&file, "lanes = \n").expect("written");
+    fs::write(&file, "lanes = \n").expect("the file is written");
     assert!(run_err(snapback().args(["images", "--config"]).arg(&file), 2).contains("TOML"));
     assert!(run_err(snapback().args(["images", "--config", "/nowhere.toml"]), 2).contains("/nowhere.toml"));
 }
 
 #[test]
-fn the_readme_has_the_table_of_settings() {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).expect("a README");
-    for setting in SETTINGS {
-        let row = format!("| `{}` | {} | {} |", setting.key, setting.default, setting.help);
-        assert!(readme.contains(&row), "README.md lacks the row\n{row}");
+fn every_setting_is_a_flag_of_every_command_that_reads_settings() {
+    let state = tempfile::tempdir().expect("a directory");
+    for setting in SETTINGS.iter().filter(|setting| !["lanes", "state_dir"].contains(&setting.key)) {
+        let flag = format!("--{}={}", setting.flag(), setting.default);
+        run_ok(snapback().args(["images", "list", &flag, "--state-dir"]).arg(state.path()));
     }
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told() {
+fn settings_are_listed_with_the_origin_of_their_values() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("snapback.toml");
+    fs::write(&file, "[queue]\ndepth = 5\n[image.zcash.swap]\npolicy = \"off\"\n")
+        .expect("the file is written");
+    let json = run_ok(
+        snapback()
+            .args(["settings", "--json", "--memory-limit", "64MiB", "--config"])
+            .arg(&file)
+            .env("SNAPBACK_LANES", "7"),
+    );
+    let list: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let find = |key: &str| {
+        let found = list.as_array().expect("a list").iter().find(|setting| setting["key"] == key);
+        found.unwrap_or_else(|| panic!("no {key}")).clone()
+    };
+    for (key, value, origin) in [
+        ("memory.limit", "64MiB", "--memory-limit"),
+        ("lanes", "7", "SNAPBACK_LANES"),
+        ("queue.depth", "5", file.to_str().expect("UTF-8")),
+        ("call.deadline", "60s", "default"),
+        ("image.zcash.swap.policy", "off", file.to_str().expect("UTF-8")),
+    ] {
+        assert_eq!((&find(key)["value"], &find(key)["origin"]), (&value.into(), &origin.into()), "{key}");
+    }
+    assert_eq!(find("memory.limit")["variable"], "SNAPBACK_MEMORY_LIMIT");
+    let text = run_ok(snapback().arg("settings"));
+    assert!(text.contains("swap.policy") && text.contains("default"), "{text}");
+    // The generated file is accepted without changes.
+    fs::write(&file, run_ok(snapback().args(["settings", "--toml"]))).expect("the file is written");
+    run_ok(snapback().args(["settings", "--config"]).arg(&file));
+    // This command refuses values that are not accepted, too.
+    assert!(run_err(snapback().args(["settings", "--lanes", "0"]), 2).contains("lanes"));
+}
+
+#[test]
+fn images_are_listed_as_json_with_and_without_the_subcommand() {
+    let state = state_with("fixtures");
+    let list = |args: &[&str]| run_ok(snapback().args(args).arg("--state-dir").arg(&state));
+    let short: serde_json::Value = serde_json::from_str(&list(&["images", "--json"])).expect("JSON");
+    assert!(short.as_array().is_some_and(|images| !images.is_empty()));
+    assert_eq!(list(&["images", "--json"]), list(&["images", "list", "--json"]));
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_reported() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("x");
-    fs::write(&file, b"x").expect("written");
-    let said = run_err(snapback().arg("prove").arg(&file).args(["--server", "http://127.0.0.1:1"]), 1);
-    assert!(said.contains("http://127.0.0.1:1"), "{said}");
+    fs::write(&file, b"x").expect("the file is written");
+    let stderr = run_err(snapback().arg("prove").arg(&file).args(["--server", "http://127.0.0.1:1"]), 1);
+    assert!(stderr.contains("http://127.0.0.1:1"), "{stderr}");
     run_err(snapback().args(["prove", "/nowhere", "--server", "http://127.0.0.1:1"]), 1);
 }

@@ -1,4 +1,5 @@
-//! A new generation: published at once, taken up by each lane at its next call, never in the middle of one.
+//! Publication of a generation: each lane moves over at its next call, and a running call ends in the generation that
+//! it began in.
 
 mod harness;
 
@@ -9,7 +10,7 @@ use harness::{
 use snapback_host::{
     dispatch::{Joined, Readiness, Rejected},
     instance::Fault,
-    job::Outcome,
+    lanes::Outcome,
     seams::Seams,
 };
 use std::time::Duration;
@@ -22,10 +23,10 @@ fn lanes_move_over_at_their_next_call_and_running_calls_finish_where_they_began(
     let new = generation(&host.engine, b"new");
     let id = new.id();
 
-    // Both lanes keep what a call left in their instance; a call is running when the new generation comes.
-    let running = host.ask("spin", b"").expect("room");
-    until("it runs", || host.dispatcher.queue_len() == 0);
-    host.dispatcher.publish(0, new);
+    // Both lanes keep their instances after a call. A call is running when the new generation is published.
+    let running = host.submit("spin", b"").expect("room in the queue");
+    until("the call runs", || host.dispatcher.queue_len() == 0);
+    host.publish(new);
     let fresh: Vec<Vec<u8>> = (0..20).map(|_| host.call("table", b"7")).collect();
     assert!(fresh.iter().all(|entry| *entry == fresh[0] && *entry != old), "an old answer after publication");
     assert!(matches!(running.blocking_recv().expect("an answer").result, Err(Fault::Deadline(_))));
@@ -34,7 +35,7 @@ fn lanes_move_over_at_their_next_call_and_running_calls_finish_where_they_began(
 }
 
 #[test]
-fn publishing_under_load_loses_nothing() {
+fn publishing_under_load_loses_no_call() {
     let host = Host::start(2, policy(), Seams::default());
     let (old, new) = (host.call("table", b"0"), generation(&host.engine, b"new"));
     let mut waiting = Vec::new();
@@ -42,16 +43,16 @@ fn publishing_under_load_loses_nothing() {
     let mut new = Some(new);
     for round in 0..2_000 {
         if round == 1_000 {
-            host.dispatcher.publish(0, new.take().expect("published once"));
+            host.publish(new.take().expect("published once"));
         }
         loop {
-            match host.ask("table", b"0") {
+            match host.submit("table", b"0") {
                 Ok(answer) => break waiting.push(answer),
                 Err(Rejected::QueueFull { .. }) => {
                     let first: Receiver<Outcome> = waiting.remove(0);
                     answers.push(first.blocking_recv().expect("an answer").result.expect("a reply").body);
                 }
-                Err(other) => panic!("nobody drains and nothing fails: {other}"),
+                Err(other) => panic!("a full queue is the only reason to reject a call here: {other}"),
             }
         }
     }
@@ -61,21 +62,22 @@ fn publishing_under_load_loses_nothing() {
             .map(|answer| answer.blocking_recv().expect("an answer").result.expect("a reply").body),
     );
     assert_eq!(answers.len(), 2_000);
-    // Admitted in order, answered by two lanes: the change-over is one point, give or take what was queued.
-    let first_new = answers.iter().position(|answer| *answer != old).expect("the new one serves");
+    // Calls are admitted in order and answered by two lanes, so the answers change at one point, give or take the calls
+    // in the queue.
+    let first_new = answers.iter().position(|answer| *answer != old).expect("the new generation answers");
     assert!((1_000 - QUEUE_DEPTH - 2..=1_000).contains(&first_new), "{first_new}");
     assert!(answers[1_000..].iter().all(|answer| *answer != old), "an old answer after publication");
 }
 
 #[test]
-fn draining_answers_what_was_admitted_and_admits_no_more() {
+fn draining_answers_every_admitted_call_and_admits_no_more() {
     let host = Host::start(2, policy(), Seams::default());
-    let admitted: Vec<_> = (0..QUEUE_DEPTH).filter_map(|_| host.ask("echo", b"in").ok()).collect();
+    let admitted: Vec<_> = (0..QUEUE_DEPTH).filter_map(|_| host.submit("echo", b"in").ok()).collect();
     assert!(!admitted.is_empty());
     host.dispatcher.drain();
-    assert!(matches!(host.ask("echo", b"late"), Err(Rejected::Draining)));
+    assert!(matches!(host.submit("echo", b"late"), Err(Rejected::Draining)));
     assert_eq!(host.dispatcher.readiness(), Readiness::Draining);
-    assert_eq!(host.dispatcher.join(Duration::from_secs(60)), Joined::Finished);
+    assert_eq!(host.dispatcher.join(Duration::from_mins(20)), Joined::Finished);
     for answer in admitted {
         assert_eq!(answer.blocking_recv().expect("an answer").result.expect("a reply").body, b"in");
     }

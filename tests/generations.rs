@@ -1,4 +1,5 @@
-//! Circuits come and go on a server that runs: added, removed, rolled back, and never half there.
+//! Changes of circuits on a running server: circuits are added, removed and rolled back, and no change is ever half
+//! done.
 
 mod harness;
 
@@ -7,6 +8,7 @@ use harness::{
     circuits::{done, ended, own_state, put, serve, squares::squares, verifies_natively},
     fixture, snapback, until,
 };
+use snapback_circom::Prime;
 use std::thread;
 
 fn names(server: &Server) -> Vec<String> {
@@ -16,7 +18,7 @@ fn names(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn circuits_come_and_go_while_others_are_proven() {
+fn circuits_are_added_and_removed_while_others_are_proven() {
     let state = own_state();
     let server = serve(state.path(), &[]);
     assert!(names(&server).is_empty());
@@ -26,7 +28,7 @@ fn circuits_come_and_go_while_others_are_proven() {
     verifies_natively(&first, &proof);
     let digest = server.get("/v1/circuits").json()["circuits"][0]["vk_digest"].clone();
 
-    // Under load: while the first is proven, a second one comes and goes, and no call notices.
+    // While a client proves the first circuit, a second one is added and proven, and no call fails.
     let (second, second_witness) = squares(20, 5);
     thread::scope(|scope| {
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -44,12 +46,12 @@ fn circuits_come_and_go_while_others_are_proven() {
         drop(stop);
         let proofs = client.join().expect("every call is answered");
         assert!(!proofs.is_empty());
-        verifies_natively(&first, proofs.last().expect("one"));
+        verifies_natively(&first, proofs.last().expect("a proof"));
     });
     assert_eq!(names(&server), ["first", "second"]);
-    assert_eq!(server.get("/v1/circuits").json()["circuits"][0]["vk_digest"], digest, "nobody touched it");
+    assert_eq!(server.get("/v1/circuits").json()["circuits"][0]["vk_digest"], digest, "it is unchanged");
 
-    // The same circuit twice is no new bake; another of its name has to be meant.
+    // Adding the same circuit again bakes nothing. Another circuit of this name needs `replace=true`.
     let again = put(&server, "/v1/circuits/second", &[("r1cs", &second)]);
     assert_eq!((again.status, again.json()["state"].as_str()), (200, Some("unchanged")));
     put(&server, "/v1/circuits/second", &[("r1cs", &first)]).error(409, "name_taken");
@@ -57,7 +59,7 @@ fn circuits_come_and_go_while_others_are_proven() {
     server.post("/v1/circuits/second/prove", &second_witness).error(400, "malformed_input");
     verifies_natively(&first, &server.post("/v1/circuits/second/prove", &witness).ok());
 
-    // Back to where the second was the second, and forward without it.
+    // Generation 3 is served again, with the first circuit of this name. Then the circuit is removed.
     assert_eq!(server.post("/v1/generations/3/activate", b"").json()["active"], 3);
     verifies_natively(&second, &server.post("/v1/circuits/second/prove", &second_witness).ok());
     assert_eq!(done(&server, &server.delete("/v1/circuits/second")), 5);
@@ -72,7 +74,7 @@ fn circuits_come_and_go_while_others_are_proven() {
 }
 
 #[test]
-fn what_is_wrong_with_a_circuit_is_said_at_once_and_changes_nothing() {
+fn a_bad_circuit_is_refused_at_once_and_changes_nothing() {
     let state = own_state();
     let server = serve(state.path(), &["--circuits-upload-bytes-max", "1MiB"]);
     let (r1cs, _) = squares(4, 2);
@@ -85,10 +87,10 @@ fn what_is_wrong_with_a_circuit_is_said_at_once_and_changes_nothing() {
     assert!(refuse(&[("r1cs", &r1cs), ("sym", b"1,99,0,main.x")], 400, "bad_circuit").contains("line 1"));
     refuse(&[("r1cs", &vec![0; 2 << 20])], 413, "upload_too_large");
     let mut bn128 = r1cs.clone();
-    let prime = bn128.windows(8).position(|window| window == 0x992d_30ed_0000_0001u64.to_le_bytes());
-    bn128[prime.expect("its prime")..][..8].copy_from_slice(&0x43e1_f593_f000_0001u64.to_le_bytes());
+    let prime = bn128.windows(32).position(|window| window == Prime::Pallas.modulus());
+    bn128[prime.expect("its prime")..][..32].copy_from_slice(&Prime::Bn128.modulus());
     assert!(refuse(&[("r1cs", &bn128)], 422, "unsupported_circuit").contains("bn128"));
-    // Lengths that lie, sections without end, an envelope without end.
+    // These files have a wrong number of sections, or a multipart envelope without an end.
     let mut sections = r1cs[..8].to_vec();
     sections.extend_from_slice(&u32::MAX.to_le_bytes());
     sections.extend(std::iter::repeat_n(0, 1 << 19));
@@ -99,8 +101,8 @@ fn what_is_wrong_with_a_circuit_is_said_at_once_and_changes_nothing() {
     put(&server, "/v1/circuits/-x", &[("r1cs", &r1cs)]).error(400, "bad_circuit");
     put(&server, "/v1/circuits/.hidden", &[("r1cs", &r1cs)]).error(400, "bad_circuit");
     server.put("/v1/circuits/x", "text/plain", b"no multipart").error(400, "bad_circuit");
-    server.get("/v1/jobs/7").error(404, "unknown_job");
-    assert!(server.get("/v1/jobs").json()["jobs"].as_array().expect("a list").is_empty());
+    server.get("/v1/changes/7").error(404, "unknown_change");
+    assert!(server.get("/v1/changes").json()["changes"].as_array().expect("a list").is_empty());
     assert!(names(&server).is_empty());
 
     let closed = serve(own_state().path(), &["--circuits-changes", "off"]);
@@ -110,71 +112,67 @@ fn what_is_wrong_with_a_circuit_is_said_at_once_and_changes_nothing() {
 }
 
 #[test]
-fn a_circuit_too_large_for_the_memory_leaves_its_reason_and_what_is_served() {
+fn a_circuit_too_large_for_the_memory_fails_with_the_reason_and_the_others_are_served() {
     let state = own_state();
     let server = serve(state.path(), &["--memory-limit", "16MiB", "--swap-policy", "threshold"]);
     let (small, witness) = squares(4, 2);
     done(&server, &put(&server, "/v1/circuits/small", &[("r1cs", &small)]));
     let large = fixture("x5chain/x5chain.r1cs");
-    let job = ended(&server, &put(&server, "/v1/circuits/large", &[("r1cs", &large)]));
-    assert_eq!(job["state"], "failed", "{job}");
-    assert!(job["reason"].as_str().expect("a reason").contains("memory.limit"), "{job}");
+    let change = ended(&server, &put(&server, "/v1/circuits/large", &[("r1cs", &large)]));
+    assert_eq!(change["state"], "failed", "{change}");
+    assert!(change["reason"].as_str().expect("a reason").contains("memory.limit"), "{change}");
     assert_eq!(names(&server), ["small"]);
     server.post("/v1/circuits/small/prove", &witness).ok();
 }
 
 #[test]
-fn changes_that_come_together_are_baked_together_and_one_that_fails_takes_no_other_with_it() {
+fn changes_that_wait_are_baked_together_and_one_that_fails_does_not_fail_the_others() {
     let state = own_state();
-    // Nothing but small circuits fits a bake here.
+    // Only bakes of small circuits fit this limit.
     let server = serve(state.path(), &["--bake-memory-limit", "12MiB"]);
     let large = fixture("x5chain/x5chain.r1cs");
     let (small, witness) = squares(4, 2);
-    let jobs: Vec<Answer> = [("a", &small), ("large", &large), ("b", &small), ("c", &small)]
+    let accepted: Vec<Answer> = [("a", &small), ("large", &large), ("b", &small), ("c", &small)]
         .iter()
         .map(|(name, r1cs)| put(&server, &format!("/v1/circuits/{name}"), &[("r1cs", r1cs)]))
         .collect();
-    let states: Vec<String> =
-        jobs.iter().map(|job| ended(&server, job)["state"].as_str().expect("a state").to_owned()).collect();
+    let state_of = |answer: &Answer| ended(&server, answer)["state"].as_str().expect("a state").to_owned();
+    let states: Vec<String> = accepted.iter().map(state_of).collect();
     assert_eq!(states, ["done", "failed", "done", "done"]);
     assert_eq!(names(&server), ["a", "b", "c"]);
     server.post("/v1/circuits/c/prove", &witness).ok();
 }
 
 #[test]
-fn a_server_that_is_killed_in_the_middle_of_a_bake_finishes_it_at_the_next_start() {
+fn a_bake_of_a_server_that_was_killed_is_done_at_the_next_start() {
     let state = own_state();
     let (first, witness) = squares(6, 3);
     let server = serve(state.path(), &[]);
     done(&server, &put(&server, "/v1/circuits/first", &[("r1cs", &first)]));
     let (second, second_witness) = squares(7, 3);
     let accepted = put(&server, "/v1/circuits/second", &[("r1cs", &second)]);
-    let place = accepted.header("location").expect("a place").to_owned();
-    until("the bake runs", || server.get(&place).json()["stage"].is_string());
+    let location = accepted.header("location").expect("a location").to_owned();
+    until("the bake runs", || server.get(&location).json()["stage"].is_string());
     server.signal(rustix::process::Signal::KILL);
     let (status, _) = server.wait();
     assert!(!status.success());
 
     let server = serve(state.path(), &[]);
-    // What was published is served from the first moment on.
+    // The published generation is served at once.
     verifies_natively(&first, &server.post("/v1/circuits/first/prove", &witness).ok());
-    let mut job = server.get(&place).json();
-    until("the job ends", || {
-        job = server.get(&place).json();
-        job["state"] == "done"
-    });
+    until("the change is done", || server.get(&location).json()["state"] == "done");
     verifies_natively(&second, &server.post("/v1/circuits/second/prove", &second_witness).ok());
-    // Two servers do not keep one catalogue.
+    // Two servers cannot use one catalogue.
     let mut second_server = snapback();
     second_server.args(["serve", "plonk", "--listen", "127.0.0.1:0"]).arg("--state-dir").arg(state.path());
     assert!(harness::run_err(&mut second_server, 1).contains("another server"));
-    // A drain in the middle of a bake is no hindrance, and the change is not lost.
+    // A bake does not hold up a drain, and its change is not lost.
     let (third, third_witness) = squares(8, 3);
     let accepted = put(&server, "/v1/circuits/third", &[("r1cs", &third)]);
     assert_eq!(accepted.status, 202);
     server.stop();
     let server = serve(state.path(), &[]);
-    until("the third is there", || names(&server).contains(&"third".to_owned()));
+    until("the third circuit is served", || names(&server).contains(&"third".to_owned()));
     verifies_natively(&third, &server.post("/v1/circuits/third/prove", &third_witness).ok());
 }
 
@@ -184,16 +182,16 @@ fn a_bake_that_is_interrupted_begins_again() {
     let server = serve(state.path(), &[]);
     let (r1cs, witness) = squares(5, 3);
     let accepted = put(&server, "/v1/circuits/x", &[("r1cs", &r1cs)]);
-    let place = accepted.header("location").expect("a place").to_owned();
-    until("the bake runs", || server.get(&place).json()["stage"].is_string());
-    // As a service manager does that stops every process of a service, and then does not stop the server.
+    let location = accepted.header("location").expect("a location").to_owned();
+    until("the bake runs", || server.get(&location).json()["stage"].is_string());
+    // A service manager that stops every process of a service sends this signal. Here the server does not get it.
     let children = format!("/proc/{0}/task", server.pid());
     let mut stopped = 0;
     for task in std::fs::read_dir(children).expect("tasks").flatten() {
         let list = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
         for child in list.split_whitespace() {
             let pid = rustix::process::Pid::from_raw(child.parse().expect("a number")).expect("a process");
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the bake runs");
             stopped += 1;
         }
     }
@@ -203,7 +201,7 @@ fn a_bake_that_is_interrupted_begins_again() {
 }
 
 #[test]
-fn nothing_is_left_behind_by_what_was_refused_or_forgotten() {
+fn refused_circuits_and_forgotten_generations_leave_no_files() {
     let state = own_state();
     let server = serve(state.path(), &["--circuits-generations-kept", "0"]);
     let count = |dir: &str| std::fs::read_dir(state.path().join(dir)).map_or(0, Iterator::count);
@@ -212,11 +210,11 @@ fn nothing_is_left_behind_by_what_was_refused_or_forgotten() {
     let (second, _) = squares(5, 2);
     done(&server, &put(&server, "/v1/circuits/x", &[("r1cs", &first)]));
     put(&server, "/v1/circuits/x", &[("r1cs", &second), ("sym", b"1,1,0,main.y")]).error(409, "name_taken");
-    assert_eq!(count("circuits/plonk/files"), 1, "the one circuit");
+    assert_eq!(count("circuits/plonk/files"), 1, "the file of the circuit");
     done(&server, &put(&server, "/v1/circuits/y", &[("r1cs", &second)]));
     done(&server, &server.delete("/v1/circuits/y"));
-    until("what is forgotten is removed", || {
-        // The given image and the active one.
+    until("unused files are removed", || {
+        // The image that was given and the active one stay.
         (count("circuits/plonk/files"), count("images")) == (1, images + 1)
     });
     assert_eq!(server.get("/v1/generations").json()["generations"].as_array().expect("a list").len(), 1);
@@ -240,14 +238,15 @@ fn an_image_from_a_file_takes_circuits_too() {
 }
 
 #[test]
-fn a_job_is_told_as_it_goes_on() {
+fn a_change_reports_its_progress_as_events() {
     let state = own_state();
     let server = serve(state.path(), &[]);
     let (r1cs, _) = squares(4, 2);
     let accepted = put(&server, "/v1/circuits/x", &[("r1cs", &r1cs)]);
     let id = accepted.json()["id"].as_u64().expect("a number");
-    // The stream ends with the job.
-    let told = server.get(&format!("/v1/jobs/{id}/events")).text();
-    assert!(told.contains("\"state\":\"baking\"") && told.contains("\"stage\":"), "{told}");
-    assert!(told.trim_end().lines().next_back().expect("a line").contains("\"state\":\"done\""), "{told}");
+    // The stream ends with the change.
+    let events = server.get(&format!("/v1/changes/{id}/events")).text();
+    assert!(events.contains("\"state\":\"baking\"") && events.contains("\"stage\":"), "{events}");
+    let last = events.trim_end().lines().next_back().expect("a line");
+    assert!(last.contains("\"state\":\"done\""), "{events}");
 }

@@ -1,5 +1,5 @@
-//! A bounded run of the fuzz targets: files of every format, with bytes changed, cut, repeated and lengths that lie.
-//! Nothing panics, and nothing allocates more than a multiple of what it was given.
+//! A bounded run of the fuzz targets, on files of every format in which bytes are changed, cut or repeated and lengths
+//! are wrong. No parser panics, and no parser allocates more than a multiple of its input.
 
 #[path = "fuzz/targets.rs"]
 #[expect(unreachable_pub, reason = "it is the library of the fuzz targets")]
@@ -7,12 +7,13 @@ mod targets;
 
 use cap::Cap;
 use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
+use snapback_snapshot::proof_systems::{ProofSystem, plonk::Plonk};
 use std::alloc::System;
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// What a parser may take beside a multiple of its input.
+/// Memory that a parser may use beside a multiple of its input, in bytes.
 const BYTES_MAX: usize = 1 << 20;
 const MULTIPLE_MAX: usize = 64;
 
@@ -20,7 +21,7 @@ const MULTIPLE_MAX: usize = 64;
 #[derive(Clone, Debug)]
 enum Change {
     Byte(Index, u8),
-    /// Lengths that lie: four bytes of a number such as these.
+    /// Replaces four bytes, which may be a length, with this number.
     Word(Index, u32),
     Cut(Index),
     Repeat(Index, Index),
@@ -62,14 +63,14 @@ fn changed(mut file: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     file
 }
 
-/// Runs a target on many changes of a file; more memory than that aborts.
+/// Runs a target on many changed files. The process aborts if the target uses more memory than the limits above allow.
 fn survives(target: fn(&[u8]), seeds: &[Vec<u8>], cases: u32) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let strategy = (any::<Index>(), prop::collection::vec(change(), 0..6));
     let run = TestRunner::new(config).run(&strategy, |(seed, changes)| {
         let file = changed(seeds[seed.index(seeds.len())].clone(), &changes);
         let most = ALLOCATOR.allocated() + BYTES_MAX + MULTIPLE_MAX * file.len();
-        ALLOCATOR.set_limit(most).expect("no less than is allocated");
+        ALLOCATOR.set_limit(most).expect("a limit above the allocated bytes");
         target(&file);
         ALLOCATOR.set_limit(usize::MAX).expect("no limit");
         Ok(())
@@ -86,9 +87,9 @@ fn proof_file() -> Vec<u8> {
     snapback_guest_plonk::ProofFile { circuit: [7; 32], publics, proof: &[9; 100] }.encode()
 }
 
-/// One after the other: they share the allocator and its limit.
+/// One test runs the parsers one after another, because they share the allocator and its limit.
 #[test]
-fn no_parser_panics_or_takes_more_memory_than_its_input_is_worth() {
+fn no_parser_panics_or_uses_more_than_a_multiple_of_its_input() {
     let (r1cs, wtns) = trial();
     survives(targets::r1cs, std::slice::from_ref(&r1cs), 20_000);
     survives(targets::wtns, &[wtns], 20_000);
@@ -100,7 +101,7 @@ fn no_parser_panics_or_takes_more_memory_than_its_input_is_worth() {
         [b"{\"inputs\": {\"x\": ".as_slice(), &[b'['; 2000]].concat(),
     ];
     survives(targets::inputs, &inputs, 20_000);
-    let json = serde_json::to_vec(&snapback_host::circuits::ProofJson::of(&proof_file()).expect("one"));
+    let json = serde_json::to_vec(&Plonk.proof_to_json(&proof_file()).expect("a proof"));
     survives(targets::proof, &[proof_file(), json.expect("JSON")], 20_000);
     let key = [b"sbvk\x01\0\0\0".as_slice(), &[7; 32], &r1cs].concat();
     survives(targets::key, &[key], 20_000);

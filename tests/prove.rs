@@ -1,4 +1,4 @@
-//! The first story: bake a real prover, serve it, prove, and let the network's own code judge.
+//! A real prover: the tests bake it, serve it and prove with it, and the network's own code checks the proofs.
 
 mod harness;
 
@@ -9,16 +9,13 @@ use harness::{
 };
 use pczt::{Pczt, roles::prover::Prover};
 use rand_core::SeedableRng;
-use snapback_host::{
-    entropy::Entropy,
-    generation::Generation,
-    instance::{Call, Instance},
-};
+use snapback_host::ids::GenerationId;
+use snapback_host::instance::{Call, Entropy, Generation, Instance};
 use snapback_snapshot::{Digest, Guest, ImageStore, NativeCache, bake_key, engine};
 use std::{fs, sync::Arc, thread, time::Duration};
 
 #[test]
-fn a_proof_over_http_convinces_the_network() {
+fn the_network_accepts_a_proof_that_was_made_over_http() {
     let server = Server::start("zcash", &["--log-level", "trace"]);
     assert_eq!(server.get("/readyz").status, 200);
 
@@ -39,7 +36,7 @@ fn a_proof_over_http_convinces_the_network() {
     extract(&forged).expect_err("the network rejects a flipped byte");
     server.post("/v1/circuits/orchard/verify", &forged).error(422, "refuted");
 
-    // Entropy is fresh: a second proof of the same statement is another proof.
+    // Each call has fresh entropy, so a second proof of the same statement differs.
     let again = server.post("/v1/circuits/orchard/prove", &unproven()).ok();
     assert_ne!(proven, again);
     extract(&again).expect("the network accepts this one too");
@@ -52,7 +49,7 @@ fn a_proof_over_http_convinces_the_network() {
 }
 
 #[test]
-fn bad_input_is_told_apart_and_the_server_goes_on() {
+fn each_kind_of_bad_input_has_an_error_of_its_own_and_the_server_goes_on() {
     let server = Server::start("zcash", &[]);
     let pczt = unproven();
     let prove = |body: &[u8]| server.post("/v1/circuits/orchard/prove", body);
@@ -69,11 +66,11 @@ fn bad_input_is_told_apart_and_the_server_goes_on() {
     server.post("/v1/methods/prove", &pczt).error(404, "unknown_circuit");
     server.post("/v1/methods/bake_init", b"").error(404, "unknown_method");
     server.post("/v1/methods/snapback_alloc", b"").error(404, "unknown_method");
-    extract(&prove(&pczt).ok()).expect("and it still proves");
+    extract(&prove(&pczt).ok()).expect("the server still proves");
 }
 
 #[test]
-fn two_lanes_prove_at_once_and_every_proof_holds() {
+fn two_lanes_prove_at_once_and_every_proof_is_valid() {
     let server = Server::start("zcash", &["--lanes", "2"]);
     let proofs: Vec<Vec<u8>> = thread::scope(|scope| {
         let clients: Vec<_> = (0..6)
@@ -91,7 +88,7 @@ fn two_lanes_prove_at_once_and_every_proof_holds() {
 }
 
 #[test]
-fn beside_another_image_a_full_server_tells_scripts_to_come_again() {
+fn a_full_queue_has_an_exit_code_that_tells_scripts_to_try_again() {
     let state = state_with("fixtures");
     state_with("zcash");
     let server = Server::of(
@@ -102,7 +99,7 @@ fn beside_another_image_a_full_server_tells_scripts_to_come_again() {
     let url = server.url("");
     let dir = tempfile::tempdir().expect("a directory");
     let pczt = dir.path().join("x.pczt");
-    std::fs::write(&pczt, unproven()).expect("written");
+    std::fs::write(&pczt, unproven()).expect("the file is written");
     let prove = || {
         let mut command = snapback();
         command.arg("prove").arg(&pczt).args(["--server", &url]).arg("-o").arg(dir.path().join("proven"));
@@ -110,20 +107,21 @@ fn beside_another_image_a_full_server_tells_scripts_to_come_again() {
     };
     thread::scope(|scope| {
         let proving = scope.spawn(|| server.post("/v1/circuits/orchard/prove", &unproven()).ok());
-        until("it runs", || server.metric("snapback_calls_in_flight") == 1.0);
+        until("the call runs", || server.metric("snapback_calls_in_flight") == 1.0);
         let waiting = scope.spawn(|| server.post("/v1/methods/echo", b"of the other image").ok());
-        until("it waits", || server.metric("snapback_queue_length") == 1.0);
-        let said = run_err(&mut prove(), 6);
-        assert!(said.contains("queue"), "{said}");
+        until("the call waits", || server.metric("snapback_queue_length") == 1.0);
+        let stderr = run_err(&mut prove(), 6);
+        assert!(stderr.contains("queue"), "{stderr}");
         extract(&proving.join().expect("a proof")).expect("the network accepts it");
         assert_eq!(waiting.join().expect("an answer"), b"of the other image");
     });
     run_ok(&mut prove());
-    extract(&std::fs::read(dir.path().join("proven")).expect("written")).expect("the network accepts it");
+    extract(&std::fs::read(dir.path().join("proven")).expect("the file is written"))
+        .expect("the network accepts it");
 }
 
 #[test]
-fn with_the_same_seed_wasm_and_native_give_the_same_bytes() {
+fn wasm_and_native_give_the_same_bytes_for_the_same_seed() {
     let seed = [42; 32];
     let mut instance = zcash_instance();
     let reply = instance
@@ -164,15 +162,15 @@ fn zcash_instance() -> Instance {
     let image = NativeCache::open(&state, &native_key(), 1 << 30)
         .load(&engine, &store.open_image(&digest).expect("the image"))
         .expect("native code");
-    let generation = Arc::new(Generation::new(image).expect("an image"));
-    Instance::of(&generation, 4 << 30).expect("an instance")
+    let generation = Arc::new(Generation::new(GenerationId::FIRST, image).expect("an image"));
+    Instance::instantiate(&generation, 4 << 30).expect("an instance")
 }
 
 #[test]
-fn the_command_line_proves_and_verifies_here_and_on_a_server() {
+fn the_command_line_proves_and_verifies_locally_and_on_a_server() {
     let dir = tempfile::tempdir().expect("a directory");
     let (input, proven) = (dir.path().join("in.pczt"), dir.path().join("proven.pczt"));
-    fs::write(&input, unproven()).expect("written");
+    fs::write(&input, unproven()).expect("the file is written");
     let state = state_with("zcash");
     run_ok(snapback().arg("prove").arg(&input).arg("-o").arg(&proven).arg("--state-dir").arg(&state));
     extract(&fs::read(&proven).expect("a proof")).expect("the network accepts it");
@@ -183,7 +181,7 @@ fn the_command_line_proves_and_verifies_here_and_on_a_server() {
     assert_eq!(verified.trim(), r#"{"valid":true}"#);
 
     let forged = with_flipped_proof_byte(&fs::read(&proven).expect("a proof"));
-    fs::write(&proven, forged).expect("written");
+    fs::write(&proven, forged).expect("the file is written");
     let verify = || {
         let mut command = snapback();
         command.arg("verify").arg(&proven);

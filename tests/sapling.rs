@@ -1,5 +1,5 @@
-//! The second bake: the ceremony's parameters as inputs, and one transaction with Sapling and Orchard parts proven
-//! by one image.
+//! The Sapling bake: the parameters of the ceremony are its inputs, and one image proves a transaction with Sapling and
+//! Orchard parts.
 
 mod harness;
 
@@ -52,14 +52,14 @@ fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
 }
 
-/// A transaction that spends a Sapling note into an Orchard output and Sapling change, before its proofs; and the
-/// same, signed.
+/// Returns a transaction without proofs, which spends a Sapling note into an Orchard output and Sapling change; and the
+/// same transaction, signed.
 fn unproven_and_signed() -> (Vec<u8>, Vec<u8>) {
     let spender = ExtendedSpendingKey::master(&[1; 32]).expect("a key");
     let viewer = spender.to_diversifiable_full_viewing_key();
     let recipient = viewer.default_address().1;
 
-    // The only note of its tree: every sibling on its path is an empty subtree.
+    // The tree holds this note only, so every sibling on its path is an empty subtree.
     let note = Note::from_parts(recipient, NoteValue::from_raw(1_000_000), Rseed::AfterZip212([2; 32]));
     let leaf = Node::from_cmu(&note.cmu());
     let siblings = (0..32).map(|level| Node::empty_root(Level::from(level))).collect();
@@ -119,13 +119,13 @@ struct Parameters {
 fn parameters(dir: &Path) -> Parameters {
     let bytes = wagyu_zcash_parameters::load_sapling_parameters();
     let (spend, output) = (dir.join("sapling-spend.params"), dir.join("sapling-output.params"));
-    fs::write(&spend, &bytes.0).expect("written");
-    fs::write(&output, &bytes.1).expect("written");
+    fs::write(&spend, &bytes.0).expect("the file is written");
+    fs::write(&output, &bytes.1).expect("the file is written");
     Parameters { spend, output, bytes }
 }
 
 #[test]
-fn one_image_proves_sapling_and_orchard_and_the_network_agrees() {
+fn one_image_proves_sapling_and_orchard_and_the_network_accepts_the_transaction() {
     let dir = tempfile::tempdir().expect("a directory");
     let Parameters { spend, output, bytes } = parameters(dir.path());
     let state = state_with("zcash");
@@ -139,11 +139,12 @@ fn one_image_proves_sapling_and_orchard_and_the_network_agrees() {
     };
     let named = |name: &str, path: &Path| format!("{name}={}", path.display());
 
-    // Parameters of another ceremony are refused, and so is half of them.
-    let said = run_err(&mut bake(&[named("sapling_spend", &output)]), 3);
-    assert!(said.contains("`bake_sapling_spend`") && said.contains("SHA-256"), "{said}");
-    let said = run_err(&mut bake(&[named("sapling_spend", &spend)]), 3);
-    assert!(said.contains("sapling_output is missing"), "{said}");
+    // The spend parameters are refused if they are other bytes than the ceremony's, or if the output parameters are
+    // missing.
+    let stderr = run_err(&mut bake(&[named("sapling_spend", &output)]), 3);
+    assert!(stderr.contains("`bake_sapling_spend`") && stderr.contains("SHA-256"), "{stderr}");
+    let stderr = run_err(&mut bake(&[named("sapling_spend", &spend)]), 3);
+    assert!(stderr.contains("sapling_output is missing"), "{stderr}");
 
     let digest = run_ok(&mut bake(&[named("sapling_spend", &spend), named("sapling_output", &output)]));
     let image = format!("both={}", digest.trim());
@@ -160,15 +161,16 @@ fn one_image_proves_sapling_and_orchard_and_the_network_agrees() {
     server.post("/v1/circuits/sapling/verify", &half).ok();
     let proven = server.post("/v1/circuits/orchard/prove", &half).ok();
 
-    // The first byte in which the two differ says that there is a proof; the proof follows it. A bit of its
-    // second point is flipped: no longer a point, or not the proof.
+    // The first byte that differs says that there is a proof, and the proof follows it. The flipped bit is in the
+    // second point of the proof, so the bytes are no point any more, or those of a wrong one.
     let first = half.iter().zip(&unproven).take_while(|(a, b)| a == b).count();
     let mut forged = half;
     forged[first + 1 + 48 + 50] ^= 1;
     server.post("/v1/circuits/sapling/verify", &forged).error(422, "refuted");
 
     let parse = |bytes: &[u8]| Pczt::parse(bytes).expect("a PCZT");
-    let combined = Combiner::new(vec![parse(&proven), parse(&signed)]).combine().expect("they fit");
+    let combined =
+        Combiner::new(vec![parse(&proven), parse(&signed)]).combine().expect("two parts of one transaction");
     let spend_key = SpendParameters::read(bytes.0.as_slice(), false).expect("parameters").verifying_key();
     let output_key = OutputParameters::read(bytes.1.as_slice(), false).expect("parameters").verifying_key();
     TransactionExtractor::new(combined)

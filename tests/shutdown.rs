@@ -1,8 +1,8 @@
-//! SIGTERM: what was accepted is answered, and the wait is bounded.
+//! SIGTERM: every accepted request is answered, and the wait for the answers is bounded.
 
 mod harness;
 
-use harness::{Answer, Server, until};
+use harness::{Answer, SECONDS_OF_WORK, Server, until};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-/// Sends one echo on a connection of its own.
+/// Sends one echo call on a connection of its own, and returns the answer.
 fn echo(stream: &mut TcpStream, body: &str) -> std::io::Result<String> {
     let request = format!(
         "POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -23,7 +23,7 @@ fn echo(stream: &mut TcpStream, body: &str) -> std::io::Result<String> {
 }
 
 #[test]
-fn under_load_nothing_that_was_accepted_is_lost() {
+fn under_load_no_accepted_request_is_lost() {
     let server = Server::start("fixtures", &["--lanes", "2", "--queue-depth", "1024"]);
     let (answered, stopping) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -31,7 +31,7 @@ fn under_load_nothing_that_was_accepted_is_lost() {
             let (server, answered, stopping) = (&server, &answered, &stopping);
             scope.spawn(move || {
                 for round in 0.. {
-                    // Not accepted: the listener is closed. Anything else must be answered.
+                    // A refused connection means that the listener is closed. Every accepted one must be answered.
                     let Ok(mut stream) = TcpStream::connect(server.address) else {
                         assert!(stopping.load(Ordering::SeqCst), "refused before the signal");
                         return;
@@ -44,7 +44,7 @@ fn under_load_nothing_that_was_accepted_is_lost() {
                 }
             });
         }
-        until("there is load", || answered.load(Ordering::SeqCst) >= 500);
+        until("the server is under load", || answered.load(Ordering::SeqCst) >= 500);
         stopping.store(true, Ordering::SeqCst);
         server.terminate();
     });
@@ -55,18 +55,20 @@ fn under_load_nothing_that_was_accepted_is_lost() {
 
 #[test]
 fn calls_under_way_and_in_the_queue_are_answered_after_the_signal() {
-    let server = Server::start("fixtures", &["--lanes", "1", "--call-deadline", "1s"]);
+    let server = Server::start("fixtures", &["--lanes", "1", "--call-deadline", "1h"]);
     thread::scope(|scope| {
-        let post = |method: &'static str| {
+        let post = |method: &'static str, body: &'static [u8]| {
             let server = &server;
-            scope.spawn(move || -> Answer { server.post(&format!("/v1/methods/{method}"), b"body") })
+            scope.spawn(move || -> Answer { server.post(&format!("/v1/methods/{method}"), body) })
         };
-        let spin = post("spin");
-        until("it runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
-        let echoes = [post("echo"), post("echo")];
-        until("they wait", || server.metric("snapback_queue_length") == 2.0);
+        let running = post("leak", SECONDS_OF_WORK);
+        until("the call runs", || {
+            server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0
+        });
+        let echoes = [post("echo", b"body"), post("echo", b"body")];
+        until("the calls wait", || server.metric("snapback_queue_length") == 2.0);
         server.terminate();
-        spin.join().expect("an answer").error(504, "deadline");
+        running.join().expect("an answer").ok();
         for echo in echoes {
             assert_eq!(echo.join().expect("an answer").ok(), b"body");
         }
@@ -76,16 +78,16 @@ fn calls_under_way_and_in_the_queue_are_answered_after_the_signal() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_server_at_once() {
     let server = Server::start("fixtures", &["--lanes", "1", "--call-deadline", "1h"]);
     let mut stream = server.connect();
     let request = "POST /v1/methods/spin HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
-    stream.write_all(request.as_bytes()).expect("it reads");
-    until("it runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
-    // Its client leaves; the call goes on, and the lane with it.
+    stream.write_all(request.as_bytes()).expect("the server reads");
+    until("the call runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
+    // The client disconnects. The call goes on and keeps its lane busy.
     drop(stream);
     server.terminate();
-    until("it drains", || server.log_so_far().contains("draining"));
+    until("the server drains", || server.log_so_far().contains("draining"));
     server.terminate();
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(1), "{log}");
@@ -98,8 +100,8 @@ fn a_drain_that_takes_too_long_ends_with_a_failure() {
         Server::start("fixtures", &["--lanes", "1", "--call-deadline", "1h", "--drain-deadline", "100ms"]);
     let mut stream = server.connect();
     let request = "POST /v1/methods/spin HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
-    stream.write_all(request.as_bytes()).expect("it reads");
-    until("it runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
+    stream.write_all(request.as_bytes()).expect("the server reads");
+    until("the call runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
     server.terminate();
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(1), "{log}");

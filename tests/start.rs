@@ -1,4 +1,4 @@
-//! The first start: what is missing is baked and compiled beside the server, and leaves nothing in it.
+//! The first start: other processes bake and compile the image, so that the server keeps none of their memory.
 
 mod harness;
 
@@ -17,11 +17,11 @@ fn serve(guest: &str, state: &TempDir) -> Command {
     serve
 }
 
-/// Private memory of a server that has not been called, in bytes; and where its native code came from.
+/// Starts a server, and returns its private memory before the first call, in bytes, and the origin of its native code.
 fn start(state: &TempDir) -> (u64, String) {
     let server = Server::of(&mut serve("fixtures", state));
     let mut private = 0;
-    until("memory was looked at", || {
+    until("the memory is sampled", || {
         let status = server.get("/v1/status").json();
         private = status["memory"]["private_resident_bytes"].as_u64().expect("a number");
         private > 0
@@ -30,41 +30,41 @@ fn start(state: &TempDir) -> (u64, String) {
 }
 
 #[test]
-fn baking_and_compiling_leave_nothing_in_the_server() {
+fn baking_and_compiling_leave_no_memory_in_the_server() {
     let state = tempfile::tempdir().expect("a directory");
     let (baked, origin) = start(&state);
-    assert_eq!(origin, "cached");
-    fs::remove_dir_all(state.path().join("native")).expect("ours");
+    assert_eq!(origin, "compiled");
+    fs::remove_dir_all(state.path().join("native")).expect("the test owns the file");
     let (compiled, origin) = start(&state);
     assert_eq!(origin, "compiled");
     let (later, origin) = start(&state);
     assert_eq!(origin, "cached");
-    // Done in the server, it is twenty times as much.
+    // Baking in the server itself would leave twenty times as much.
     for first in [baked, compiled] {
         assert!(first < 2 * later, "{first} bytes after the first start, {later} after another");
     }
 }
 
 #[test]
-fn a_first_start_that_fails_says_why_once() {
+fn a_first_start_that_fails_reports_the_reason_once() {
     let state = tempfile::tempdir().expect("a directory");
     let mut serve = serve("fixtures", &state);
-    // Settings reach the bake from wherever they come.
-    let said =
+    // Settings from every source reach the bake.
+    let stderr =
         run_err(serve.args(["--listen", "127.0.0.1:0"]).env("SNAPBACK_BAKE_IMAGE_BYTES_MAX", "1KiB"), 3);
-    assert_eq!(said.matches("snapback: ").count(), 1, "{said}");
-    assert!(said.contains("bake.image_bytes_max"), "{said}");
+    assert_eq!(stderr.matches("snapback: ").count(), 1, "{stderr}");
+    assert!(stderr.contains("bake.image_bytes_max"), "{stderr}");
 }
 
 #[test]
-fn what_cannot_be_kept_is_compiled_in_the_server() {
+fn native_code_that_cannot_be_kept_is_compiled_in_the_server() {
     let state = tempfile::tempdir().expect("a directory");
-    fs::write(state.path().join("native"), b"").expect("ours");
+    fs::write(state.path().join("native"), b"").expect("the test owns the file");
     assert_eq!(start(&state).1, "memory");
 }
 
 #[test]
-fn a_file_without_native_code_is_compiled_apart() {
+fn an_image_file_without_native_code_is_compiled_in_a_process_of_its_own() {
     let (baked, state) =
         (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let image = baked.path().join("elsewhere.wasm");
@@ -75,7 +75,7 @@ fn a_file_without_native_code_is_compiled_apart() {
 }
 
 #[test]
-fn a_bake_ends_with_the_server_that_was_to_serve_it() {
+fn a_bake_ends_when_its_server_ends() {
     struct Killed(Child);
     impl Drop for Killed {
         fn drop(&mut self) {
@@ -88,31 +88,31 @@ fn a_bake_ends_with_the_server_that_was_to_serve_it() {
         .args(["--listen", "127.0.0.1:0"])
         .stderr(Stdio::piped())
         .spawn()
-        .expect("it runs");
+        .expect("the command runs");
     let mut server = Killed(server);
     let mut lines = BufReader::new(server.0.stderr.take().expect("piped")).lines().map_while(Result::ok);
-    lines.find(|line| line.contains("running the initialiser")).expect("it bakes");
+    lines.find(|line| line.contains("running the initialiser")).expect("the bake begins");
     let children = format!("/proc/{0}/task/{0}/children", server.0.id());
-    let children = fs::read_to_string(children).expect("it is alive");
+    let children = fs::read_to_string(children).expect("the server is alive");
     let bake: u32 = children.trim().parse().expect("one child");
     drop(server);
     until("the bake ends", || !Path::new(&format!("/proc/{bake}/exe")).exists());
     assert_eq!(
         fs::read_dir(state.path().join("images")).expect("a directory").count(),
         0,
-        "it was not finished"
+        "the bake was not finished"
     );
 }
 
-/// A process that comes too late to be told of its parent's end.
+/// The process starts after the end of its parent, so that the kernel does not signal that end to it.
 #[test]
-fn nothing_is_done_for_a_parent_that_has_ended() {
+fn a_process_does_nothing_for_a_parent_that_has_ended() {
     let state = tempfile::tempdir().expect("a directory");
-    let mut gone = Command::new("true").spawn().expect("it runs");
-    gone.wait().expect("it ends");
+    let mut gone = Command::new("true").spawn().expect("the command runs");
+    gone.wait().expect("the process ends");
     let mut ready = snapback();
     ready.args(["ready", "fixtures", "--parent", &gone.id().to_string(), "--state-dir"]).arg(state.path());
-    let said = run_err(&mut ready, 1);
-    assert!(said.contains("has ended"), "{said}");
+    let stderr = run_err(&mut ready, 1);
+    assert!(stderr.contains("has ended"), "{stderr}");
     assert!(!state.path().join("images").exists());
 }

@@ -1,4 +1,4 @@
-//! What lies on disk: damaged, foreign, read-only. Native code is mapped only if this user wrote it.
+//! Files in the state directory: damaged, foreign, read-only. Native code is mapped only if this user wrote it.
 
 mod harness;
 
@@ -40,7 +40,7 @@ impl State {
         Server::of(self.snapback("serve").arg("fixtures"))
     }
 
-    /// Serves, checks that it works, and returns where the native code came from and what was logged.
+    /// Starts a server, checks that it answers, and returns the origin of its native code and its log.
     fn origin(&self) -> (String, String) {
         let server = self.serve();
         assert_eq!(server.post("/v1/methods/echo", b"on").ok(), b"on");
@@ -49,9 +49,9 @@ impl State {
 }
 
 fn replace(path: &Path, bytes: &[u8]) {
-    fs::remove_file(path).expect("ours");
-    fs::write(path, bytes).expect("ours");
-    fs::set_permissions(path, Permissions::from_mode(0o400)).expect("ours");
+    fs::remove_file(path).expect("the test owns the file");
+    fs::write(path, bytes).expect("the test owns the file");
+    fs::set_permissions(path, Permissions::from_mode(0o400)).expect("the test owns the file");
 }
 
 fn flip_byte(path: &Path, from_end: usize) {
@@ -65,7 +65,7 @@ fn flip_byte(path: &Path, from_end: usize) {
 fn a_later_start_finds_image_and_native_code() {
     let state = State::baked();
     assert_eq!(state.origin().0, "cached");
-    fs::remove_file(state.file("native", "cwasm")).expect("ours");
+    fs::remove_file(state.file("native", "cwasm")).expect("the test owns the file");
     assert_eq!(state.origin().0, "compiled");
     assert_eq!(state.origin().0, "cached");
 }
@@ -77,9 +77,15 @@ fn native_code_that_does_not_fit_is_rebuilt_with_a_warning() {
         &|| flip_byte(&state.file("native", "cwasm"), 1000),
         &|| flip_byte(&state.file("native", "json"), 10),
         &|| replace(&state.file("native", "json"), b"{"),
-        &|| fs::set_permissions(state.file("native", "cwasm"), Permissions::from_mode(0o622)).expect("ours"),
-        &|| fs::set_permissions(state.file("native", "json"), Permissions::from_mode(0o622)).expect("ours"),
-        // Another engine's record, as after an upgrade that kept the name.
+        &|| {
+            fs::set_permissions(state.file("native", "cwasm"), Permissions::from_mode(0o622))
+                .expect("the test owns the file")
+        },
+        &|| {
+            fs::set_permissions(state.file("native", "json"), Permissions::from_mode(0o622))
+                .expect("the test owns the file")
+        },
+        // The record belongs to another engine, as after an upgrade that kept the name.
         &|| {
             let path = state.file("native", "json");
             let record = fs::read_to_string(&path).expect("readable");
@@ -87,17 +93,17 @@ fn native_code_that_does_not_fit_is_rebuilt_with_a_warning() {
             let foreign = format!("{}0123456789abcdef{}", &record[..at], &record[at + 16..]);
             replace(&path, foreign.as_bytes());
         },
-        // A second name, through which somebody could write later.
+        // The file has a second name, through which somebody could write to it later.
         &|| {
             let name = state.dir.path().join("second-name");
-            fs::hard_link(state.file("native", "cwasm"), name).expect("ours");
+            fs::hard_link(state.file("native", "cwasm"), name).expect("the test owns the file");
         },
-        // A link to somewhere else.
+        // The file is a symbolic link.
         &|| {
             let path = state.file("native", "cwasm");
             let moved = state.dir.path().join("moved");
-            fs::rename(&path, &moved).expect("ours");
-            std::os::unix::fs::symlink(&moved, &path).expect("ours");
+            fs::rename(&path, &moved).expect("the test owns the file");
+            std::os::unix::fs::symlink(&moved, &path).expect("the test owns the file");
         },
     ];
     for (index, spoil) in spoil.iter().enumerate() {
@@ -125,9 +131,9 @@ fn native_code_of_another_user_is_rebuilt() {
 fn a_cache_that_cannot_be_written_is_replaced_by_sealed_memory() {
     let state = State::baked();
     let native = state.dir.path().join("native");
-    fs::remove_dir_all(&native).expect("ours");
-    // Root writes into any directory, so the place is taken by a file.
-    fs::write(&native, b"").expect("ours");
+    fs::remove_dir_all(&native).expect("the test owns the file");
+    // Root may write into any directory, so a file takes the place of the directory.
+    fs::write(&native, b"").expect("the test owns the file");
     let (origin, log) = state.origin();
     assert_eq!(origin, "memory");
     assert!(log.contains("compiled into memory"), "{log}");
@@ -142,20 +148,20 @@ fn a_damaged_image_is_refused_and_named() {
     flip_byte(&image, 100);
     for command in ["inspect", "serve"] {
         fs::remove_dir_all(state.dir.path().join("native")).ok();
-        let said = run_err(state.snapback(command).args(["fixtures", "--listen", "127.0.0.1:0"]), 1);
-        assert!(said.contains("SHA-256") && said.contains(&image.display().to_string()), "{said}");
+        let stderr = run_err(state.snapback(command).args(["fixtures", "--listen", "127.0.0.1:0"]), 1);
+        assert!(stderr.contains("SHA-256") && stderr.contains(&image.display().to_string()), "{stderr}");
     }
-    // With native code that was checked, what is served is whole; the damage on disk is told.
+    // The native code was checked, so the server works, and its log reports the damage on disk.
     flip_byte(&image, 100);
     assert_eq!(state.origin().0, "compiled");
     flip_byte(&image, 100);
     let mut serve = state.snapback("serve");
     let server = Server::of(serve.arg("fixtures"));
     assert_eq!(server.post("/v1/methods/echo", b"on").ok(), b"on");
-    until("the damage is told", || server.log_so_far().contains("an image on disk is damaged"));
+    until("the damage is logged", || server.log_so_far().contains("an image on disk is damaged"));
 }
 
-/// Somebody else's state directory, unpacked here: it has images, records and native code that fit each other.
+/// The state directory comes from another user, and its images, records and native code fit each other.
 #[test]
 fn native_code_that_came_with_a_state_directory_is_not_mapped() {
     let state = State::baked();
@@ -166,25 +172,27 @@ fn native_code_that_came_with_a_state_directory_is_not_mapped() {
     assert!(log.contains("native code does not fit"), "{log}");
 }
 
-/// Code and record of one image, put in the place of another's.
+/// Native code and record of one image take the place of those of another image.
 #[test]
 fn native_code_of_another_image_is_not_mapped() {
     let state = State::baked();
     let seed = state.dir.path().join("seed");
-    fs::write(&seed, b"another table").expect("ours");
+    fs::write(&seed, b"another table").expect("the test owns the file");
     let (code, record) = (state.file("native", "cwasm"), state.file("native", "json"));
-    let (old_code, old_record) = (fs::read(&code).expect("ours"), fs::read_to_string(&record).expect("ours"));
+    let (old_code, old_record) =
+        (fs::read(&code).expect("readable"), fs::read_to_string(&record).expect("readable"));
     let digest = |path: &Path| path.file_name().expect("a name").to_string_lossy()[..64].to_owned();
     let old = digest(&code);
-    fs::remove_file(&code).expect("ours");
-    fs::remove_file(&record).expect("ours");
+    fs::remove_file(&code).expect("the test owns the file");
+    fs::remove_file(&record).expect("the test owns the file");
     run_ok(state.snapback("bake").arg("fixtures").arg("--input").arg(format!("seed={}", seed.display())));
     let (code, record) = (state.file("native", "cwasm"), state.file("native", "json"));
     let new = digest(&code);
     assert_ne!(old, new);
     let moved: serde_json::Value = {
         let mut moved: serde_json::Value = serde_json::from_str(&old_record).expect("JSON");
-        let own: serde_json::Value = serde_json::from_slice(&fs::read(&record).expect("ours")).expect("JSON");
+        let own: serde_json::Value =
+            serde_json::from_slice(&fs::read(&record).expect("readable")).expect("JSON");
         moved["image"] = own["image"].clone();
         moved["manifest"] = own["manifest"].clone();
         moved
@@ -198,27 +206,28 @@ fn native_code_of_another_image_is_not_mapped() {
 #[test]
 fn a_state_directory_that_others_can_write_is_refused() {
     let state = State::baked();
-    fs::set_permissions(state.dir.path().join("bakes"), Permissions::from_mode(0o777)).expect("ours");
-    let said = run_err(state.snapback("serve").args(["fixtures", "--listen", "127.0.0.1:0"]), 1);
-    assert!(said.contains("bakes") && said.contains("others"), "{said}");
+    fs::set_permissions(state.dir.path().join("bakes"), Permissions::from_mode(0o777))
+        .expect("the test owns the file");
+    let stderr = run_err(state.snapback("serve").args(["fixtures", "--listen", "127.0.0.1:0"]), 1);
+    assert!(stderr.contains("bakes") && stderr.contains("others"), "{stderr}");
 }
 
 #[test]
-fn a_bake_without_a_place_for_native_code_is_a_bake_all_the_same() {
+fn a_bake_succeeds_without_a_place_for_native_code() {
     let state = State { dir: tempfile::tempdir().expect("a directory") };
-    fs::write(state.dir.path().join("native"), b"").expect("ours");
+    fs::write(state.dir.path().join("native"), b"").expect("the test owns the file");
     run_ok(state.snapback("bake").arg("fixtures"));
     assert_eq!(state.origin().0, "memory");
 }
 
-/// An image from anywhere is checked before it is compiled.
+/// An image is checked before it is compiled, wherever it comes from.
 #[test]
 fn an_image_with_a_start_function_is_refused() {
     let state = State::baked();
     let image = state.file("images", "wasm");
     let mut bytes = fs::read(&image).expect("readable");
-    // Section 8 with one function index goes between exports and elements; this one is put behind everything
-    // else in a module of its own, with the real manifest in front.
+    // The hostile file is the real manifest followed by the sections of another module, whose start function (section
+    // 8) never returns.
     let manifest_end = 8 + 1 + leb_len(&bytes[9..]) + leb(&bytes[9..]);
     let hostile = wat::parse_str(
         r#"(module (memory (export "memory") 1)
@@ -229,9 +238,9 @@ fn an_image_with_a_start_function_is_refused() {
     bytes.truncate(manifest_end);
     bytes.extend_from_slice(&hostile.expect("a module")[8..]);
     let path = state.dir.path().join("hostile.wasm");
-    fs::write(&path, bytes).expect("ours");
-    let said = run_err(state.snapback("inspect").arg(&path), 3);
-    assert!(said.contains("start function"), "{said}");
+    fs::write(&path, bytes).expect("the test owns the file");
+    let stderr = run_err(state.snapback("inspect").arg(&path), 3);
+    assert!(stderr.contains("start function"), "{stderr}");
 }
 
 fn leb(bytes: &[u8]) -> usize {
@@ -240,7 +249,7 @@ fn leb(bytes: &[u8]) -> usize {
 }
 
 fn leb_len(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| byte & 0x80 == 0).expect("it ends") + 1
+    bytes.iter().position(|byte| byte & 0x80 == 0).expect("a last byte") + 1
 }
 
 #[test]
@@ -251,21 +260,21 @@ fn a_damaged_manifest_is_refused_and_named() {
     let spoiled = |spoil: &dyn Fn(&mut Vec<u8>)| {
         let mut spoiled = bytes.clone();
         spoil(&mut spoiled);
-        fs::remove_file(&image).expect("ours");
-        fs::write(&image, spoiled).expect("ours");
-        let said = run_err(state.snapback("serve").args(["fixtures", "--listen", "127.0.0.1:0"]), 1);
-        assert!(said.contains("manifest") && said.contains(&image.display().to_string()), "{said}");
+        fs::remove_file(&image).expect("the test owns the file");
+        fs::write(&image, spoiled).expect("the test owns the file");
+        let stderr = run_err(state.snapback("serve").args(["fixtures", "--listen", "127.0.0.1:0"]), 1);
+        assert!(stderr.contains("manifest") && stderr.contains(&image.display().to_string()), "{stderr}");
     };
     spoiled(&|bytes| bytes[40] = b'!');
     spoiled(&|bytes| bytes.truncate(100));
     spoiled(&|bytes| bytes.truncate(3));
     spoiled(&|bytes| bytes[9] = 0xff);
     spoiled(&|bytes| {
-        let text = br#""format_version":1"#;
+        let text = br#""format_version":2"#;
         let at = bytes.windows(text.len()).position(|window| window == text).expect("the field");
         bytes[at + text.len() - 1] = b'9';
     });
-    let listed = state.snapback("images").output().expect("it runs");
+    let listed = state.snapback("images").output().expect("the command runs");
     assert_eq!(listed.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&listed.stdout).contains("format version 9"));
 }
@@ -276,8 +285,8 @@ fn images_are_listed_and_removed_with_their_native_code() {
     let listed = run_ok(&mut state.snapback("images"));
     assert!(listed.contains("fixtures"), "{listed}");
     let digest = listed.split(' ').next().expect("a digest").to_owned();
-    let said = run_err(state.snapback("images").args(["remove", &digest[..3]]), 2);
-    assert!(said.contains("no image"), "{said}");
+    let stderr = run_err(state.snapback("images").args(["remove", &digest[..3]]), 2);
+    assert!(stderr.contains("no image"), "{stderr}");
     run_ok(state.snapback("images").args(["remove", &digest[..8]]));
     assert_eq!(run_ok(&mut state.snapback("images")), "");
     assert_eq!(fs::read_dir(state.dir.path().join("native")).expect("a directory").count(), 0);
@@ -292,7 +301,7 @@ fn a_store_holds_no_half_written_file() {
         for entry in fs::read_dir(state.dir.path().join(dir)).expect("a directory") {
             let entry = entry.expect("an entry");
             assert!(!entry.file_name().to_string_lossy().starts_with(".tmp"), "{:?}", entry.path());
-            let mode = entry.metadata().expect("ours").permissions().mode();
+            let mode = entry.metadata().expect("the metadata").permissions().mode();
             assert_eq!(mode & 0o777, 0o400, "{:?}", entry.path());
         }
     }

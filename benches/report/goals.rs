@@ -1,8 +1,8 @@
-//! What was to be reached, and whether it was.
+//! The goals, and whether they are reached.
 
 use crate::{Measured, ratio, time};
 
-/// A line of the report.
+/// One line of the table of goals.
 pub(crate) struct Goal {
     pub(crate) what: &'static str,
     measured: f64,
@@ -27,7 +27,7 @@ impl Goal {
         }
     }
 
-    /// What is no number was not reached.
+    /// Whether the goal is reached. A figure that is not a number does not reach its goal.
     pub(crate) fn reached(&self) -> bool {
         match self.bound {
             Bound::AtMost(limit) => self.measured <= limit,
@@ -56,19 +56,19 @@ pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
     let lost = figure("storm_calls_lost")? + figure("leak_calls_lost")?;
     Ok(vec![
         goal(
-            "instantiate and drop, the slower of both Zcash images",
+            "time to instantiate and drop, the slower one of both Zcash images",
             median("instantiate/orchard")?.max(median("instantiate/orchard+sapling")?),
             AtMost(10e-6),
             time,
         ),
         goal(
-            "the same, Orchard with Sapling over Orchard alone",
+            "time to instantiate and drop, Orchard with Sapling relative to Orchard alone",
             figure("instantiate_sapling_over_orchard")?,
             AtMost(1.5),
             ratio,
         ),
         goal(
-            "the same, ten circuits in an image over one",
+            "time to instantiate and drop, an image of ten circuits relative to an image of one",
             figure("instantiate_ten_over_one")?,
             AtMost(1.5),
             ratio,
@@ -79,85 +79,105 @@ pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
             AtMost(64e3),
             kilobytes,
         ),
-        goal("the same, ten circuits", figure("standby_ten_circuits_bytes")?, AtMost(128e3), kilobytes),
         goal(
-            "exec to first answered call, cached native code",
+            "private memory of an idle standby, ten circuits",
+            figure("standby_ten_circuits_bytes")?,
+            AtMost(128e3),
+            kilobytes,
+        ),
+        goal(
+            "time from exec to the first answered call, with cached native code",
             median("cold_start/process")?,
             AtMost(25e-3),
             time,
         ),
         goal(
-            "what a request waits for a swap, the other core idle, p99 (upper edge of its bucket)",
+            "wait of a request for a swap while the other core is idle, p99 (upper edge of its bucket)",
             figure("swap_pause_seconds_idle_p99")?,
             AtMost(10e-6),
             time,
         ),
         goal(
-            "latency with swaps over latency without, p99",
+            "latency of calls with swaps relative to calls without, p99",
             figure("latency_p99_with_swaps_over_without")?,
             AtMost(1.05),
             ratio,
         ),
-        goal("swaps a second of an echo guest", figure("storm_swaps_per_second")?, AtLeast(1e3), whole),
-        goal("calls lost, of all in these benches", lost, AtMost(0.0), whole),
+        goal("swaps per second of an echo guest", figure("storm_swaps_per_second")?, AtLeast(1e3), whole),
+        goal("calls lost in these benches", lost, AtMost(0.0), whole),
         goal(
-            "a leak of 10 MB a call under 256 MiB: what resident memory drifts after the first minute",
+            "drift of resident memory after the first minute of a leak of 10 MB per call under 256 MiB",
             figure("leak_resident_drift_share")?,
             AtMost(0.05),
             percent,
         ),
         goal(
-            "throughput of calls of 100 ms that leak 10 MB each over those that do not",
+            "throughput of calls of 100 ms that leak 10 MB each, relative to calls that do not leak",
             figure("leak_throughput_over_clean_100_ms")?,
             AtLeast(0.9),
             ratio,
         ),
-        goal("throughput of two lanes over one", figure("lanes_two_over_one")?, AtLeast(1.8), ratio),
-        goal("what HTTP adds to an empty call", figure("http_adds_seconds")?, AtMost(300e-6), time),
+        goal("throughput of two lanes relative to one", figure("lanes_two_over_one")?, AtLeast(1.8), ratio),
+        goal("time that HTTP adds to an empty call", figure("http_adds_seconds")?, AtMost(300e-6), time),
         goal(
-            "Orchard proof, CPU time, wasm over native on one thread",
+            "CPU time of an Orchard proof, wasm relative to native on one thread",
             figure("prove_wasm_over_native")?,
             AtMost(1.15),
             ratio,
         ),
-        goal("the same, proof of x5chain", figure("prove_x5chain_wasm_over_native")?, AtMost(1.15), ratio),
-        goal("the same, keys of x5chain", figure("keygen_wasm_over_native")?, AtMost(1.15), ratio),
         goal(
-            "the same, its reference string and keys over native keys alone",
+            "CPU time of a proof of x5chain, wasm relative to native on one thread",
+            figure("prove_x5chain_wasm_over_native")?,
+            AtMost(1.15),
+            ratio,
+        ),
+        goal(
+            "CPU time of the keys of x5chain, wasm relative to native on one thread",
+            figure("keygen_wasm_over_native")?,
+            AtMost(1.15),
+            ratio,
+        ),
+        goal(
+            "CPU time of x5chain's reference string and keys in wasm, relative to the native keys alone",
             figure("bake_over_native_keygen")?,
             AtMost(1.3),
             ratio,
         ),
         goal(
-            "making x5chain's reference string and keys again over a fresh instance",
+            "time to make x5chain's reference string and keys again, relative to a fresh instance",
             figure("replay_seconds")? / figure("instantiate_circuit_seconds")?,
             AtLeast(1e6),
             whole,
         ),
         goal(
-            "proofs in a row on two lanes, a generation published after every 100, each verified natively",
+            "proofs in a row on two lanes, a generation published after every 100, all verified natively",
             figure("publish_every_100_proofs")?,
             AtLeast(1e3),
             whole,
         ),
         goal(
-            "the same, generations being baked and published one after another",
+            "proofs in a row on two lanes while generations are baked and published, all verified natively",
             figure("publish_baked_proofs")?,
             AtLeast(1e3),
             whole,
         ),
         goal(
-            "their throughput during a bake over without one",
+            "throughput of these proofs during a bake, relative to the time without one",
             figure("publish_throughput_over_idle")?,
             AtLeast(0.8),
             ratio,
         ),
         goal(
-            "the server's private memory after them over before",
+            "private memory of the server after these proofs, relative to before",
             figure("publish_private_over_before")?,
             AtMost(1.05),
             ratio,
         ),
-        goal("the same, resident memory", figure("publish_resident_over_before")?, AtMost(1.05), ratio),
+        goal(
+            "resident memory of the server after these proofs, relative to before",
+            figure("publish_resident_over_before")?,
+            AtMost(1.05),
+            ratio,
+        ),
     ])
 }

@@ -1,4 +1,4 @@
-//! Writes `docs/benchmarks.md` and its plot from what the benches measured.
+//! Writes `docs/benchmarks.md` and its plot from the measurements of the benches.
 
 mod goals;
 mod plot;
@@ -12,7 +12,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-/// What the benches left: medians of criterion in seconds, and further figures.
+/// Measurements of the benches: medians of criterion in seconds, and further figures.
 struct Measured {
     medians: BTreeMap<String, f64>,
     figures: BTreeMap<String, f64>,
@@ -50,8 +50,10 @@ impl Measured {
         for file in entries(&dir.join("figures"))? {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-            figures
-                .insert(name, text.trim().parse().map_err(|_| format!("{} is no number", file.display()))?);
+            figures.insert(
+                name,
+                text.trim().parse().map_err(|_| format!("{} is not a number", file.display()))?,
+            );
         }
         Ok(Self { medians, figures })
     }
@@ -70,7 +72,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(entries.flatten().map(|entry| entry.path()).collect())
 }
 
-/// Every `new/estimates.json` with the id that stands beside it.
+/// Collects the median in every `new/estimates.json`, by the id in the file beside it.
 fn collect(dir: &Path, medians: &mut BTreeMap<String, f64>) -> Result<(), String> {
     for path in entries(dir)?.into_iter().filter(|path| path.is_dir()) {
         let estimates = path.join("estimates.json");
@@ -104,7 +106,7 @@ fn ratio(ratio: f64) -> String {
 
 fn page(measured: &Measured, goals: &[Goal]) -> String {
     let mut page = String::from(
-        "# Benchmarks\n\nWritten by `make bench`. Ratios come from one process, interleaved: what else the machine did met both sides\nalike. Absolute times depend on the machine.\n\n",
+        "# Benchmarks\n\n`make bench` writes this page. The two sides of a ratio run interleaved in one process, so that other load on the\nmachine affects both alike. Absolute times depend on the machine.\n\n",
     );
     let _ = writeln!(
         page,
@@ -113,12 +115,12 @@ fn page(measured: &Measured, goals: &[Goal]) -> String {
         rustc(),
         snapback_snapshot::manifest::Tools::current().wasmtime
     );
-    page.push_str("## What was to be reached\n\n| what | measured | wanted | reached |\n|---|---|---|---|\n");
+    page.push_str("## Goals\n\n| figure | measured | goal | reached |\n|---|---|---|---|\n");
     for goal in goals {
         let verdict = if goal.reached() { "yes" } else { "**no**" };
         let _ = writeln!(page, "| {} | {} | {} | {verdict} |", goal.what, goal.measured(), goal.wanted());
     }
-    page.push_str("\n![medians on a logarithmic scale](benchmarks.svg)\n\n## Medians\n\n`prove/*` count CPU time of one thread, everything else is wall time.\n\n| bench | median |\n|---|---|\n");
+    page.push_str("\n![medians on a logarithmic scale](benchmarks.svg)\n\n## Medians\n\n`prove/*` counts the CPU time of one thread; all other times are wall time.\n\n| bench | median |\n|---|---|\n");
     for (id, seconds) in &measured.medians {
         let _ = writeln!(page, "| `{id}` | {} |", time(*seconds));
     }
@@ -130,15 +132,15 @@ fn page(measured: &Measured, goals: &[Goal]) -> String {
     page
 }
 
-/// Both policies beside each other, for a call that does nothing and for a proof.
+/// Compares both policies, for a call that does nothing and for a proof.
 fn side_by_side(page: &mut String, measured: &Measured) {
     page.push_str(
-        "\n## every-call and threshold\n\nOne server each, one lane, called over HTTP in turns.\n\n\
+        "\n## Policies: every-call and threshold\n\nEach policy has a server of its own with one lane. The servers are called over HTTP in turns.\n\n\
          | | echo, `every-call` | echo, `threshold` | proof, `every-call` | proof, `threshold` |\n|---|---|---|---|---|\n",
     );
     type Show = fn(f64) -> String;
     let rows: [(&str, &str, Show); 4] = [
-        ("a call takes", "seconds", time),
+        ("time of a call", "seconds", time),
         ("processor time of a call", "cpu_seconds", time),
         ("page faults of a call", "page_faults", |count| format!("{count:.0}")),
         ("private memory of the server", "private_bytes", |bytes| format!("{:.1} MB", bytes / 1e6)),

@@ -1,9 +1,9 @@
-//! The medians as a picture.
+//! Plots the medians.
 
 use crate::{Measured, time};
 use std::fmt::Write as _;
 
-/// Bars on a logarithmic scale from 100 ns to 100 s.
+/// Draws a bar for each median, on a logarithmic scale from 100 ns to 100 s.
 pub(crate) fn plot(measured: &Measured) -> String {
     const ROW: f64 = 26.0;
     const LEFT: f64 = 260.0;

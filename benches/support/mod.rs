@@ -1,21 +1,21 @@
-//! What the benches share: baked images, calls, and figures that are no durations.
+//! Parts that the benches share: baked images, calls, and figures other than durations.
 #![expect(dead_code, reason = "each bench uses a part")]
 
 pub(crate) mod served;
 
 use snapback_host::{
-    dispatch::{DispatchConfig, Dispatcher, Wish},
-    entropy::Entropy,
-    generation::{Generation, Service},
-    instance::{Call, Instance},
-    job::{Ask, Form, Outcome},
-    metrics::Metrics,
+    dispatch::{Dispatcher, Services},
+    ids::GenerationId,
+    instance::{Call, Entropy, Generation, Instance},
+    lanes::{BodyKind, CallRequest, LaneCommand, LaneConfig, Outcome},
+    memory::process::ProcessMemory,
     policy::{Percent, Policy},
-    process::ProcessMemory,
     seams::Seams,
+    telemetry::Telemetry,
 };
 use snapback_snapshot::{
-    BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Progress, Stage, Ticker, bake, bake_key,
+    BakeEnvironment, BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Progress, Stage, Ticker,
+    bake, bake_key, proof_systems::ProofSystems,
 };
 use std::{
     fs,
@@ -26,7 +26,7 @@ use std::{
 };
 use wasmtime::Engine;
 
-/// Memory that instances may have.
+/// Linear memory that an instance may have, in bytes.
 pub(crate) const MEMORY: u64 = 4 << 30;
 
 /// The images that are compared.
@@ -35,7 +35,7 @@ pub(crate) enum Image {
     Fixtures,
     Orchard,
     OrchardSapling,
-    /// So many circuits of x5chain's size.
+    /// This number of circuits of x5chain's size.
     Circuits(usize),
 }
 
@@ -48,7 +48,7 @@ impl Progress for Quiet {
     fn log(&self, _: &str) {}
 }
 
-/// A state directory that outlives a run, so that images are baked once.
+/// Path of the state directory, which outlives a run, so that images are baked once.
 pub(crate) fn state_dir() -> PathBuf {
     target_dir().join("bench-state")
 }
@@ -85,39 +85,43 @@ impl Image {
         vec![Input::new("sapling_spend", spend), Input::new("sapling_output", output)]
     }
 
-    /// Bakes circuits by a process of its own: what a bake leaves on the heap is not this one's to use.
+    /// Bakes circuits in a process of its own, so that this process cannot use memory that the bake leaves on the heap.
     pub(crate) fn bake_apart(self) {
         let mut bake = Command::new(env!("CARGO_BIN_EXE_snapback"));
         bake.env("SNAPBACK_STATE_DIR", state_dir()).arg("bake").arg(self.guest().name.as_ref());
         let file = fixture_path(X5CHAIN);
         bake.args(self.inputs().iter().map(|input| format!("--input={}={}", input.label(), file.display())));
-        assert!(bake.status().expect("it runs").success());
+        assert!(bake.status().expect("the command runs").success());
     }
 
-    /// Bakes the image if it was not baked before.
+    /// Bakes the image if it was not baked before, and returns its digest.
     pub(crate) fn baked(self) -> Digest {
         let store = ImageStore::open(&state_dir()).expect("the store");
         let inputs = self.inputs();
         store.baked(&bake_key(self.guest(), &inputs)).unwrap_or_else(|| {
             let cache = cache();
             let progress: Arc<dyn Progress> = Arc::new(Quiet);
-            bake(&store, &cache, self.guest(), &inputs, &BakeLimits::default(), &progress)
-                .expect("a bake")
-                .digest
+            let environment = BakeEnvironment {
+                store: &store,
+                cache: &cache,
+                systems: &ProofSystems::builtin(),
+                limits: &BakeLimits::default(),
+            };
+            bake(environment, self.guest(), &inputs, &progress).expect("a bake").digest
         })
     }
 
-    /// The image on an engine.
+    /// Loads the image on an engine.
     pub(crate) fn load(self, engine: &Engine) -> Generation {
         let digest = self.baked();
         let sealed =
             ImageStore::open(&state_dir()).and_then(|store| store.open_image(&digest)).expect("the image");
         let image = cache().load(engine, &sealed).expect("native code");
-        Generation::new(image).expect("an image")
+        Generation::new(GenerationId::FIRST, image).expect("an image")
     }
 }
 
-/// A dispatcher over one image, and what keeps its deadlines.
+/// A dispatcher of one image, and the ticker that enforces its deadlines.
 pub(crate) struct Host {
     pub(crate) dispatcher: Arc<Dispatcher>,
     _ticker: Arc<Ticker>,
@@ -128,42 +132,45 @@ impl Host {
         Self::by(image, lanes, Policy { deadline: Duration::from_mins(5), ..Policy::default() })
     }
 
-    /// The same, served by a policy of its own.
+    /// Starts a host with a policy of its own.
     pub(crate) fn by(image: Image, lanes: usize, policy: Policy) -> Self {
-        let config = DispatchConfig {
+        let config = LaneConfig {
             lanes,
             queue_depth: 64,
             reply_bytes_max: 64 << 20,
             sample_interval: Duration::from_secs(5),
+            standby_max: None,
         };
         let engine = snapback_snapshot::engine(config.instances_max(1)).expect("an engine");
         let ticker = Ticker::start(&engine).expect("a thread");
-        let service = Arc::new(Service::new("bench", image.load(&engine), policy));
+        let mut services = Services::default();
+        services.add("bench", image.load(&engine), policy);
         let process = ProcessMemory::new(None, Percent::new(70), Percent::new(90));
-        let metrics = Arc::new(Metrics::new());
-        let dispatcher = Dispatcher::start(config, vec![service], metrics, process, Seams::default());
+        let dispatcher = Dispatcher::start(config, services, Telemetry::default(), process, Seams::default());
         let dispatcher = dispatcher.expect("lanes");
         Self { dispatcher, _ticker: ticker }
     }
 
-    /// Submits a call; the receiver answers.
+    /// Submits a call; the receiver gets its outcome.
     pub(crate) fn submit(
         &self,
         method: &str,
         circuit: &str,
         body: &[u8],
     ) -> tokio::sync::oneshot::Receiver<Outcome> {
-        let ask = Ask {
-            service: 0,
+        let request = CallRequest {
+            service: self.dispatcher.services()[0].id(),
             method: method.into(),
             circuit: circuit.into(),
             body: body.to_vec().into(),
-            form: Form::Raw,
+            kind: BodyKind::Raw,
         };
-        self.dispatcher.submit(ask).expect("room in the queue")
+        let (sink, outcome) = tokio::sync::oneshot::channel();
+        self.dispatcher.submit(request, Box::new(sink)).expect("room in the queue");
+        outcome
     }
 
-    /// The sum of a family's samples.
+    /// Returns the sum of a family's samples.
     pub(crate) fn metric(&self, family: &str) -> f64 {
         let text = String::from_utf8(self.dispatcher.render_metrics()).expect("text");
         let samples = text.lines().filter_map(|line| line.strip_prefix(family));
@@ -173,24 +180,24 @@ impl Host {
             .fold(0.0, |sum, sample| sum + sample)
     }
 
-    /// Replaces the instances of all lanes, and waits until it is done.
+    /// Replaces the instances of all lanes, and waits until they are replaced.
     pub(crate) fn swap(&self) {
         let lanes = self.dispatcher.config().lanes as f64;
         let wanted = self.metric("snapback_swaps_total") + lanes;
-        self.dispatcher.wish(Wish::Swap, 0, None);
+        self.dispatcher.command(LaneCommand::Swap, &self.dispatcher.services()[0], None);
         while self.metric("snapback_swaps_total") < wanted {
             std::thread::yield_now();
         }
     }
 
-    /// Calls and waits.
+    /// Runs a call, and returns the body of its reply.
     pub(crate) fn call(&self, method: &str, circuit: &str, body: &[u8]) -> Vec<u8> {
         let outcome = self.submit(method, circuit, body).blocking_recv().expect("an answer");
         outcome.result.expect("a reply").body
     }
 }
 
-/// One call in an instance of one's own.
+/// Runs a call in an instance, and returns the body of its reply.
 pub(crate) fn call(instance: &mut Instance, method: &str, circuit: &str, body: &[u8]) -> Vec<u8> {
     let call = Call {
         method,
@@ -203,12 +210,12 @@ pub(crate) fn call(instance: &mut Instance, method: &str, circuit: &str, body: &
     instance.call(&call).expect("a reply").body
 }
 
-/// The PCZT that every proof is made of.
+/// Returns the PCZT for which the Orchard proofs are made.
 pub(crate) fn pczt() -> Vec<u8> {
     fixture("orchard2.pczt")
 }
 
-/// A file of `tests/fixtures`.
+/// Path of a file in `tests/fixtures`.
 fn fixture_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
 }
@@ -218,7 +225,7 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// CPU time that some work takes this thread.
+/// Returns the CPU time of this thread that `work` takes.
 pub(crate) fn counted(work: impl FnOnce()) -> Duration {
     let cpu = || -> Duration {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -229,32 +236,32 @@ pub(crate) fn counted(work: impl FnOnce()) -> Duration {
     cpu() - begun
 }
 
-/// Keeps a figure for the report.
+/// Writes a figure to a file for the report.
 pub(crate) fn record(name: &str, value: f64) {
     let dir = target_dir().join("criterion/figures");
     fs::create_dir_all(&dir).expect("a directory");
-    fs::write(dir.join(name), value.to_string()).expect("written");
+    fs::write(dir.join(name), value.to_string()).expect("the file is written");
 }
 
-/// Median of samples.
+/// Returns the median of the samples.
 pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[samples.len() / 2]
 }
 
-/// The sample below which that share of them lies.
+/// Returns the sample below which that share of the samples lies.
 pub(crate) fn quantile(samples: &mut [f64], share: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[((samples.len() as f64 * share) as usize).min(samples.len() - 1)]
 }
 
-/// Private memory of this process in bytes.
+/// Returns the private memory of this process in bytes.
 pub(crate) fn private_bytes() -> f64 {
     private_of(&fs::read_to_string("/proc/self/smaps_rollup").expect("proc"))
 }
 
-/// `Anonymous` of proc(5): what a process wrote. `Private_Clean` is not counted: a page of a file that only one lane
-/// has read yet is private, and no longer when another reads it.
+/// Returns `Anonymous` of proc(5), the pages that a process has written. `Private_Clean` does not count: a page of a
+/// file that one lane has read is private only until another lane reads it.
 fn private_of(rollup: &str) -> f64 {
     of_rollup(rollup, "Anonymous:")
 }

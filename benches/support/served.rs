@@ -1,4 +1,4 @@
-//! A server as its users have it: a process of its own, called over HTTP, seen through proc(5).
+//! A server in a process of its own, which is called over HTTP and measured through proc(5).
 
 use super::state_dir;
 use std::{
@@ -19,7 +19,7 @@ pub(crate) struct Served {
 /// A connection that stays open.
 pub(crate) struct Client(TcpStream);
 
-/// What a process has used so far.
+/// Resources that a process has used so far.
 #[derive(Clone, Copy)]
 pub(crate) struct Used {
     pub(crate) cpu: Duration,
@@ -27,7 +27,8 @@ pub(crate) struct Used {
 }
 
 impl Served {
-    /// Serves an image from cached native code, with further arguments; on return it takes calls.
+    /// Starts a server of an image with further arguments, and returns once it takes calls. Native code is cached after
+    /// the first start.
     pub(crate) fn start(image: &str, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_snapback"))
             .args(["serve", image, "--listen", "127.0.0.1:0", "--log-level", "error", "--state-dir"])
@@ -37,19 +38,19 @@ impl Served {
             .args(args)
             .stderr(Stdio::piped())
             .spawn()
-            .expect("it runs");
+            .expect("the command runs");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        // The first start bakes, and says so.
+        // The first start also prints the progress of the bake.
         let address = stderr
             .lines()
             .map_while(Result::ok)
             .find_map(|line| Some(line.split_once(" on http://")?.1.to_owned()));
-        let address = address.expect("it serves");
+        let address = address.expect("the server starts");
         let client = Client::connect(&address);
         Self { child, address, client }
     }
 
-    /// Another connection.
+    /// Opens another connection.
     pub(crate) fn connect(&self) -> Client {
         Client::connect(&self.address)
     }
@@ -59,7 +60,7 @@ impl Served {
         self.client.send("POST", path, "application/octet-stream", body)
     }
 
-    /// Processor time and minor page faults: proc(5), `stat`, fields 10, 14 and 15.
+    /// Returns processor time and minor page faults: proc(5), `stat`, fields 10, 14 and 15.
     pub(crate) fn used(&self) -> Used {
         let stat = self.proc("stat");
         let mut fields = stat.rsplit_once(')').expect("a name in brackets").1.split_ascii_whitespace();
@@ -72,18 +73,18 @@ impl Served {
         }
     }
 
-    /// Private memory now.
+    /// Returns the private memory in bytes.
     pub(crate) fn private_bytes(&self) -> f64 {
         super::private_of(&self.proc("smaps_rollup"))
     }
 
-    /// Resident memory now: what it wrote, its code, and what it has read of images.
+    /// Returns the resident memory in bytes: pages that were written, code, and pages of images that were read.
     pub(crate) fn resident_bytes(&self) -> f64 {
         super::of_rollup(&self.proc("smaps_rollup"), "Rss:")
     }
 
     fn proc(&self, file: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("it is alive")
+        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the server is alive")
     }
 }
 
@@ -100,12 +101,12 @@ impl Client {
             "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        self.0.write_all(&[head.as_bytes(), body].concat()).expect("it reads");
+        self.0.write_all(&[head.as_bytes(), body].concat()).expect("the server reads");
         let mut reply = Vec::new();
         let mut chunk = [0; 1 << 16];
         loop {
             let len = self.0.read(&mut chunk).expect("a reply");
-            assert!(len > 0, "it closed: {}", String::from_utf8_lossy(&reply));
+            assert!(len > 0, "the server closed the connection: {}", String::from_utf8_lossy(&reply));
             reply.extend_from_slice(&chunk[..len]);
             let Some(end) = reply.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
             let head = String::from_utf8_lossy(&reply[..end]).to_ascii_lowercase();

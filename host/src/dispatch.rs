@@ -1,21 +1,23 @@
-//! Admission and the queue in front of the lanes.
+//! Admission, and the queue in front of the lanes.
 //!
-//! Invariant: the queue is bounded, a job that was admitted is answered, and stopping means admitting
-//! nothing more, then letting the lanes finish.
+//! Invariant: the queue is bounded, and every admitted job gets an outcome. Stopping means to admit nothing more and to
+//! let the lanes finish.
 
-pub use crate::lane::StartError;
 use crate::{
-    breaker::{Admitted, BreakerState},
-    crew::Crew,
-    events::{Events, What},
-    generation::{Generation, Service},
-    job::{Answer, Ask, Job, Outcome},
-    lane::tell_turn,
-    metrics::Metrics,
-    nursery::stock,
-    policy::Policy,
-    process::ProcessMemory,
+    ids::{LaneId, ServiceId},
+    instance::Generation,
+    lanes::{
+        CallRequest, ExecutorStatus, Job, LaneCommand, LaneConfig, LanePool, Reply, ReplySink, StartError,
+    },
+    memory::process::ProcessMemory,
+    policy::{BreakerState, Policy},
     seams::Seams,
+    service::Service,
+    telemetry::{
+        Telemetry,
+        events::{EventKind, Events},
+        metrics::Metrics,
+    },
 };
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Sender, TrySendError, bounded};
@@ -23,61 +25,28 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
-
-/// Sizes of a dispatcher.
-#[derive(Clone, Copy, Debug)]
-pub struct DispatchConfig {
-    /// Compute threads.
-    pub lanes: usize,
-    /// Calls that may wait.
-    pub queue_depth: usize,
-    /// Longest reply.
-    pub reply_bytes_max: u64,
-    /// How often idle lanes look at their instances.
-    pub sample_interval: Duration,
-}
-
-impl DispatchConfig {
-    /// Instances that can be alive at once, for the size of the pool: for each lane and service an active one,
-    /// its standbys and, while a generation is replaced or a lane stalls, the same again; and those that wait for
-    /// the reaper.
-    #[must_use]
-    pub fn instances_max(&self, services: usize) -> u32 {
-        let seats = self.lanes * services;
-        // And one witness calculator for each lane, and one instance to probe a new image with.
-        let instances = seats * 2 * (2 + stock(seats)) + self.lanes * (stock(self.lanes) + 1) + 2;
-        u32::try_from(instances).unwrap_or(u32::MAX)
-    }
-}
 
 /// Why a call was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
-    /// Too many calls wait.
+    /// There is no such service. Its identifier comes from another dispatcher.
+    #[error("there is no such service")]
+    NoSuchService,
+    /// The queue is full.
     #[error("the queue is full; try again in {} s", .retry_after.as_secs())]
     QueueFull {
         /// When a place is likely to be free.
         retry_after: Duration,
     },
-    /// The image failed its last calls.
-    #[error("the image fails its calls and gets none for now; try again in {} s", .retry_after.as_secs())]
+    /// The circuit breaker of the image is open.
+    #[error("the image fails its calls and gets no calls for now; try again in {} s", .retry_after.as_secs())]
     BreakerOpen {
-        /// When the next call is let in to try.
+        /// When the next call is admitted as a probe.
         retry_after: Duration,
     },
-    /// The server stops.
+    /// The server is shutting down.
     #[error("the server is shutting down")]
     Draining,
-}
-
-/// What an operator can ask of lanes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// Have a standby at hand.
-    Prepare,
-    /// Replace the active instance, once a standby is ready.
-    Swap,
 }
 
 /// Whether a call that came now would run at once or soon.
@@ -85,197 +54,210 @@ pub enum Wish {
 pub enum Readiness {
     /// It would.
     Ready,
-    /// Some lanes are stuck and could not be replaced.
+    /// Some lanes stalled and could not be replaced.
     LanesMissing,
-    /// An image is not served: its breaker is open.
+    /// The breaker of every image is open.
     BreakerOpen,
-    /// An image swaps more often than `swap.per_minute_max`.
+    /// Every image is swapped more often than `swap.per_minute_max`.
     SwapStorm,
-    /// It would be turned away, as too many wait.
+    /// The queue is full.
     QueueFull,
-    /// The server stops.
+    /// The server is shutting down.
     Draining,
+}
+
+/// Services, in the order of their identifiers; what [`Dispatcher::start`] serves.
+#[derive(Default)]
+pub struct Services(Vec<Arc<Service>>);
+
+impl Services {
+    /// Adds a service; returns its identifier.
+    pub fn add(&mut self, name: impl Into<String>, generation: Generation, policy: Policy) -> ServiceId {
+        let id = ServiceId::from_index(self.0.len());
+        self.0.push(Arc::new(Service::new(id, name, generation, policy)));
+        id
+    }
 }
 
 /// The queue and the lanes behind it.
 pub struct Dispatcher {
-    config: DispatchConfig,
+    config: LaneConfig,
     services: Vec<Arc<Service>>,
-    metrics: Arc<Metrics>,
-    events: Arc<Events>,
+    telemetry: Telemetry,
     process: Arc<ProcessMemory>,
     seams: Seams,
     queue: ArcSwapOption<Sender<Job>>,
-    changes: Mutex<()>,
-    crew: Arc<Crew>,
+    policy_changes: Mutex<()>,
+    lanes: Arc<LanePool>,
 }
 
 impl Dispatcher {
-    /// Starts the lanes; on return each has its instances.
+    /// Starts the lanes. On return each has an active instance of every service.
     ///
     /// # Errors
-    /// When a thread or an instance cannot be had.
+    /// Returns an error if a thread or an instance cannot be made.
     pub fn start(
-        config: DispatchConfig,
-        services: Vec<Arc<Service>>,
-        metrics: Arc<Metrics>,
+        config: LaneConfig,
+        services: Services,
+        telemetry: Telemetry,
         process: ProcessMemory,
         seams: Seams,
     ) -> Result<Arc<Self>, StartError> {
+        let Services(services) = services;
         let (queue, jobs) = bounded(config.queue_depth);
-        let events = Arc::new(Events::default());
         let process = Arc::new(process);
-        let crew =
-            Crew::start(&config, &services, &metrics, &events, Arc::clone(&process), seams.clone(), jobs)?;
+        let lanes =
+            LanePool::start(&config, &services, &telemetry, Arc::clone(&process), seams.clone(), jobs)?;
         let queue = ArcSwapOption::from_pointee(queue);
-        let changes = Mutex::new(());
-        Ok(Arc::new(Self { config, services, metrics, events, process, seams, queue, changes, crew }))
+        let policy_changes = Mutex::new(());
+        Ok(Arc::new(Self { config, services, telemetry, process, seams, queue, policy_changes, lanes }))
     }
 
-    /// Admits a call, or says why not.
+    /// Admits a call, whose outcome goes to `sink`.
     ///
     /// # Errors
-    /// When the image's breaker is open, the queue is full or the server stops.
-    pub fn submit(&self, ask: Ask) -> Result<oneshot::Receiver<Outcome>, Rejected> {
+    /// Returns why the call is not admitted. The sink is dropped unused then.
+    pub fn submit(&self, request: CallRequest, sink: Box<dyn ReplySink>) -> Result<(), Rejected> {
         let queue = self.queue.load();
         let queue = queue.as_ref().ok_or(Rejected::Draining)?;
-        let service = Arc::clone(&self.services[ask.service]);
+        let service = Arc::clone(self.service(request.service).ok_or(Rejected::NoSuchService)?);
         let now = self.seams.clock.now();
-        let admitted = service.breaker.admit(now, &service.policy());
-        let Admitted { turn, probe } = admitted.map_err(|left| Rejected::BreakerOpen {
+        let probe = service.admit(now, &self.telemetry).map_err(|left| Rejected::BreakerOpen {
             retry_after: Duration::from_secs(left.as_secs_f64().ceil().max(1.0) as u64),
         })?;
-        // Before a lane can tell how it went on.
-        tell_turn(&service, None, turn, &self.events, &self.metrics);
-        let (answer, outcome) = Answer::new(&self.metrics);
-        let (job, rejected) = match queue.try_send(Job { ask, queued: Instant::now(), answer, probe }) {
-            Ok(()) => return Ok(outcome),
+        let reply = Reply::new(sink, &self.telemetry.metrics);
+        let (job, rejected) = match queue.try_send(Job { request, queued: Instant::now(), reply, probe }) {
+            Ok(()) => return Ok(()),
             Err(TrySendError::Full(job)) => (job, Rejected::QueueFull { retry_after: self.retry_after() }),
             Err(TrySendError::Disconnected(job)) => (job, Rejected::Draining),
         };
-        service.breaker.withdrawn(now, probe);
-        job.answer.withdraw();
+        service.withdraw(now, probe);
+        job.reply.withdraw();
         Err(rejected)
     }
 
-    /// The metrics as Prometheus reads them, with what is known only now.
+    /// Renders the metrics as Prometheus scrapes them, after setting the gauges that are only read then.
     #[must_use]
     pub fn render_metrics(&self) -> Vec<u8> {
-        self.metrics.queue_is(self.queue_len());
-        self.metrics.process_limit_is(self.process.limit_bytes());
-        self.metrics.lanes_are(self.lanes_at_work(), self.config.lanes);
+        let metrics = &self.telemetry.metrics;
+        metrics.set_queue_len(self.queue_len());
+        metrics.set_process_limit(self.process.limit_bytes());
+        metrics.set_lanes(self.lanes_at_work(), self.config.lanes);
         for service in &self.services {
-            let policy = service.policy();
-            self.metrics.limit_is(service.name(), policy.memory_limit_bytes);
-            self.metrics.breaker_is(service.name(), service.breaker.state(self.seams.clock.now()));
+            metrics.set_memory_limit(service.name(), service.policy().memory_limit_bytes);
+            metrics.set_breaker(service.name(), self.breaker(service));
         }
-        self.metrics.render()
+        metrics.render()
     }
 
-    /// Replaces the generation of a service. Calls under way finish where they began; lanes move over at
-    /// their next.
-    pub fn publish(&self, service: usize, generation: Generation) {
-        self.services[service].publish(generation);
-        self.wake(None);
+    /// Publishes a generation of a service. Running calls end where they began; lanes move over at their next call.
+    pub fn publish(&self, service: &Service, generation: Generation) {
+        service.publish(generation);
+        self.lanes.wake();
     }
 
-    /// To be held by whoever reads policies in order to change them: two changes at once would lose one.
-    pub fn changing(&self) -> MutexGuard<'_, ()> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the policies. Hold the guard while reading policies in order to change them: of two concurrent changes one
+    /// would be lost.
+    pub fn lock_policies(&self) -> MutexGuard<'_, ()> {
+        self.policy_changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes how a service is served. A call under way keeps the policy it began with.
-    pub fn serve_by(&self, service: usize, policy: Policy) {
-        let service = &self.services[service];
+    /// Replaces the policy of a service. A running call keeps the policy that it began with.
+    pub fn set_policy(&self, service: &Service, policy: Policy) {
         if *service.policy() != policy {
-            service.serve_by(policy);
-            self.events.tell(service.name(), None, What::Policy);
-            self.wake(None);
+            service.set_policy(policy);
+            self.telemetry.events.emit(service.name(), None, EventKind::Policy);
+            self.lanes.wake();
         }
     }
 
-    /// Asks one lane, or all, for something between two of their calls. Asked twice, it is done once.
-    pub fn wish(&self, wish: Wish, service: usize, lane: Option<usize>) {
-        for control in self.crew.controls(lane) {
-            let wishes = &control.wishes[service];
-            match wish {
-                Wish::Prepare => wishes.prepare(),
-                Wish::Swap => wishes.swap(),
-            }
-            control.wake();
-        }
+    /// Gives a command to one lane or all; it is carried out between two calls.
+    pub fn command(&self, command: LaneCommand, service: &Service, lane: Option<LaneId>) {
+        self.lanes.command(command, service.id(), lane);
     }
 
-    fn wake(&self, lane: Option<usize>) {
-        for control in self.crew.controls(lane) {
-            control.wake();
-        }
-    }
-
-    /// What happens to instances.
+    /// Events of the instances.
     #[must_use]
     pub fn events(&self) -> &Events {
-        &self.events
+        &self.telemetry.events
     }
 
-    /// The memory of the process.
+    /// Memory of the process.
     #[must_use]
     pub fn process(&self) -> &ProcessMemory {
         &self.process
     }
 
-    /// Where the breaker of a service stands.
+    /// State of a service's circuit breaker.
     #[must_use]
-    pub fn breaker(&self, service: usize) -> BreakerState {
-        self.services[service].breaker.state(self.seams.clock.now())
+    pub fn breaker(&self, service: &Service) -> BreakerState {
+        service.breaker_state(self.seams.clock.now())
     }
 
-    /// Whether a service swaps more often than it may.
+    /// Whether a service is swapped more often than `swap.per_minute_max`.
     #[must_use]
-    pub fn is_storming(&self, service: usize) -> bool {
-        self.services[service].storm.is_storming(self.seams.clock.now())
+    pub fn is_swap_limited(&self, service: &Service) -> bool {
+        service.swap_limiter().is_exceeded(self.seams.clock.now())
     }
 
-    /// Lanes that take calls.
+    /// Number of lanes that work.
     #[must_use]
     pub fn lanes_at_work(&self) -> usize {
-        self.crew.at_work()
+        self.lanes.at_work()
     }
 
-    /// The services, in the order of their indices.
+    /// Status of a service's instances, on all lanes.
+    #[must_use]
+    pub fn executors(&self, service: &Service) -> Vec<ExecutorStatus> {
+        self.lanes.status(service.id())
+    }
+
+    /// The services, in the order of their identifiers.
     #[must_use]
     pub fn services(&self) -> &[Arc<Service>] {
         &self.services
     }
 
-    /// Sizes.
+    /// The service with this identifier.
     #[must_use]
-    pub fn config(&self) -> &DispatchConfig {
+    pub fn service(&self, id: ServiceId) -> Option<&Arc<Service>> {
+        self.services.get(id.index())
+    }
+
+    /// The service with this name.
+    #[must_use]
+    pub fn service_named(&self, name: &str) -> Option<&Arc<Service>> {
+        self.services.iter().find(|service| service.name() == name)
+    }
+
+    /// Sizes of the lanes and the queue.
+    #[must_use]
+    pub fn config(&self) -> &LaneConfig {
         &self.config
     }
 
-    /// The server's metrics.
+    /// Metrics of the server.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+        &self.telemetry.metrics
     }
 
-    /// Calls that wait.
+    /// Number of calls that wait.
     #[must_use]
     pub fn queue_len(&self) -> usize {
         self.queue.load().as_ref().map_or(0, |queue| queue.len())
     }
 
-    /// Whether a call could run now. With several images, one that fails does not make the others unready.
+    /// Whether a call could run now. With several images, one that fails does not make the server unready.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        let all = |is_so: &dyn Fn(usize) -> bool| (0..self.services.len()).all(is_so);
+        let all = |is_so: &dyn Fn(&Service) -> bool| self.services.iter().all(|service| is_so(service));
         match &*self.queue.load() {
             None => Readiness::Draining,
             Some(queue) if queue.is_full() => Readiness::QueueFull,
             Some(_) if self.lanes_at_work() < self.config.lanes => Readiness::LanesMissing,
             Some(_) if all(&|service| self.breaker(service) == BreakerState::Open) => Readiness::BreakerOpen,
-            Some(_) if all(&|service| self.is_storming(service)) => Readiness::SwapStorm,
+            Some(_) if all(&|service| self.is_swap_limited(service)) => Readiness::SwapStorm,
             Some(_) => Readiness::Ready,
         }
     }
@@ -285,17 +267,18 @@ impl Dispatcher {
         self.queue.store(None);
     }
 
-    /// Waits until every admitted call was answered and the lanes have ended, or the deadline passed.
+    /// Admits nothing more, and waits until every admitted call has its outcome and the lanes have ended, or until
+    /// `deadline` has passed.
     #[must_use]
     pub fn join(&self, deadline: Duration) -> Joined {
         self.drain();
-        if self.crew.wait(deadline) { Joined::Finished } else { Joined::GaveUp }
+        if self.lanes.wait(deadline) { Joined::Finished } else { Joined::GaveUp }
     }
 
-    /// The time that the calls ahead are likely to take, in whole seconds, at least one.
+    /// The time that the waiting calls are likely to take, in whole seconds, at least one.
     fn retry_after(&self) -> Duration {
         let ahead = self.queue_len() / self.config.lanes.max(1) + 1;
-        let seconds = self.metrics.call_seconds_mean() * ahead as f64;
+        let seconds = self.telemetry.metrics.call_seconds_mean() * ahead as f64;
         Duration::from_secs(seconds.ceil().clamp(1.0, 600.0) as u64)
     }
 }
@@ -303,7 +286,7 @@ impl Dispatcher {
 /// How draining ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// Every admitted call was answered.
+    /// Every admitted call has its outcome.
     Finished,
     /// The deadline passed first.
     GaveUp,

@@ -1,39 +1,41 @@
-//! Serves images. A request is admitted, waits in a bounded queue, runs on a lane in an instance that is
-//! there already, and the instance is retired.
+//! Serves images. A request is admitted, waits in a bounded queue, and runs on a lane in an instance that is ready
+//! before the request needs it; the lane replaces the instance afterwards.
 //!
 //! ```text
-//! cli -> http -> dispatch -> crew -> lane -> seat -> {generation, instance} -> snapshot -> guest/abi
+//! cli -> http -> circuits -> dispatch -> lanes -> service -> telemetry -> instance -> snapshot -> guest/abi
 //! ```
 //!
-//! Invariant: a request never waits for an instantiation, a teardown, a compilation or a bake.
+//! Imports run in this direction only; `tests/architecture.rs` checks every file. The rooms:
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`cli`] | the command line, one file for each subcommand |
+//! | [`http`] | the HTTP server, one file for each resource |
+//! | [`circuits`] | circuits as data: accepted, baked, published |
+//! | [`dispatch`] | admission, and the queue in front of the lanes |
+//! | [`lanes`] | compute threads, with their active instances and standbys |
+//! | [`service`] | one served image, with its policy and circuit breaker |
+//! | [`telemetry`] | metrics and events |
+//! | [`instance`] | a generation, and one instance of it |
+//! | [`witness`] | inputs as JSON, and the calculators that make witnesses from them |
+//! | [`policy`], [`memory`] | decisions; measurements |
+//! | [`config`] | the table of settings, and where values come from |
+//!
+//! Invariant: nothing slow is on a request's path. A lane instantiates for a call only if its standbys have run out,
+//! which `snapback_standby_missing_total` counts; it never compiles, bakes or drops there.
 
-mod apart;
-pub mod breaker;
 pub mod circuits;
 pub mod cli;
 pub mod config;
-mod crew;
 pub mod dispatch;
-pub mod entropy;
-mod errands;
-pub mod events;
-pub mod generation;
-mod growth;
 pub mod http;
+pub mod ids;
 pub mod instance;
-pub mod job;
-mod lane;
-pub mod meter;
-pub mod metrics;
-mod nursery;
+pub mod lanes;
+pub mod memory;
 pub mod policy;
-pub mod pressure;
-pub mod process;
-mod reaper;
 pub mod seams;
-mod seat;
-pub mod shutdown;
-pub mod sizing;
-mod storm;
-mod watch;
+pub mod service;
+mod subprocess;
+pub mod telemetry;
 pub mod witness;

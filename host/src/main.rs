@@ -1,9 +1,9 @@
-//! The `snapback` binary: reads the command line and hands over.
+//! The `snapback` binary.
 
-use clap::Parser;
-use snapback_host::cli::{Cli, run};
+use snapback_host::cli;
+use snapback_snapshot::proof_systems::ProofSystems;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    run(Cli::parse())
+    cli::main(&ProofSystems::builtin())
 }

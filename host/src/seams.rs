@@ -1,19 +1,19 @@
-//! Where tests take hold: the clock by which instances age, and faults that no machine shows on demand.
+//! Seams for tests: the clock by which instances age, and faults that cannot be produced on demand.
 //!
-//! Invariant: in production the clock is the system's and no fault is injected; nothing else can be set here.
+//! Invariant: in production the clock is the system's and no fault is injected.
 
-use crate::instance::Fault;
+use crate::{ids::LaneId, instance::Fault};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// Both seams.
+/// The seams of a dispatcher.
 #[derive(Clone)]
 pub struct Seams {
-    /// Tells the time.
+    /// The clock by which instances age.
     pub clock: Clock,
-    /// Goes wrong on demand.
+    /// Injected faults.
     pub faults: Arc<dyn Faults>,
 }
 
@@ -23,20 +23,20 @@ impl Default for Seams {
     }
 }
 
-/// A clock: the system's, or one that a test moves.
+/// A clock: the system's, or one that a test advances.
 #[derive(Clone, Default)]
 pub struct Clock {
     manual: Option<Arc<Mutex<Instant>>>,
 }
 
 impl Clock {
-    /// A clock that stands still until it is moved.
+    /// Creates a clock that stands still until it is advanced.
     #[must_use]
     pub fn manual() -> Self {
         Self { manual: Some(Arc::new(Mutex::new(Instant::now()))) }
     }
 
-    /// The time.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Instant {
         match &self.manual {
@@ -45,7 +45,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock; the system's cannot be moved.
+    /// Advances a manual clock; has no effect on the system's.
     pub fn advance(&self, by: Duration) {
         if let Some(now) = &self.manual {
             *now.lock().unwrap_or_else(PoisonError::into_inner) += by;
@@ -53,15 +53,15 @@ impl Clock {
     }
 }
 
-/// What can be made to go wrong.
+/// Faults that a test can inject.
 pub trait Faults: Send + Sync {
-    /// Asked before a standby is made: a fault means that it cannot be.
+    /// Called before a standby is made; a returned fault makes it fail.
     fn standby(&self, _image: &str) -> Option<Fault> {
         None
     }
 
-    /// Told on the lane when a call begins; a call stalls for as long as this does not return.
-    fn call(&self, _lane: usize, _method: &str) {}
+    /// Called on the lane when a call begins. The call stalls for as long as this does not return.
+    fn call(&self, _lane: LaneId, _method: &str) {}
 }
 
 struct NoFaults;

@@ -1,4 +1,4 @@
-//! Finds a compiler for wasm32-unknown-unknown. It installs nothing: `make toolchain` does.
+//! Finds a compiler for wasm32-unknown-unknown. It installs nothing; `make toolchain` does that.
 
 use std::{
     env,
@@ -6,18 +6,19 @@ use std::{
     process::Command,
 };
 
-/// Set to `rustup` or `debian` to take that toolchain and no other.
+/// Environment variable that selects the toolchain, `rustup` or `debian`. Without it, the first one found is used.
 pub(crate) const CHOICE: &str = "SNAPBACK_WASM_TOOLCHAIN";
 
-/// Features that every guest is compiled with. Without wide arithmetic a proof takes five times as long.
-/// `simd128` is left out: the compiler then vectorises field arithmetic, which costs a proof some 3 %.
+/// Features that every guest is compiled with. Without wide arithmetic a proof takes five times as long. `simd128` is
+/// left out: with it, the compiler vectorises field arithmetic, and a proof takes some 3 % longer.
 const TARGET_FEATURES: &str = "+wide-arithmetic,+bulk-memory";
 
+/// A toolchain that compiles guests.
 pub(crate) enum Toolchain {
-    /// The compiler that builds the host, with the target's standard library installed beside its own.
+    /// The compiler that builds the host, with the standard library of the target installed.
     Installed { sysroot: PathBuf },
-    /// Debian's `rustc-web`, which comes without that library: it is built from `rust-web-src`, and
-    /// linked with the linker of the host's toolchain.
+    /// Debian's `rustc-web`, which lacks the standard library of the target. The library is built from `rust-web-src`,
+    /// and guests are linked with the linker of the host's toolchain.
     Debian { linker: PathBuf, rustc: PathBuf },
 }
 
@@ -51,11 +52,11 @@ impl Toolchain {
         }
     }
 
-    /// Sets what makes `cargo` build guests with this toolchain.
+    /// Configures `cargo` to build guests with this toolchain.
     pub(crate) fn prepare(&self, cargo: &mut Command, root: &Path) {
         let mut flags = vec![
             format!("-Ctarget-feature={TARGET_FEATURES}"),
-            // There is no entropy but the envelope's: a crate that draws some fails to link.
+            // The request envelope is the only source of entropy: a crate that draws its own fails to link.
             "--cfg=getrandom_backend=\"unsupported\"".into(),
             format!("--remap-path-prefix={}=/snapback", root.display()),
         ];
@@ -84,5 +85,5 @@ fn sysroot(rustc: &Path) -> Result<PathBuf, String> {
         .output()
         .map_err(|error| format!("cannot run {}: {error}", rustc.display()))?;
     let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if path.is_empty() { Err(format!("{} names no sysroot", rustc.display())) } else { Ok(path.into()) }
+    if path.is_empty() { Err(format!("{} reports no sysroot", rustc.display())) } else { Ok(path.into()) }
 }

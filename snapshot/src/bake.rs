@@ -1,20 +1,20 @@
-//! The bake: guest and inputs in, image in the store and native code in the cache out.
+//! The bake: turns a guest and its inputs into an image in the store and native code in the cache.
 //!
 //! Invariant: an image is published only after every gate has passed, and equal inputs give equal images.
 
 use crate::{
     Digest, Error, ImageStore,
     check::check,
-    circuits::{self, Circuits, takes_circuits},
     cow,
     engine::{Ticker, engine},
     error::Refusal,
     guests::Guest,
-    inputs::{BakeLimits, Input},
-    manifest::{CircuitId, FORMAT_VERSION, GuestId, InputId, Manifest, Tools, Trial},
+    inputs::{BakeLimits, ExtraExports, Input},
+    manifest::{CircuitId, FORMAT_VERSION, GuestId, ImageKind, InputId, Manifest, MethodInfo, Tools, Trial},
     native::{self, NativeCache},
+    proof_systems::{INPUT_REMOVE, ProofSystem, ProofSystems},
     trial::{self, TrialCall},
-    wizen::{Log, Run, Wizened, wizen},
+    wizen::{Log, Run, Snapshot, wizen},
 };
 use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN};
 use std::{fmt, sync::Arc, thread};
@@ -24,15 +24,15 @@ use std::{fmt, sync::Arc, thread};
 pub enum Stage {
     /// The guest and its inputs are checked.
     Check,
-    /// Reference strings are made, if circuits need them.
+    /// Reference strings are generated, if circuits need them.
     Reference,
-    /// The initialiser runs, twice, with different entropy.
+    /// The initialiser runs twice, with different entropy.
     Initialise,
     /// The image is compiled to native code.
     Compile,
-    /// A call is tried, if the bake was given one.
+    /// The trial call runs, if the bake was given one.
     Trial,
-    /// Copy-on-write is checked.
+    /// Verifying keys, the trial calls of the proof system and copy-on-write are checked.
     Verify,
     /// The image and its native code are written.
     Publish,
@@ -52,7 +52,7 @@ impl Stage {
 }
 
 impl Stage {
-    /// Its number, from 1.
+    /// Returns the position of the stage, counted from 1.
     #[must_use]
     pub fn position(self) -> usize {
         Self::ALL.iter().position(|known| *known == self).map_or(0, |index| index + 1)
@@ -63,37 +63,52 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Check => "checking the guest",
-            Self::Reference => "making reference strings",
-            Self::Initialise => "running the initialiser, twice",
+            Self::Reference => "generating reference strings",
+            Self::Initialise => "running the initialiser twice",
             Self::Compile => "compiling the image",
-            Self::Trial => "trying a call",
+            Self::Trial => "running the trial call",
             Self::Verify => "checking keys and copy-on-write",
             Self::Publish => "publishing the image",
         })
     }
 }
 
-/// Whoever watches a bake.
+/// Receives the progress of a bake.
 pub trait Progress: Send + Sync {
-    /// A stage begins.
+    /// Called when a stage begins.
     fn stage(&self, stage: Stage);
-    /// The guest logged a line.
+    /// Called with each line that the guest logs.
     fn log(&self, line: &str);
+}
+
+/// Environment of a bake: everything but the guest and its inputs.
+#[derive(Clone, Copy)]
+pub struct BakeEnvironment<'a> {
+    /// Store that receives the image.
+    pub store: &'a ImageStore,
+    /// Cache that receives the native code.
+    pub cache: &'a NativeCache,
+    /// Proof systems whose guests take circuits as data.
+    pub systems: &'a ProofSystems,
+    /// Limits of the bake.
+    pub limits: &'a BakeLimits,
 }
 
 /// A finished bake.
 pub struct Baked {
-    /// Name of the image.
+    /// Digest of the image.
     pub digest: Digest,
-    /// What the image says of itself.
+    /// Manifest of the image.
     pub manifest: Manifest,
-    /// Size of the image.
+    /// Size of the image in bytes.
     pub image_bytes: u64,
-    /// Size of its native code with the memory in it.
+    /// Size of its native code, which includes its initial memory, in bytes.
     pub native_bytes: u64,
+    /// Exported functions of the guest that are not methods.
+    pub extra_exports: Vec<String>,
 }
 
-/// Names a bake by what goes into it: equal keys give equal images.
+/// Returns the key of a bake. It covers everything that influences the image, so equal keys give equal images.
 #[must_use]
 pub fn bake_key(guest: &Guest, inputs: &[Input]) -> Digest {
     let inputs: Vec<InputId> = inputs.iter().map(Input::id).collect();
@@ -101,39 +116,41 @@ pub fn bake_key(guest: &Guest, inputs: &[Input]) -> Digest {
     let base = guest.base.as_ref().map(|base| base.digest);
     let parts =
         (FORMAT_VERSION, ABI_VERSION, &guest.name, &guest.digest, base, inputs, trial, Tools::current());
-    Digest::of(&serde_json::to_vec(&parts).expect("no maps with odd keys"))
+    Digest::of(&serde_json::to_vec(&parts).expect("the parts have string keys only"))
 }
 
-/// Bakes a guest. Whether it was baked with the same inputs before, [`ImageStore::baked`] knows.
+/// Bakes a guest. [`ImageStore::baked`] returns the image of an earlier bake with the same inputs.
 ///
 /// # Errors
-/// When an input is wrong, the guest is refused or fails, or the store cannot be written.
+/// Returns an error if an input is wrong, the guest is refused or fails, or the store cannot be written.
 pub fn bake(
-    store: &ImageStore,
-    cache: &NativeCache,
+    environment: BakeEnvironment<'_>,
     guest: &Guest,
     inputs: &[Input],
-    limits: &BakeLimits,
     progress: &Arc<dyn Progress>,
 ) -> Result<Baked, Error> {
+    let BakeEnvironment { store, cache, systems, limits } = environment;
     progress.stage(Stage::Check);
-    if guest.base.is_some() && circuits::is_of_another_version(guest) {
+    let system = systems.of_guest(&guest.digest);
+    let base = guest.base.as_ref().map(|base| &base.manifest);
+    if system.is_none() && base.is_some_and(|base| matches!(base.kind, ImageKind::Circuits { .. })) {
         return Err(Refusal::OldBase.into());
     }
     let checked = check(&guest.wasm, limits.memory_bytes_max)?;
-    let circuits = if takes_circuits(&guest.digest) {
+    if limits.extra_exports == ExtraExports::Refuse && !checked.extra_exports.is_empty() {
+        return Err(Refusal::ExtraExports(checked.extra_exports).into());
+    }
+    let plan = system.map(|system| {
         progress.stage(Stage::Reference);
-        let base = guest.base.as_ref().map(|base| &base.manifest);
-        Some(Circuits::read(store.srs(), base, inputs)?)
-    } else {
-        None
-    };
-    let references = circuits.as_ref().map(Circuits::reference_inputs).unwrap_or_default();
+        system.plan_bake(store.references(), base, inputs)
+    });
+    let plan = plan.transpose()?;
+    let references = plan.as_ref().map(|plan| plan.references()).unwrap_or_default();
     let fed = &[&references[..], inputs].concat()[..];
-    check_inputs(fed, &checked.bake_methods)?;
+    check_inputs(&references, inputs, &checked.bake_methods)?;
 
     progress.stage(Stage::Initialise);
-    // Two runs at once, and the instance that copy-on-write is probed with.
+    // The pool has room for the two concurrent runs and for the instance that probes copy-on-write.
     let engine = engine(3)?;
     let _ticker = Ticker::start(&engine)?;
     let log: Log = {
@@ -144,24 +161,24 @@ pub fn bake(
         let run = Run { guest: &guest.wasm, checked: &checked, inputs: fed, entropy, limits, log };
         wizen(&engine, &run)
     };
-    // Any two values serve: the question is only whether the image depends on them.
+    // Any two different values serve: the comparison shows whether the image depends on the entropy.
     let (first, second) = thread::scope(|scope| {
         let second = scope.spawn(|| run([0xa5; ENTROPY_LEN], Arc::new(|_| {})));
         let first = run([0x3c; ENTROPY_LEN], log);
         (first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    let wizened = first?;
-    if wizened != second? {
+    let snapshot = first?;
+    if snapshot != second? {
         return Err(Refusal::BakedEntropy.into());
     }
-    let snapshot_bytes = wizened.snapshot.len() as u64;
+    let snapshot_bytes = snapshot.module.len() as u64;
     if snapshot_bytes > limits.image_bytes_max {
         return Err(Refusal::TooLarge { bytes: snapshot_bytes, bytes_max: limits.image_bytes_max }.into());
     }
 
-    // The manifest comes later, and has no part in the code.
+    // The manifest is embedded later, since it does not influence the code.
     progress.stage(Stage::Compile);
-    let native = native::compile(&engine, &wizened.snapshot)?;
+    let native = native::compile(&engine, &snapshot.module)?;
     let module = native::load_bytes(&engine, &native)?;
     let trial = guest.trial.as_ref().map(|call| {
         progress.stage(Stage::Trial);
@@ -169,40 +186,43 @@ pub fn bake(
     });
     let (trial, reply) = trial.transpose()?.unzip();
     progress.stage(Stage::Verify);
-    let manifest = describe(guest, fed, checked.methods, &wizened, trial);
-    if let Some(circuits) = circuits {
+    let system = system.map(|system| &**system);
+    let manifest = describe(guest, system, (&references, inputs), checked.methods, &snapshot, trial);
+    if let Some(plan) = plan {
         let mut proofs: Vec<(TrialCall, Vec<u8>)> = guest.trial.clone().zip(reply).into_iter().collect();
-        for call in circuits.trials() {
+        for call in plan.trials() {
             let (_, reply) = trial::run(&module, &call, limits)?;
             proofs.push((call, reply));
         }
-        circuits.gate(&manifest.circuits, &proofs)?;
+        plan.gate(&manifest.circuits, &proofs)?;
     }
     if !cow::probe(&module).map_err(Error::engine("make an instance of the image"))?.holds() {
-        return Err(Refusal::NoCopyOnWrite { bytes: wizened.memory_bytes }.into());
+        return Err(Refusal::NoCopyOnWrite { bytes: snapshot.memory_bytes }.into());
     }
 
     if !manifest.fits() {
         return Err(Refusal::TooManyInputs { inputs: manifest.inputs.len() }.into());
     }
     progress.stage(Stage::Publish);
-    let image = manifest.embed(&wizened.snapshot);
-    drop(wizened);
+    let image = manifest.embed(&snapshot.module);
+    drop(snapshot);
     let image_bytes = image.len() as u64;
     let digest = store.publish(&image)?;
     store.remember_bake(&bake_key(guest, inputs), &digest)?;
     if let Err(error) = cache.keep(&engine, digest, &manifest, &native) {
-        tracing::warn!(%error, "native code cannot be kept (see `state_dir`, `native.key_file`): every start compiles the image");
+        tracing::warn!(%error, "native code cannot be stored (see `state_dir`, `native.key_file`): every start compiles the image");
     }
-    Ok(Baked { digest, manifest, image_bytes, native_bytes: native.len() as u64 })
+    let native_bytes = native.len() as u64;
+    Ok(Baked { digest, manifest, image_bytes, native_bytes, extra_exports: checked.extra_exports })
 }
 
-fn check_inputs(inputs: &[Input], bake_methods: &[String]) -> Result<(), Error> {
-    for (index, input) in inputs.iter().enumerate() {
+/// Checks that every input is given once, and that the guest takes it. Several reference strings may share one label.
+fn check_inputs(references: &[Input], inputs: &[Input], bake_methods: &[String]) -> Result<(), Error> {
+    for (index, input) in references.iter().chain(inputs).enumerate() {
         let refuse = |reason| Err(Error::Input { name: input.label(), reason });
         let same = |earlier: &Input| earlier.name == input.name && earlier.of == input.of;
-        if inputs[..index].iter().any(same) && input.name != circuits::INPUT_SRS {
-            return refuse("given twice".into());
+        if index.checked_sub(references.len()).is_some_and(|index| inputs[..index].iter().any(same)) {
+            return refuse("it is given twice".into());
         }
         let method = format!("{BAKE_PREFIX}{}", input.name);
         if method == BAKE_INIT || !bake_methods.contains(&method) {
@@ -222,37 +242,39 @@ fn check_inputs(inputs: &[Input], bake_methods: &[String]) -> Result<(), Error> 
 
 fn describe(
     guest: &Guest,
-    inputs: &[Input],
-    methods: Vec<String>,
-    wizened: &Wizened,
+    system: Option<&dyn ProofSystem>,
+    (references, inputs): (&[Input], &[Input]),
+    methods: Vec<MethodInfo>,
+    snapshot: &Snapshot,
     trial: Option<Trial>,
 ) -> Manifest {
-    // What it holds, not how it came to that: a history would grow with every change.
-    let is_over = |there: &InputId| {
-        inputs.iter().any(|input| match input.name.as_str() {
-            circuits::INPUT_SRS => false,
-            circuits::INPUT_REMOVE => {
-                [circuits::INPUT_CIRCUIT, circuits::INPUT_SYM].contains(&&*there.name) && there.of == input.of
-            }
-            name => there.name == name && there.of == input.of,
-        })
+    // The manifest lists the inputs that the image holds, not the history of its bakes, which would grow without limit.
+    let circuit_inputs: Vec<&str> =
+        system.iter().flat_map(|system| system.files()).filter_map(|file| file.input).collect();
+    let replaces = |input: &Input, earlier: &InputId| {
+        let is_removed = input.name == INPUT_REMOVE && circuit_inputs.contains(&&*earlier.name);
+        (is_removed || input.name == earlier.name) && input.of == earlier.of
     };
     let base_inputs = guest.base.iter().flat_map(|base| &base.manifest.inputs);
-    let base_inputs = base_inputs.filter(|input| !is_over(input)).cloned();
-    let inputs = inputs.iter().filter(|input| input.name != circuits::INPUT_REMOVE);
+    let base_inputs =
+        base_inputs.filter(|earlier| !inputs.iter().any(|input| replaces(input, earlier))).cloned();
+    let inputs = references.iter().chain(inputs).filter(|input| input.name != INPUT_REMOVE);
     Manifest {
         format_version: FORMAT_VERSION,
         abi_version: ABI_VERSION,
+        kind: system.map_or(ImageKind::Service, |system| ImageKind::Circuits {
+            proof_system: system.id().to_owned(),
+        }),
         guest: GuestId { name: guest.name.clone().into_owned(), digest: guest.digest },
         base: guest.base.as_ref().map(|base| base.digest),
         inputs: base_inputs.chain(inputs.map(Input::id)).collect(),
-        circuits: wizened
+        circuits: snapshot
             .circuits
             .iter()
             .map(|(name, digest)| CircuitId { name: name.clone(), vk_digest: Digest::from_bytes(*digest) })
             .collect(),
         methods,
-        memory_bytes: wizened.memory_bytes,
+        memory_bytes: snapshot.memory_bytes,
         trial,
         tools: Tools::current(),
     }

@@ -1,6 +1,6 @@
-//! One call across the boundary, as the contract has it: place, write, call, read.
+//! One call across the boundary, as the contract defines it: allocate, write, call, read.
 //!
-//! The guest is hostile: every pointer and length it answers is checked against its memory, and against
+//! Invariant: the guest is hostile. Every pointer and length that it returns is checked against its memory, and against
 //! the caller's limit, before a byte is read or allocated.
 
 use snapback_abi::{
@@ -12,52 +12,52 @@ use wasmtime::{AsContextMut, Instance, Memory, Module, ModuleExport, TypedFunc};
 /// A method of a live instance: pointer and length in, packed [`Span`] out.
 pub type Method = TypedFunc<(u32, u32), u64>;
 
-/// Where in a module the exports of the contract are, looked up once per module.
-pub struct Doors {
+/// Positions of the contract's exports in a module, looked up once per module.
+pub struct ContractExports {
     memory: ModuleExport,
     alloc: ModuleExport,
 }
 
 /// The exports of the contract in one instance.
 #[derive(Clone)]
-pub struct OpenDoors {
+pub struct BoundExports {
     /// The instance's linear memory.
     pub memory: Memory,
     alloc: TypedFunc<u32, u32>,
 }
 
-/// What a guest replied.
+/// The reply of a guest.
 pub struct Reply {
     /// How the call ended.
     pub tag: Tag,
-    /// The result, or a message.
+    /// The result if the tag is `Ok`, otherwise a message.
     pub body: Vec<u8>,
 }
 
-/// Why a call brought no reply.
+/// Why a call returned no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The guest trapped, ran out of time, or was stopped by the memory limiter: the engine's error tells.
+    /// The guest trapped, ran out of time, or was stopped by the memory limiter; the engine's error says which.
     #[error("{0}")]
     Stopped(wasmtime::Error),
-    /// The guest does not keep the contract.
+    /// The guest does not follow the contract.
     #[error("the guest broke the contract: {0}")]
     Contract(&'static str),
     /// The guest's reply does not decode.
     #[error("the guest broke the contract: its reply {0}")]
     Reply(DecodeError),
-    /// The reply is longer than the caller takes.
+    /// The reply is longer than the caller accepts.
     #[error("the reply has {bytes} bytes, more than {bytes_max}")]
     ReplyTooLarge {
-        /// Length of the reply.
+        /// Length of the reply in bytes.
         bytes: u64,
-        /// The limit.
+        /// The limit in bytes.
         bytes_max: u64,
     },
 }
 
-impl Doors {
-    /// Finds the exports; `None` if the module does not keep the contract.
+impl ContractExports {
+    /// Finds the exports. Returns `None` if the module lacks one.
     #[must_use]
     pub fn find(module: &Module) -> Option<Self> {
         Some(Self {
@@ -66,20 +66,21 @@ impl Doors {
         })
     }
 
-    /// The same exports in an instance of that module.
+    /// Binds the exports to an instance of the module. Returns `None` if one has another type.
     #[must_use]
-    pub fn open(&self, instance: &Instance, mut store: impl AsContextMut) -> Option<OpenDoors> {
+    pub fn bind(&self, instance: &Instance, mut store: impl AsContextMut) -> Option<BoundExports> {
         let memory = instance.get_module_export(&mut store, &self.memory)?.into_memory()?;
         let alloc = instance.get_module_export(&mut store, &self.alloc)?.into_func()?;
-        Some(OpenDoors { memory, alloc: alloc.typed(&store).ok()? })
+        Some(BoundExports { memory, alloc: alloc.typed(&store).ok()? })
     }
 }
 
-impl OpenDoors {
-    /// Calls a method with an envelope of header and body.
+impl BoundExports {
+    /// Calls a method with an envelope of header and body. A reply may have up to `reply_bytes_max` bytes.
     ///
     /// # Errors
-    /// When the guest stops, or does not keep the contract. The instance is then not fit for another call.
+    /// Returns an error if the guest stops, breaks the contract, or replies with more bytes than the limit. The
+    /// instance must not be called again after an error.
     pub fn call(
         &self,
         mut store: impl AsContextMut,
@@ -89,14 +90,14 @@ impl OpenDoors {
         reply_bytes_max: u64,
     ) -> Result<Reply, CallError> {
         let len = u32::try_from(header.len() + body.len())
-            .map_err(|_| CallError::Contract("a request of 4 GiB does not fit its memory"))?;
+            .map_err(|_| CallError::Contract("a request of 4 GiB or more does not fit its memory"))?;
         let ptr = self.alloc.call(&mut store, len).map_err(CallError::Stopped)?;
         let place = self
             .memory
             .data_mut(&mut store)
             .get_mut(ptr as usize..)
             .and_then(|tail| tail.get_mut(..len as usize))
-            .ok_or(CallError::Contract("snapback_alloc answered a place outside its memory"))?;
+            .ok_or(CallError::Contract("snapback_alloc returned an address outside its memory"))?;
         let (head, tail) = place.split_at_mut(header.len());
         head.copy_from_slice(header);
         tail.copy_from_slice(body);

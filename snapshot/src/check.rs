@@ -1,11 +1,12 @@
-//! What can be said of a guest before it runs: that it keeps the contract, and that a snapshot can hold it.
+//! Static check of a guest: it follows the contract, and a snapshot can hold its state.
 //!
 //! Invariant: no code of the guest runs here, and every refusal carries its reason.
 
-use crate::error::Refusal;
+use crate::{error::Refusal, manifest::MethodInfo};
 use snapback_abi::{
     BAKE_PREFIX, EXPORT_ABI, EXPORT_ALLOC, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE, METHOD_PROVE,
-    is_method_name,
+    METHODS_SECTION, RESERVED_PREFIX, is_method_name,
+    methods::{self, MethodTypes},
 };
 use std::collections::BTreeMap;
 use wasmparser::{
@@ -13,10 +14,11 @@ use wasmparser::{
     types::{CoreTypeId, TypesRef},
 };
 
+/// Size of a page of linear memory, in bytes.
 pub(crate) const WASM_PAGE_BYTES: u64 = 1 << 16;
 
-/// What guests may use: WebAssembly 2.0 and wide arithmetic. Exceptions, threads and garbage collection keep
-/// state that a snapshot cannot hold.
+/// Features that guests may use: WebAssembly 2.0, wide arithmetic, extended constants, tail calls and relaxed SIMD.
+/// Exceptions, threads and garbage collection keep state that a snapshot cannot hold.
 pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::EXTENDED_CONST)
@@ -28,28 +30,30 @@ const ALLOC: (&[ValType], &[ValType]) = (&[ValType::I32], &[ValType::I32]);
 const ABI: (&[ValType], &[ValType]) = (&[], &[ValType::I32]);
 const LOG: (&[ValType], &[ValType]) = (&[ValType::I32, ValType::I32], &[]);
 
-/// A guest that passed: what of it the bake needs to know.
+/// Properties of a checked guest that the bake uses.
 #[derive(Debug)]
 pub(crate) struct Checked {
     /// Exports that clients may call, in alphabetical order.
-    pub(crate) methods: Vec<String>,
+    pub(crate) methods: Vec<MethodInfo>,
     /// Exports that only the bake calls.
     pub(crate) bake_methods: Vec<String>,
+    /// Exported functions that are neither methods nor known to the contract.
+    pub(crate) extra_exports: Vec<String>,
 }
 
-/// Checks an image before it is compiled: it may come from anywhere, and its digest says only that it is whole.
+/// Checks an image before it is compiled. It may come from anywhere: its digest shows only that it is undamaged.
 pub(crate) fn check_image(wasm: &[u8], memory_bytes_max: u64) -> Result<(), Refusal> {
     check(wasm, memory_bytes_max)?;
     let starts =
         Parser::new(0).parse_all(wasm).any(|payload| matches!(payload, Ok(Payload::StartSection { .. })));
-    // A snapshot never has one: its start function has run.
+    // A snapshot has no start function, because that has run already.
     if starts { Err(Refusal::Unsupported("a start function".into())) } else { Ok(()) }
 }
 
-/// Checks a guest. What it starts with is bounded because the engine reserves it while compiling.
+/// Checks a guest. `memory_bytes_max` limits its initial memory, because the engine reserves it while compiling.
 pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refusal> {
     if !Parser::is_core_wasm(wasm) {
-        return Err(Refusal::Invalid("a component, or no WebAssembly at all".into()));
+        return Err(Refusal::Invalid("it is a component, or not WebAssembly at all".into()));
     }
     let types = Validator::new_with_features(FEATURES)
         .validate_all(wasm)
@@ -59,6 +63,7 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
     let mut functions = BTreeMap::new();
     let mut has_memory = false;
     let mut has_wide_arithmetic = false;
+    let mut media_types = MediaTypes::default();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(|error| Refusal::Invalid(error.to_string()))? {
             Payload::ImportSection(imports) => {
@@ -94,6 +99,9 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
                     }
                 }
             }
+            Payload::CustomSection(section) if section.name() == METHODS_SECTION => {
+                media_types.read(section.data())?;
+            }
             Payload::CodeSectionEntry(body) if !has_wide_arithmetic => {
                 has_wide_arithmetic =
                     uses_wide_arithmetic(&body).map_err(|error| Refusal::Invalid(error.to_string()))?;
@@ -117,10 +125,37 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
     if callable.iter().any(|name| *name == METHOD_PROVE) && !has_wide_arithmetic {
         return Err(Refusal::NoWideArithmetic);
     }
-    let named = |is_wanted: fn(&str) -> bool| {
-        callable.iter().filter(|name| is_wanted(name)).map(|name| (*name).clone()).collect()
-    };
-    Ok(Checked { methods: named(is_method_name), bake_methods: named(|name| name.starts_with(BAKE_PREFIX)) })
+    let methods = callable.iter().filter(|name| is_method_name(name)).map(|name| media_types.of(name));
+    let bake_methods = callable.iter().filter(|name| name.starts_with(BAKE_PREFIX));
+    let extra_exports =
+        functions.keys().filter(|name| !name.starts_with(RESERVED_PREFIX) && !callable.contains(name));
+    Ok(Checked {
+        methods: methods.collect(),
+        bake_methods: bake_methods.map(|name| (*name).clone()).collect(),
+        extra_exports: extra_exports.cloned().collect(),
+    })
+}
+
+/// Media types of methods, which the guest declares in a custom section.
+#[derive(Default)]
+struct MediaTypes(BTreeMap<String, (String, String)>);
+
+impl MediaTypes {
+    fn read(&mut self, section: &[u8]) -> Result<(), Refusal> {
+        for declared in methods::decode(section) {
+            let MethodTypes { name, request, reply } =
+                declared.map_err(|error| Refusal::MediaTypes(error.to_string()))?;
+            self.0.insert(name.into(), (request.into(), reply.into()));
+        }
+        Ok(())
+    }
+
+    fn of(&self, name: &str) -> MethodInfo {
+        let declared = self.0.get(name).cloned();
+        let (request, reply) =
+            declared.unwrap_or_else(|| (methods::DEFAULT.to_owned(), methods::DEFAULT.to_owned()));
+        MethodInfo { name: name.to_owned(), request, reply }
+    }
 }
 
 fn check_import(module: &str, name: &str, ty: TypeRef, types: TypesRef<'_>) -> Result<(), Refusal> {
@@ -135,7 +170,7 @@ fn check_import(module: &str, name: &str, ty: TypeRef, types: TypesRef<'_>) -> R
     }
 }
 
-/// Whether a function has these parameters and results.
+/// Returns whether a function has these parameters and results.
 pub(crate) fn is(types: TypesRef<'_>, id: CoreTypeId, (params, results): (&[ValType], &[ValType])) -> bool {
     let ty: &FuncType = types[id].unwrap_func();
     ty.params() == params && ty.results() == results

@@ -1,14 +1,16 @@
-//! Whether copy-on-write holds: asked of the kernel, because the engine loses it without a word.
+//! Checks whether instances map their memory copy-on-write. It asks the kernel, because the engine reports no fallback
+//! to copying.
 
+use crate::imports;
 use std::{fs, io, ops::Range};
 use wasmtime::{Module, Store};
 
-/// How an instance comes by the initial contents of its memory.
+/// How an instance gets the initial contents of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyOnWrite {
-    /// That many bytes of its memory are a private mapping of the native code file.
+    /// A part of its memory is a private mapping of the native code file.
     Mapped {
-        /// Bytes mapped.
+        /// Size of the mapped part in bytes.
         bytes: u64,
     },
     /// The image has no initialised memory.
@@ -18,21 +20,19 @@ pub enum CopyOnWrite {
 }
 
 impl CopyOnWrite {
-    /// Whether instances are as cheap as they are meant to be.
+    /// Returns whether instances are made without copying their memory.
     #[must_use]
     pub fn holds(self) -> bool {
         self != Self::Copied
     }
 }
 
-/// Makes an instance and looks at what backs its memory.
+/// Makes an instance and checks whether a file backs its memory.
 pub(crate) fn probe(module: &Module) -> wasmtime::Result<CopyOnWrite> {
     let mut store = Store::new(module.engine(), ());
     // Nothing runs: images have no start function.
     store.set_epoch_deadline(u64::MAX >> 1);
-    let mut linker = wasmtime::Linker::new(module.engine());
-    linker.define_unknown_imports_as_traps(module)?;
-    let instance = linker.instantiate(&mut store, module)?;
+    let instance = imports::traps(module)?.instantiate(&mut store, module)?;
     let Some(memory) = instance.get_memory(&mut store, snapback_abi::EXPORT_MEMORY) else {
         return Ok(CopyOnWrite::Nothing);
     };
@@ -46,7 +46,7 @@ pub(crate) fn probe(module: &Module) -> wasmtime::Result<CopyOnWrite> {
     })
 }
 
-/// Bytes of an address range that are mapped from a file (or a memfd).
+/// Returns the number of bytes of an address range that are mapped from a file or a memfd.
 fn file_backed(range: Range<u64>) -> io::Result<u64> {
     Ok(fs::read_to_string("/proc/self/maps")?
         .lines()
@@ -64,7 +64,7 @@ struct Mapping {
     inode: u64,
 }
 
-/// A line of proc(5) `maps`: `address perms offset dev inode pathname`.
+/// Parses a line of `/proc/self/maps`: `address perms offset dev inode pathname`. Source: proc(5).
 fn parse(line: &str) -> Option<Mapping> {
     let mut fields = line.split_ascii_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;
@@ -82,12 +82,12 @@ mod tests {
 
     fn probed(config: &Config, text: &str) -> CopyOnWrite {
         let engine = Engine::new(config).expect("an engine");
-        let module = Module::new(&engine, wat::parse_str(text).expect("text")).expect("a module");
+        let module = Module::new(&engine, wat::parse_str(text).expect("valid text")).expect("a module");
         probe(&module).expect("an instance")
     }
 
     #[test]
-    fn the_loss_of_copy_on_write_is_seen() {
+    fn the_loss_of_copy_on_write_is_detected() {
         let mut config = Config::new();
         config.concurrency_support(false).epoch_interruption(true);
         assert!(matches!(probed(&config, DATA), CopyOnWrite::Mapped { bytes } if bytes >= 4096));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_the_kernel_are_read() {
+    fn lines_of_proc_maps_are_parsed() {
         let line = "7f12a0000000-7f12a0021000 rw-p 00001000 fe:01 1234    /some/file with spaces";
         let mapping = parse(line).expect("a mapping");
         assert_eq!((mapping.range, mapping.inode), (0x7f12_a000_0000..0x7f12_a002_1000, 1234));

@@ -1,5 +1,5 @@
-//! Names for bytes: SHA-256 for what people pin (guests, inputs, images), BLAKE3 for native code, which is
-//! hashed at every start and may take a few milliseconds there.
+//! Digests that name bytes: SHA-256 for guests, inputs and images, which people pin, and BLAKE3 for native code, which
+//! is hashed at every start within a few milliseconds.
 //!
 //! Invariant: a file is hashed through the descriptor that is used afterwards, never through its path.
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de};
 use sha2::Digest as _;
 use std::{fmt, fs::File, io, os::unix::fs::FileExt, str::FromStr};
 
-/// A SHA-256 digest; 64 hexadecimal digits as text.
+/// A SHA-256 digest. As text it has 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
@@ -17,13 +17,13 @@ pub struct Digest([u8; 32]);
 pub struct NotADigest;
 
 impl Digest {
-    /// Its bytes.
+    /// Returns the bytes of the digest.
     #[must_use]
     pub const fn into_bytes(self) -> [u8; 32] {
         self.0
     }
 
-    /// A digest that was computed elsewhere.
+    /// Wraps the bytes of a digest that was computed elsewhere.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -35,10 +35,10 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// Hashes an open file from its beginning, whatever its cursor.
+    /// Hashes an open file from its beginning, regardless of its cursor.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// Returns an error if the file cannot be read.
     pub fn of_file(file: &File) -> io::Result<Self> {
         let mut hash = sha2::Sha256::new();
         read_in_pieces(file, |piece| hash.update(piece))?;
@@ -46,8 +46,8 @@ impl Digest {
     }
 }
 
-/// A BLAKE3 digest of native code, and of what it is the code of, under a key of this user: who lacks the key can
-/// neither make one nor pass one off for another image's.
+/// A BLAKE3 digest of native code and of the identity of its image, under a key of this user. Without the key, nobody
+/// can make such a digest or use the digest of one image for another.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NativeDigest(blake3::Hash);
 
@@ -57,7 +57,7 @@ impl NativeDigest {
         Self(Self::hasher(key, of_what).update(bytes).finalize())
     }
 
-    /// Hashes an open file from its beginning, whatever its cursor.
+    /// Hashes an open file from its beginning, regardless of its cursor.
     pub(crate) fn of_file(key: &[u8; 32], of_what: &str, file: &File) -> io::Result<Self> {
         let mut hash = Self::hasher(key, of_what);
         read_in_pieces(file, |piece| {
@@ -68,13 +68,13 @@ impl NativeDigest {
 
     fn hasher(key: &[u8; 32], of_what: &str) -> blake3::Hasher {
         let mut hash = blake3::Hasher::new_keyed(key);
-        // The length first, so that no text runs into the bytes behind it.
+        // The length comes first, so that the text cannot run into the bytes that follow it.
         hash.update(&(of_what.len() as u64).to_le_bytes()).update(of_what.as_bytes());
         hash
     }
 }
 
-/// Pieces stay in the second-level cache, and the buffer is the only memory this touches.
+/// Reads a file in pieces that fit the second-level cache. The buffer is the only memory that is touched.
 fn read_in_pieces(file: &File, mut piece: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0; 256 * 1024];
     let mut offset = 0;
@@ -177,7 +177,7 @@ mod tests {
     fn a_file_has_the_digest_of_its_bytes() {
         let bytes: Vec<u8> = (0..700_000u32).map(|i| (i % 251) as u8).collect();
         let mut file = tempfile::tempfile().expect("a temporary file");
-        file.write_all(&bytes).expect("room for it");
+        file.write_all(&bytes).expect("written");
         assert_eq!(Digest::of_file(&file).expect("readable"), Digest::of(&bytes));
         let (key, other) = ([1; 32], [2; 32]);
         let found = NativeDigest::of_file(&key, "a", &file).expect("readable");

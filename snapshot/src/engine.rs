@@ -1,7 +1,7 @@
-//! The only place that builds a `wasmtime::Config`, for bake and serve alike: native code compiled by one
-//! loads in the other, because the settings that shape code are the same.
+//! The only place that builds a `wasmtime::Config`. Bake and serve use the same settings, so native code that one
+//! compiles loads in the other.
 //!
-//! Invariant: what differs between two engines is the size of the pool and nothing else.
+//! Invariant: two engines differ in the size of their pools and in nothing else.
 
 use crate::Error;
 use std::{
@@ -14,16 +14,16 @@ use std::{
 };
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// Largest linear memory of an instance: what 32-bit addresses reach.
+/// Largest linear memory of an instance in bytes: the range of 32-bit addresses.
 pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
-/// How often an engine's epoch advances: the resolution of every deadline.
+/// Interval at which the epoch of an engine advances: the resolution of every deadline.
 const EPOCH: Duration = Duration::from_millis(10);
 
-/// An engine whose pool holds that many instances at once.
+/// Creates an engine whose pool holds `instances` instances at once.
 ///
 /// # Errors
-/// When the address space for the pool cannot be had.
+/// Returns an error if the address space for the pool cannot be reserved.
 pub fn engine(instances: u32) -> Result<Engine, Error> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_core_instances(instances)
@@ -40,26 +40,27 @@ pub fn engine(instances: u32) -> Result<Engine, Error> {
         .wasm_wide_arithmetic(true)
         .epoch_interruption(true)
         .memory_init_cow(true)
-        // An image with holes falls back to copying without a word, unless every extent counts as dense.
+        // Wasmtime copies the memory of an image with holes, and does not report it, unless every extent counts as
+        // dense.
         .memory_guaranteed_dense_image_size(MEMORY_BYTES_MAX)
         .concurrency_support(false)
-        // A trap is told by its class; collecting frames would be work on the request's path.
+        // A trap is reported by its class; collecting frames would take time on the path of a request.
         .wasm_backtrace_max_frames(None);
     Engine::new(&config)
         .map_err(Error::engine("reserve its pool (fewer `lanes` or images need less address space)"))
 }
 
-/// Advances an engine's epoch until it is dropped.
+/// Advances the epoch of an engine until it is dropped.
 pub struct Ticker {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    /// Starts to tick.
+    /// Starts the thread that advances the epoch.
     ///
     /// # Errors
-    /// When no thread can be had.
+    /// Returns an error if the thread cannot be started.
     pub fn start(engine: &Engine) -> Result<Arc<Self>, Error> {
         let engine = engine.weak();
         let (stop, stopped) = mpsc::channel();
@@ -80,13 +81,14 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A ticker that panicked has stopped, which is all that is wanted of it.
+            // A ticker that panicked has stopped too, so its panic does not matter.
             let _ = thread.join();
         }
     }
 }
 
-/// Epochs after which a call of that duration has had its time: one more than fit, as the first is under way.
+/// Returns the number of epochs after which a deadline of this duration has passed: one more than the duration holds,
+/// because the first one has begun already.
 #[must_use]
 pub fn epochs(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(EPOCH.as_nanos())).unwrap_or(u64::MAX - 1) + 1

@@ -1,55 +1,55 @@
-//! What can go wrong between a guest and its loaded image. One enum for the layer; each message says what
-//! is wrong and, where something can be done, what.
+//! Errors between a guest and its loaded image, in one enum for the whole crate. Each message says what is wrong and,
+//! where possible, how to correct it.
 
-use crate::{Digest, manifest::ManifestError};
+use crate::{Digest, manifest_section::ManifestError};
 use std::{io, path::PathBuf};
 
 /// An error of the bake, the store or the native code cache.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb with its object.
+        /// The action that failed, as a verb with its object.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The guest breaks the contract, or cannot be snapshotted; nothing was run yet.
+    /// The guest or its image is refused.
     #[error("the guest is refused: {0}")]
     Refused(#[from] Refusal),
-    /// A bake input is missing, superfluous, or not what it has to be.
+    /// A bake input is unknown to the guest, given twice, too large, or malformed.
     #[error("input `{name}`: {reason}")]
     Input {
-        /// The name given with `--input name=file`.
+        /// The label of the input, as in `--input LABEL=FILE`.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A bake method replied with an error.
+    /// A bake method replied with an error, or did not return.
     #[error("the guest's `{method}` failed: {message}")]
     Initialiser {
         /// The bake method.
         method: String,
-        /// The guest's own message, or how it trapped.
+        /// The message of the guest, or the reason why it stopped.
         message: String,
     },
-    /// The call that was to be tried failed.
+    /// The trial call failed.
     #[error("the trial call of `{method}` failed: {message}")]
     Trial {
         /// The method.
         method: String,
-        /// The guest's own message, or how it was stopped.
+        /// The message of the guest, or the reason why it stopped.
         message: String,
     },
-    /// An image file is not what its name, its manifest or this version says.
+    /// An image file does not have the digest in its name.
     #[error("{} is not a usable image: {reason}. Remove it (`snapback images remove`) and bake again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// The mismatch.
         reason: String,
     },
     /// The manifest in an image cannot be read.
@@ -57,47 +57,48 @@ pub enum Error {
     Manifest {
         /// The image.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: ManifestError,
     },
-    /// No image of that name, digest or path.
+    /// There is no image of this name, digest or path.
     #[error(
-        "no image `{0}` (a digest's beginning has at least four digits): `snapback images` lists those in the store, `snapback bake` makes one"
+        "no image `{0}` (a digest can be shortened to its first four digits): `snapback images` lists the store, \
+         `snapback bake` makes an image"
     )]
     NoSuchImage(String),
-    /// A prefix fits several images.
-    #[error("`{prefix}` fits {} images: {}", digests.len(), list(digests))]
+    /// A prefix matches several images.
+    #[error("`{prefix}` matches {} images: {}", digests.len(), list(digests))]
     Ambiguous {
-        /// What was given.
+        /// The prefix.
         prefix: String,
-        /// What it fits.
+        /// The digests that it matches.
         digests: Vec<Digest>,
     },
-    /// The engine failed at something that the checks let through.
+    /// The engine failed at an operation that the checks had let through.
     #[error("the engine cannot {action}: {source:#}")]
     Engine {
-        /// What was tried, as a verb with its object.
+        /// The action that failed, as a verb with its object.
         action: &'static str,
-        /// The engine's reason.
+        /// The error of the engine.
         source: wasmtime::Error,
     },
 }
 
-/// Why a guest, or what became of it, is refused at bake time.
+/// Why a guest, its image or a witness calculator is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// Not a core module that this engine accepts.
+    /// It is not a core module that this engine accepts.
     #[error("it is not a valid core module: {0}")]
     Invalid(String),
-    /// An import that the contract does not know.
-    #[error("it imports `{module}.{name}`; the contract has no import but `snapback.log (i32, i32)`")]
+    /// It has an import that the contract does not know.
+    #[error("it imports `{module}.{name}`; the only import of the contract is `snapback.log (i32, i32)`")]
     Import {
         /// The import's module.
         module: String,
         /// The import's name.
         name: String,
     },
-    /// An import that circom's calculators do not have.
+    /// It has an import that circom's calculators do not have.
     #[error("it imports `{module}.{name}`, which no witness calculator of circom 2 does")]
     CalculatorImport {
         /// The import's module.
@@ -105,82 +106,93 @@ pub enum Refusal {
         /// The import's name.
         name: String,
     },
-    /// An export that the contract requires is missing or has another type.
-    #[error("it has no export `{name}` of type {wanted}")]
+    /// It lacks a required export, or the export has another type.
+    #[error("it has no export `{name}` of the type {wanted}")]
     Export {
         /// The export.
         name: &'static str,
-        /// Its type.
+        /// The required type.
         wanted: &'static str,
     },
-    /// It speaks another version of the contract.
-    #[error("it speaks version {found} of the contract, this host speaks {}", snapback_abi::ABI_VERSION)]
+    /// It implements another version of the contract.
+    #[error(
+        "it speaks version {found} of the contract, and this host speaks version {}",
+        snapback_abi::ABI_VERSION
+    )]
     AbiVersion {
-        /// What `snapback_abi` answered.
+        /// The version that `snapback_abi` returned.
         found: i32,
     },
-    /// Something that a snapshot cannot hold.
+    /// It uses a feature whose state a snapshot cannot hold.
     #[error("a snapshot cannot hold {0}")]
     Unsupported(String),
-    /// A prover that was compiled without wide arithmetic.
+    /// It is a prover that was compiled without wide arithmetic.
     #[error(
-        "it exports `prove` and has no wide arithmetic: a proof would take five times as long. Compile it with \
-         -Ctarget-feature=+wide-arithmetic"
+        "it exports `prove` but does not use wide arithmetic, so a proof would take five times as long. Compile \
+         it with -Ctarget-feature=+wide-arithmetic"
     )]
     NoWideArithmetic,
-    /// Two bakes with different entropy gave different images.
+    /// It exports functions that are not methods, and the bake refuses them (`--strict`).
+    #[error("it exports functions that are not methods of the contract: {}", .0.join(", "))]
+    ExtraExports(Vec<String>),
+    /// The section that declares its media types cannot be read.
+    #[error("its section `snapback.methods` {0}")]
+    MediaTypes(String),
+    /// Two runs of the initialiser with different entropy gave different images.
     #[error(
-        "it keeps randomness from its bake (two bakes with different entropy differ), which every instance would share"
+        "it keeps randomness of its bake, which every instance would share: two runs with different entropy \
+         differ"
     )]
     BakedEntropy,
-    /// Nothing here knows what the circuits of such a base should be.
-    #[error("the base was baked from another version of its guest: bake anew from the guest")]
+    /// The base was baked from another version of its guest, so its verifying keys cannot be checked.
+    #[error("the base was baked from another version of its guest: bake again from the guest itself")]
     OldBase,
-    /// Its manifest would be longer than one is read.
-    #[error("its {inputs} inputs and circuits do not fit a manifest")]
+    /// Its manifest would be longer than [`MANIFEST_BYTES_MAX`](crate::MANIFEST_BYTES_MAX).
+    #[error("its manifest with {inputs} inputs is too long")]
     TooManyInputs {
-        /// How many it has.
+        /// Number of inputs.
         inputs: usize,
     },
-    /// The image would be larger than allowed.
+    /// Its image would be larger than allowed.
     #[error("its image has {bytes} bytes, more than bake.image_bytes_max = {bytes_max}")]
     TooLarge {
-        /// Size of the image.
+        /// Size of the image in bytes.
         bytes: u64,
-        /// The limit.
+        /// The limit in bytes.
         bytes_max: u64,
     },
-    /// It starts with more memory than an initialiser may use.
+    /// Its initial memory is larger than allowed.
     #[error("it starts with {bytes} bytes of memory, more than bake.memory_limit = {bytes_max}")]
     Memory {
-        /// Size of its memory.
+        /// Size of its initial memory in bytes.
         bytes: u64,
-        /// The limit.
+        /// The limit in bytes.
         bytes_max: u64,
     },
-    /// Instances would copy their memory instead of mapping it.
-    #[error("instances of its image would copy {bytes} bytes each: copy-on-write does not hold")]
+    /// Its instances would copy their memory instead of mapping it.
+    #[error("each instance of its image would copy {bytes} bytes: copy-on-write does not hold")]
     NoCopyOnWrite {
-        /// Bytes of initialised memory.
+        /// Size of the initialised memory in bytes.
         bytes: u64,
     },
-    /// A circuit has another verifying key than it should.
+    /// A circuit has another verifying key than expected, or one circuit is missing or surplus.
     #[error(
-        "circuit `{circuit}` has another verifying key in the image than its native twin makes, or than it had before"
+        "the verifying key of circuit `{circuit}` in the image differs from the one generated natively, or from \
+         that of the base"
     )]
     Key {
         /// The circuit.
         circuit: String,
     },
-    /// The native twin does not take what the image made.
+    /// The native implementation refuses a circuit, or a proof that the image made.
     #[error("circuit `{circuit}` fails its check outside the image: {reason}")]
-    Twin {
+    Native {
         /// The circuit.
         circuit: String,
-        /// What the twin says.
+        /// The reason.
         reason: String,
     },
-    /// The list of circuits does not decode.
+    /// Its list of circuits does not decode.
     #[error("its list of circuits {0}")]
     Circuits(String),
 }

@@ -1,4 +1,4 @@
-//! The guests that this binary carries, and guests read from files.
+//! The guests that are embedded in this binary, and guests that are read from files.
 
 use crate::{Digest, Error, SealedImage, TrialCall, manifest::Manifest};
 use std::{borrow::Cow, fs, path::Path};
@@ -6,46 +6,46 @@ use std::{borrow::Cow, fs, path::Path};
 /// A guest: a core module before its bake, named by the digest of its bytes.
 #[derive(Clone)]
 pub struct Guest {
-    /// What people call it.
+    /// Name of the guest.
     pub name: Cow<'static, str>,
-    /// One line on what it is.
+    /// Description of the guest in one line.
     pub about: Cow<'static, str>,
     /// SHA-256 of the module.
     pub digest: Digest,
-    /// The module.
+    /// Bytes of the module.
     pub wasm: Cow<'static, [u8]>,
-    /// The call that a bake tries, unless it is given another.
+    /// The trial call of a bake, unless the bake is given another.
     pub trial: Option<TrialCall>,
-    /// The image that stands in for the guest, where a bake goes on from one.
+    /// The image that a bake starts from instead of the guest, if it starts from one.
     pub base: Option<Base>,
 }
 
-/// An image that a bake goes on from.
+/// An image that a bake starts from.
 #[derive(Clone)]
 pub struct Base {
-    /// The image.
+    /// Digest of the image.
     pub digest: Digest,
-    /// What it says of itself.
+    /// Manifest of the image.
     pub manifest: Manifest,
 }
 
 impl Guest {
-    /// The embedded guest of that name.
+    /// Returns the embedded guest of this name.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         Self::all().iter().find(|guest| guest.name == name)
     }
 
-    /// Every embedded guest.
+    /// Returns every embedded guest.
     #[must_use]
     pub fn all() -> &'static [Self] {
         embedded::EMBEDDED
     }
 
-    /// Reads a guest from a file; its name is the file's, without the ending.
+    /// Reads a guest from a file. Its name is that of the file without the extension.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// Returns an error if the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let wasm = fs::read(path).map_err(|source| Error::io("read the guest", path, source))?;
         let name =
@@ -54,10 +54,10 @@ impl Guest {
         Ok(Self { name: name.into(), about: "".into(), digest, wasm: wasm.into(), trial: None, base: None })
     }
 
-    /// An image as a guest: a bake of it goes on where that of the image ended.
+    /// Turns an image into a guest, so that a bake continues where the bake of the image ended.
     ///
     /// # Errors
-    /// When the image cannot be read, or is damaged.
+    /// Returns an error if the image cannot be read, or is damaged.
     pub fn of_image(image: &SealedImage) -> Result<Self, Error> {
         let manifest = image.manifest().clone();
         let wasm = image.module()?;

@@ -1,11 +1,8 @@
-//! An image file: opened, its manifest read, its body still unread.
+//! An image file that was opened, and whose manifest was read; its body is still unread.
 //!
-//! Invariant: every look at the file goes through the one descriptor that it was opened with.
+//! Invariant: every access to the file goes through the one descriptor that it was opened with.
 
-use crate::{
-    Digest, Error,
-    manifest::{Manifest, ManifestError},
-};
+use crate::{Digest, Error, manifest::Manifest, manifest_section::ManifestError};
 use std::{
     fs::File,
     io::{self, BufReader},
@@ -22,57 +19,59 @@ pub struct SealedImage {
 }
 
 impl SealedImage {
-    /// Opens an image file of any name, and hashes it for its own.
+    /// Opens an image file of any name, and computes its digest.
     ///
     /// # Errors
-    /// When it cannot be read, or is not an image.
+    /// Returns an error if the file cannot be read, or is not an image.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let (file, manifest) = open(path)?;
         let digest = Digest::of_file(&file).map_err(|source| Error::io("read", path, source))?;
         Ok(Self { path: path.into(), file, digest, manifest })
     }
 
+    /// Opens an image file whose name has its digest, without hashing it.
     pub(crate) fn open_named(path: &Path, digest: Digest) -> Result<Self, Error> {
         let (file, manifest) = open(path)?;
         Ok(Self { path: path.into(), file, digest, manifest })
     }
 
-    /// The image's name.
+    /// Returns the digest that names the image.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// What the image says of itself.
+    /// Returns the manifest of the image.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Size of the image in bytes.
+    /// Returns the size of the image in bytes.
     ///
     /// # Errors
-    /// When the file cannot be looked at.
+    /// Returns an error if the metadata of the file cannot be read.
     pub fn bytes(&self) -> Result<u64, Error> {
-        let metadata = self.file.metadata().map_err(|source| Error::io("look at", &self.path, source))?;
+        let metadata = self.file.metadata().map_err(|source| Error::io("inspect", &self.path, source))?;
         Ok(metadata.len())
     }
 
     /// Hashes the whole image again.
     ///
     /// # Errors
-    /// When it does not have its digest.
+    /// Returns an error if the file cannot be read, or its digest differs.
     pub fn scrub(&self) -> Result<(), Error> {
         let found = Digest::of_file(&self.file).map_err(|source| Error::io("read", &self.path, source))?;
         self.expect_digest(found)
     }
 
-    /// The image without its manifest, as it was snapshotted.
+    /// Returns the image without its manifest, which is the snapshot as it was taken.
     pub(crate) fn module(&self) -> Result<Vec<u8>, Error> {
         let strip = |image: Vec<u8>| Manifest::strip(&image);
         strip(self.read_verified()?).map_err(|source| Error::Manifest { path: self.path.clone(), source })
     }
 
+    /// Reads the whole image and checks its digest.
     pub(crate) fn read_verified(&self) -> Result<Vec<u8>, Error> {
         let read = || {
             let mut bytes = vec![0; usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX)];

@@ -1,22 +1,23 @@
-//! What a bake is given, and its bounds.
+//! Inputs and limits of a bake.
 //!
-//! Invariant: an input is in memory from the moment it is hashed, so that what is hashed is what is fed.
+//! Invariant: an input is held in memory from the moment it is hashed, so that the hashed bytes are the ones that are
+//! fed.
 
 use crate::{Digest, Error, manifest::InputId};
 use std::{fs, path::Path, time::Duration};
 
-/// A named input, in memory: what is hashed is what is fed, whatever happens to the file.
+/// A named input of a bake, held in memory. Later changes of its file have no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// The guest takes it with its method `bake_<name>`.
+    /// Name of the input. The guest takes it with its method `bake_<name>`.
     pub name: String,
-    /// What of the guest's it concerns, such as a circuit; often nothing.
+    /// Name of the object that the input concerns, such as a circuit; empty if it concerns the whole guest.
     pub of: String,
-    /// Its contents.
+    /// Contents of the input.
     pub bytes: Vec<u8>,
 }
 
-/// Bounds of a bake.
+/// Limits of a bake.
 #[derive(Clone, Copy, Debug)]
 pub struct BakeLimits {
     /// Largest image, in bytes.
@@ -25,8 +26,20 @@ pub struct BakeLimits {
     pub input_bytes_max: u64,
     /// Most linear memory that the initialiser may use, in bytes.
     pub memory_bytes_max: u64,
-    /// Longest run of all bake methods together.
+    /// Longest time that all bake methods of one run may take together.
     pub deadline: Duration,
+    /// Whether a guest is refused if it has exports that are not methods.
+    pub extra_exports: ExtraExports,
+}
+
+/// Treatment of a guest that exports functions which the contract does not know and clients cannot call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExtraExports {
+    /// The exports are reported.
+    #[default]
+    Report,
+    /// The guest is refused.
+    Refuse,
 }
 
 impl Default for BakeLimits {
@@ -36,28 +49,29 @@ impl Default for BakeLimits {
             input_bytes_max: 1 << 30,
             memory_bytes_max: 2 << 30,
             deadline: Duration::from_mins(30),
+            extra_exports: ExtraExports::Report,
         }
     }
 }
 
 impl Input {
-    /// An input of that name, or of a name and what it concerns with a slash between them.
+    /// Creates an input from its label: `NAME`, or `NAME/OF`.
     #[must_use]
     pub fn new(label: &str, bytes: Vec<u8>) -> Self {
         let (name, of) = label.split_once('/').unwrap_or((label, ""));
         Self { name: name.into(), of: of.into(), bytes }
     }
 
-    /// Name, and what it concerns.
+    /// Returns the label: `NAME`, or `NAME/OF`.
     #[must_use]
     pub fn label(&self) -> String {
         if self.of.is_empty() { self.name.clone() } else { format!("{}/{}", self.name, self.of) }
     }
 
-    /// Reads an input.
+    /// Reads an input from a file.
     ///
     /// # Errors
-    /// When the file cannot be read or is larger than the limit.
+    /// Returns an error if the file cannot be read or is larger than the limit.
     pub fn read(label: &str, path: &Path, limits: &BakeLimits) -> Result<Self, Error> {
         let len = fs::metadata(path).map_err(|source| Error::io("read the input", path, source))?.len();
         if len > limits.input_bytes_max {

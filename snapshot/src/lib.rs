@@ -1,16 +1,16 @@
-//! From a guest to a loaded image: bake, store, compile, map.
+//! Turns guests into loaded images: bakes, stores, compiles and maps them.
 //!
 //! ```text
 //! guest -> check -> wizen(inputs) -> native -> trial -> manifest -> store -> LoadedImage
 //! ```
 //!
-//! Invariant: nothing here knows of lanes, requests or HTTP; `snapshot` never imports `host`.
+//! Invariant: nothing here knows about lanes, requests or HTTP; `snapshot` never imports `host`.
 
 mod bake;
+mod calculator_check;
 pub mod calculators;
 pub mod call;
 mod check;
-pub mod circuits;
 mod cow;
 mod digest;
 mod engine;
@@ -18,23 +18,28 @@ mod error;
 pub mod files;
 mod guests;
 mod image;
+pub mod imports;
 mod inputs;
 pub mod manifest;
+mod manifest_section;
 mod native;
+pub mod proof_systems;
+mod references;
 mod segments;
-mod srs;
 mod store;
 mod trial;
 mod wizen;
 
-pub use bake::{Baked, Progress, Stage, bake, bake_key};
+pub use bake::{BakeEnvironment, Baked, Progress, Stage, bake, bake_key};
 pub use cow::CopyOnWrite;
 pub use digest::{Digest, NotADigest};
 pub use engine::{MEMORY_BYTES_MAX, Ticker, engine, epochs};
 pub use error::{Error, Refusal};
 pub use guests::{Base, Guest};
 pub use image::SealedImage;
-pub use inputs::{BakeLimits, Input};
-pub use native::{LoadedImage, Miss, NativeCache, Origin};
+pub use inputs::{BakeLimits, ExtraExports, Input};
+pub use manifest_section::{MANIFEST_BYTES_MAX, ManifestError, SECTION};
+pub use native::{CacheMode, LoadedImage, Miss, NativeCache, Origin};
+pub use references::ReferenceStore;
 pub use store::{ImageStore, Stored};
 pub use trial::TrialCall;

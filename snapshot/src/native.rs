@@ -1,100 +1,123 @@
-//! Native code: compiled once per image and engine, kept, and mapped at every later start.
+//! Native code: compiled once for each image and engine, stored, and mapped at every later start.
 //!
 //! ```text
-//! SealedImage --look / compile--> VerifiedCode --map--> LoadedImage
+//! SealedImage --verify / compile--> VerifiedCode --map--> LoadedImage
 //! ```
 //!
-//! Loading native code is trusting it. Invariant: what is mapped is the very file that was hashed, it has the
-//! digest that was recorded when this user compiled it, and it belongs to this user alone; anything else is
-//! compiled again from the image. The digest is keyed, and the key lies outside the state directory: a state
-//! directory that somebody else filled (unpacked from an archive, say) holds no code that would be mapped.
+//! Loading native code means trusting it. The digest of native code is keyed, and the key lies outside the state
+//! directory, so a state directory that somebody else filled, for example from an archive, holds no code that would be
+//! mapped.
+//!
+//! Invariant: the file that is mapped is the file that was hashed, it has the digest that was recorded when this user
+//! compiled it, and it belongs to this user alone. Anything else is compiled again from the image.
 
 use crate::{
-    CopyOnWrite, Digest, Error, calculators,
+    CopyOnWrite, Digest, Error, calculator_check,
     check::check_image,
     cow,
     digest::NativeDigest,
-    files::{make_private_dir, publish, publish_new},
+    files::{make_private_dir, open_own, publish, publish_new},
     image::SealedImage,
-    manifest::Manifest,
+    manifest::{ImageKind, Manifest},
 };
 use memfd::{FileSeal, MemfdOptions};
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, BufReader, Write},
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 use wasmtime::{Engine, Module};
 
-/// Native code that this host vouches for: sealed memory it filled, or a file it hashed and found to be its own.
+/// Native code that this host wrote: sealed memory that it filled, or a file whose keyed digest is the recorded one.
 struct VerifiedCode(File);
 
 /// An image that can be instantiated.
 pub struct LoadedImage {
-    /// The image's name.
+    /// Digest of the image.
     pub digest: Digest,
-    /// What it says of itself.
+    /// Manifest of the image.
     pub manifest: Manifest,
-    /// Its native code, mapped.
+    /// The native code, mapped.
     pub module: Module,
-    /// Size of the native code file, the initial memory included.
+    /// Size of the native code file in bytes, the initial memory included.
     pub native_bytes: u64,
-    /// Where the native code came from.
+    /// Origin of the native code.
     pub origin: Origin,
 }
 
-/// Where native code came from.
+/// Origin of native code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The cache had it.
+    /// The cache held it.
     Cached,
-    /// It was compiled, and kept in the cache.
+    /// It was compiled, and stored in the cache.
     Compiled(Miss),
-    /// It was compiled into sealed memory, because the cache cannot be written.
+    /// It was compiled into sealed memory, because the cache cannot be written or is switched off.
     Memory(Miss),
 }
 
-/// Why the cache did not serve.
+/// Why the cache could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Miss {
-    /// It has nothing for this image and engine.
+    /// The cache has no code for this image and engine, or is switched off.
     Absent,
-    /// What it has must not be mapped.
+    /// The code in the cache must not be mapped, for this reason.
     Unfit(String),
 }
 
-/// What the cache records of one native code file, beside it.
+/// The record that the cache keeps beside each native code file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
     image: Digest,
     engine: String,
-    /// Of the manifest that was embedded in the image when it was compiled.
+    /// Digest of the manifest that was embedded in the image when it was compiled.
     manifest: Digest,
     code: NativeDigest,
 }
 
-/// The native code of a state directory.
+/// Whether native code is stored on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheMode {
+    /// It is stored, and loaded from there at every later start.
+    On,
+    /// It is neither stored nor loaded: every start compiles.
+    Off,
+}
+
+/// Cache of native code in a state directory.
 pub struct NativeCache {
     dir: PathBuf,
     key_file: PathBuf,
     memory_bytes_max: u64,
+    mode: CacheMode,
 }
 
 impl NativeCache {
-    /// The cache of a state directory, with the file that holds the key of its digests. A directory or a key
-    /// that cannot be made is no error: native code then lives in sealed memory, and is compiled at every start.
-    /// `memory_bytes_max` is what an image that is compiled may start with, as compiling lays its memory out.
+    /// Creates the cache of a state directory. `key_file` holds the key of its digests. If the directory or the key
+    /// cannot be created, native code is compiled into sealed memory at every start. `memory_bytes_max` limits the
+    /// initial memory of a module, because compiling lays it out.
     #[must_use]
     pub fn open(state_dir: &Path, key_file: &Path, memory_bytes_max: u64) -> Self {
-        Self { dir: state_dir.join("native"), key_file: key_file.into(), memory_bytes_max }
+        Self {
+            dir: state_dir.join("native"),
+            key_file: key_file.into(),
+            memory_bytes_max,
+            mode: CacheMode::On,
+        }
     }
 
-    /// The key; drawn at the first use.
+    /// Switches the cache on or off.
+    #[must_use]
+    pub fn with_mode(self, mode: CacheMode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// Returns the key, and draws it at the first use.
     fn key(&self) -> Result<[u8; 32], Error> {
         let read = || -> io::Result<[u8; 32]> {
             let mut key = [0; 32];
@@ -110,33 +133,34 @@ impl NativeCache {
         getrandom::fill(&mut key).map_err(|error| failed(io::Error::other(error)))?;
         make_private_dir(self.key_file.parent().unwrap_or(Path::new(".")))?;
         publish_new(&self.key_file, &key)?;
-        // Another process may have been first: there is one key, and it is the one on disk.
+        // Another process may have been first: the key is the one on disk.
         read().map_err(failed)
     }
 
     /// Loads an image from the cache.
     ///
     /// # Errors
-    /// Why the cache does not serve.
+    /// Returns an error if the cache cannot be used for this image.
     pub fn find(&self, engine: &Engine, image: &SealedImage) -> Result<LoadedImage, Miss> {
         let (module, native_bytes) =
-            self.look(engine, image)?.load(engine).map_err(|error| Miss::Unfit(error.to_string()))?;
+            self.verify(engine, image)?.load(engine).map_err(|error| Miss::Unfit(error.to_string()))?;
         Ok(LoadedImage::of(image, module, native_bytes, Origin::Cached))
     }
 
-    /// Whether what is compiled can be kept; what that takes is made where it is missing.
+    /// Returns whether native code can be stored. Creates the directory and the key if they are missing.
     #[must_use]
     pub fn can_keep(&self) -> bool {
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
-        make_private_dir(&self.dir).is_ok()
+        self.mode == CacheMode::On
+            && make_private_dir(&self.dir).is_ok()
             && accessat(CWD, &self.dir, wanted, AtFlags::EACCESS).is_ok()
             && self.key().is_ok()
     }
 
-    /// Loads an image, from the cache if that has fitting native code for it.
+    /// Loads an image from the cache, or compiles it if the cache has no native code that fits.
     ///
     /// # Errors
-    /// When the image is damaged or cannot be compiled.
+    /// Returns an error if the image is damaged or cannot be compiled.
     pub fn load(&self, engine: &Engine, image: &SealedImage) -> Result<LoadedImage, Error> {
         self.find(engine, image).or_else(|miss| self.compile(engine, image, miss))
     }
@@ -146,22 +170,25 @@ impl NativeCache {
             tracing::warn!(image = %image.digest(), reason, "native code does not fit and is compiled again");
         }
         let bytes = image.read_verified()?;
-        if image.manifest().guest.name == calculators::GUEST_NAME {
-            calculators::check(&bytes, self.memory_bytes_max)?;
-        } else {
-            check_image(&bytes, self.memory_bytes_max)?;
+        match image.manifest().kind {
+            ImageKind::Calculator => calculator_check::check(&bytes, self.memory_bytes_max)?,
+            ImageKind::Service | ImageKind::Circuits { .. } => check_image(&bytes, self.memory_bytes_max)?,
         }
         let code = compile(engine, &bytes)?;
+        if self.mode == CacheMode::Off {
+            let (module, native_bytes) = VerifiedCode::seal(&code)?.load(engine)?;
+            return Ok(LoadedImage::of(image, module, native_bytes, Origin::Memory(miss)));
+        }
         let kept =
-            self.keep(engine, image.digest(), image.manifest(), &code).map(|()| self.look(engine, image));
+            self.keep(engine, image.digest(), image.manifest(), &code).map(|()| self.verify(engine, image));
         let (verified, origin) = match kept {
             Ok(Ok(verified)) => (verified, Origin::Compiled(miss)),
             Ok(Err(again)) => {
-                tracing::warn!(image = %image.digest(), reason = ?again, "the cache does not keep what it is given");
+                tracing::warn!(image = %image.digest(), reason = ?again, "stored code fails its check");
                 (VerifiedCode::seal(&code)?, Origin::Memory(miss))
             }
             Err(error) => {
-                tracing::warn!(%error, "native code cannot be kept (see `state_dir`, `native.key_file`): compiled into memory");
+                tracing::warn!(%error, "native code cannot be stored (see `state_dir`, `native.key_file`): it is compiled into memory");
                 (VerifiedCode::seal(&code)?, Origin::Memory(miss))
             }
         };
@@ -177,6 +204,9 @@ impl NativeCache {
         manifest: &Manifest,
         code: &[u8],
     ) -> Result<(), Error> {
+        if self.mode == CacheMode::Off {
+            return Ok(());
+        }
         let key = self.key()?;
         make_private_dir(&self.dir)?;
         publish(&self.code_path(engine, &image), code)?;
@@ -193,7 +223,7 @@ impl NativeCache {
     /// Removes the native code of an image, for every engine.
     ///
     /// # Errors
-    /// When a file cannot be removed.
+    /// Returns an error if a file cannot be removed.
     pub fn remove(&self, image: &Digest) -> Result<(), Error> {
         let Ok(entries) = fs::read_dir(&self.dir) else { return Ok(()) };
         for entry in entries.flatten() {
@@ -204,8 +234,12 @@ impl NativeCache {
         Ok(())
     }
 
-    /// Native code for an image, checked in every respect; it can still be of a build that the engine refuses.
-    fn look(&self, engine: &Engine, image: &SealedImage) -> Result<VerifiedCode, Miss> {
+    /// Returns the native code of an image after all checks. The engine may still refuse it if another build compiled
+    /// it.
+    fn verify(&self, engine: &Engine, image: &SealedImage) -> Result<VerifiedCode, Miss> {
+        if self.mode == CacheMode::Off {
+            return Err(Miss::Absent);
+        }
         let (digest, manifest) = (&image.digest(), image.manifest());
         let unfit = |reason: String| Miss::Unfit(reason);
         let own = |path: &Path| match open_own(path) {
@@ -217,7 +251,7 @@ impl NativeCache {
         let record: Record = serde_json::from_reader(BufReader::new(record_file))
             .map_err(|error| unfit(format!("its record is unreadable: {error}")))?;
         if record.image != *digest || record.engine != fingerprint(engine) {
-            return Err(unfit("its record is of another image or engine".into()));
+            return Err(unfit("its record belongs to another image or engine".into()));
         }
         if record.manifest != manifest.digest() {
             return Err(unfit("the image has another manifest now".into()));
@@ -227,7 +261,7 @@ impl NativeCache {
         let found = NativeDigest::of_file(&key, &of_what(engine, digest, manifest), &code)
             .map_err(|error| unfit(error.to_string()))?;
         if found != record.code {
-            return Err(unfit("its digest is not the recorded one".into()));
+            return Err(unfit("its digest differs from the recorded one".into()));
         }
         Ok(VerifiedCode(code))
     }
@@ -242,14 +276,14 @@ impl NativeCache {
 }
 
 impl VerifiedCode {
-    /// Puts native code that was compiled a moment ago into memory that nobody can write any more.
+    /// Copies freshly compiled native code into memory that can no longer be written.
     fn seal(code: &[u8]) -> Result<Self, Error> {
-        sealed_memory(code).map(Self).map_err(|source| Error::io("make", "sealed memory", source))
+        sealed_memory(code).map(Self).map_err(|source| Error::io("create", "sealed memory", source))
     }
 
-    /// Maps it; returns the module and the size of the mapped file.
+    /// Maps the code. Returns the module and the size of the mapped file in bytes.
     fn load(self, engine: &Engine) -> Result<(Module, u64), Error> {
-        let metadata = self.0.metadata().map_err(|source| Error::io("look at", "native code", source))?;
+        let metadata = self.0.metadata().map_err(|source| Error::io("inspect", "native code", source))?;
         Ok((map(engine, self)?, metadata.len()))
     }
 }
@@ -262,7 +296,7 @@ impl LoadedImage {
     /// Asks the kernel whether instances map their memory.
     ///
     /// # Errors
-    /// When no instance can be made.
+    /// Returns an error if an instance cannot be made.
     pub fn copy_on_write(&self) -> Result<CopyOnWrite, Error> {
         cow::probe(&self.module).map_err(Error::engine("make an instance of the image"))
     }
@@ -273,45 +307,25 @@ pub(crate) fn compile(engine: &Engine, image: &[u8]) -> Result<Vec<u8>, Error> {
     engine.precompile_module(image).map_err(Error::engine("compile the image"))
 }
 
-/// Loads native code that was compiled a moment ago, without a file.
+/// Loads freshly compiled native code without a file.
 pub(crate) fn load_bytes(engine: &Engine, code: &[u8]) -> Result<Module, Error> {
     map(engine, VerifiedCode::seal(code)?)
 }
 
-/// What native code is the code of: the digest covers it, so that no record can be moved to another image.
+/// Identifies the image and engine that native code belongs to. Digests cover this, so that no record fits another
+/// image.
 fn of_what(engine: &Engine, image: &Digest, manifest: &Manifest) -> String {
     format!("{image} {} {}", fingerprint(engine), manifest.digest())
 }
 
-/// A name for all that makes native code fit an engine: version, target, and settings.
+/// Returns a name for everything that native code depends on: version, target and settings of the engine.
 fn fingerprint(engine: &Engine) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
-/// Opens a file that belongs to this user and that nobody else can write.
-fn open_own(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let metadata = file.metadata()?;
-    let refuse = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-    if !metadata.is_file() {
-        return refuse("not a regular file");
-    }
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return refuse("it belongs to another user");
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return refuse("others than its owner can write it");
-    }
-    if metadata.nlink() != 1 {
-        return refuse("it has a second name");
-    }
-    Ok(file)
-}
-
-/// Memory with a descriptor that nobody can write any more, this process included.
+/// Returns a descriptor of memory that can no longer be written, not even by this process.
 fn sealed_memory(bytes: &[u8]) -> io::Result<File> {
     let other = |error: memfd::Error| io::Error::other(error);
     let memory = MemfdOptions::default().allow_sealing(true).create("snapback-native").map_err(other)?;
@@ -322,13 +336,13 @@ fn sealed_memory(bytes: &[u8]) -> io::Result<File> {
     Ok(memory.into_file())
 }
 
-#[expect(unsafe_code, reason = "the one place where native code is taken on trust")]
+#[expect(unsafe_code, reason = "the one place that trusts native code")]
 fn map(engine: &Engine, VerifiedCode(code): VerifiedCode) -> Result<Module, Error> {
-    // SAFETY: `deserialize_open_file` asks that the file holds what an engine of this version compiled, and
-    // that it does not change while it is mapped. `VerifiedCode` is made in two places: from sealed memory filled
-    // by this process, and from a file that `open_own` found to belong to this user alone, of which the digest was taken
-    // through this descriptor and equals the one recorded when it was compiled. Such a file is never
-    // written again under its inode (`store::publish` renames over names), and is mode 0400. The engine
-    // itself refuses code of another version or other settings.
+    // SAFETY: `deserialize_open_file` requires that an engine of this version compiled the file, and that it does not
+    // change while it is mapped. `VerifiedCode` is made in two places: from sealed memory that this process filled, and
+    // from a file that `open_own` found to belong to this user alone, whose digest was taken through this descriptor
+    // and equals the one recorded when it was compiled. Such a file is never written again under its inode
+    // (`files::publish` renames over names), and has mode 0400. The engine refuses code of another version or with
+    // other settings.
     unsafe { Module::deserialize_open_file(engine, code) }.map_err(Error::engine("map the native code"))
 }

@@ -1,18 +1,18 @@
-//! Takes the data segments away that a snapshot no longer needs.
+//! Removes data segments that a snapshot no longer needs.
 //!
-//! A snapshot writes the memory anew, and keeps every active segment that was there before as an empty passive one,
-//! since code may refer to segments by their number. Some ten thousand are left each time: after ten bakes, each
-//! going on from the one before, the module would have more than an engine takes.
+//! Wizer writes the memory into new segments, and keeps every earlier active segment as an empty passive one, because
+//! code may refer to segments by number. Each bake leaves some ten thousand of them: after ten bakes, each starting
+//! from the image of the one before, the module would have more segments than an engine accepts.
 //!
-//! Invariant: the module means the same. Where code does refer to segments, nothing is taken.
+//! Invariant: the module keeps its meaning. If its code refers to segments by number, nothing is removed.
 
 use wasm_encoder::{ConstExpr, DataSection, Module, RawSection};
 use wasmparser::{BinaryReaderError, DataKind, DataSectionReader, Operator, Parser, Payload};
 
-/// The module with none but active segments, or as it was where its code uses passive ones.
+/// Returns the module with its active segments only, or unchanged if its code refers to segments by number.
 ///
 /// # Errors
-/// When it is no module.
+/// Returns an error if the bytes are not a module.
 pub(crate) fn active_only(wasm: Vec<u8>) -> Result<Vec<u8>, BinaryReaderError> {
     if refers_to_segments(&wasm)? {
         return Ok(wasm);
@@ -23,7 +23,7 @@ pub(crate) fn active_only(wasm: Vec<u8>) -> Result<Vec<u8>, BinaryReaderError> {
             Payload::DataSection(segments) => {
                 module.section(&active(segments)?);
             }
-            // Only what refers to segments by number needs their count.
+            // Only code that refers to segments by number needs their count.
             Payload::DataCountSection { .. } => {}
             payload => {
                 if let Some((id, range)) = payload.as_section() {
@@ -54,7 +54,7 @@ fn active(segments: DataSectionReader<'_>) -> Result<DataSection, BinaryReaderEr
         let segment = segment?;
         if let DataKind::Active { memory_index, offset_expr } = segment.kind {
             let mut offset = offset_expr.get_binary_reader();
-            // The last byte ends the expression, and is the encoder's to write.
+            // The last byte ends the expression; the encoder writes it.
             let offset = offset.read_bytes(offset.bytes_remaining().saturating_sub(1))?;
             section.active(
                 memory_index,
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn passive_segments_that_nothing_refers_to_go_and_the_rest_stays() {
+    fn unused_passive_segments_are_removed_and_the_rest_stays() {
         let before = module("(drop (i32.load (i32.const 0)))");
         let after = active_only(before.clone()).expect("a module");
         Validator::new().validate_all(&after).expect("valid");
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_memory_is_left_in_peace() {
+    fn a_module_without_memory_is_unchanged() {
         let before = wat::parse_str("(module (func (export \"f\")))").expect("a module");
         assert_eq!(active_only(before.clone()).expect("a module"), before);
         assert!(active_only(b"\0asm".to_vec()).is_err());

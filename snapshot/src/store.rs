@@ -1,48 +1,48 @@
-//! The image store: images by digest, and what each bake gave.
+//! The image store: images by digest, and the image that each bake made.
 //!
 //! ```text
 //! <state>/images/<sha256>.wasm     an image, read-only
-//! <state>/bakes/<sha256>           the digest of the image that a bake with this key gave
+//! <state>/bakes/<sha256>           the digest of the image that the bake with this key made
 //! <state>/native/...               native code, see `native`
-//! <state>/srs/...                  reference strings, see `srs`
+//! <state>/srs/...                  reference strings, see `references`
 //! ```
 //!
-//! Invariant: a name appears only when everything behind it is on disk (temporary file, sync, rename).
+//! Invariant: a name appears only when the whole file is on disk (temporary file, sync, rename).
 
 use crate::{
     Digest, Error,
     files::{make_private_dir, publish, sweep_temporary},
     image::SealedImage,
     manifest::Manifest,
-    srs::SrsStore,
+    references::ReferenceStore,
 };
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// A state directory's images.
+/// The images of a state directory.
 pub struct ImageStore {
     images: PathBuf,
     bakes: PathBuf,
-    srs: SrsStore,
+    references: ReferenceStore,
 }
 
 /// An image in the store.
 pub struct Stored {
-    /// Its name.
+    /// Digest of the image.
     pub digest: Digest,
-    /// Size in bytes.
+    /// Size of the image in bytes.
     pub bytes: u64,
-    /// What it says of itself, or why that cannot be read.
+    /// Manifest of the image, or the error if it cannot be read.
     pub manifest: Result<Manifest, Error>,
 }
 
 impl ImageStore {
-    /// Opens the store of a state directory, making it where it is missing.
+    /// Opens the store of a state directory, and creates it if it is missing.
     ///
     /// # Errors
-    /// When a directory cannot be made.
+    /// Returns an error if a directory cannot be created, or others can write into it.
     pub fn open(state_dir: &Path) -> Result<Self, Error> {
         let (images, bakes) = (state_dir.join("images"), state_dir.join("bakes"));
         for dir in [&images, &bakes] {
@@ -51,34 +51,35 @@ impl ImageStore {
         for dir in ["images", "bakes", "native", "srs"] {
             sweep_temporary(&state_dir.join(dir));
         }
-        Ok(Self { images, bakes, srs: SrsStore::open(state_dir)? })
+        Ok(Self { images, bakes, references: ReferenceStore::open(state_dir)? })
     }
 
-    /// The reference strings beside the images.
-    pub(crate) fn srs(&self) -> &SrsStore {
-        &self.srs
+    /// Returns the store of reference strings in the same state directory.
+    #[must_use]
+    pub fn references(&self) -> &ReferenceStore {
+        &self.references
     }
 
-    /// Where an image is, if it is there.
+    /// Returns the path of an image. The store need not have the image.
     #[must_use]
     pub fn path(&self, digest: &Digest) -> PathBuf {
         self.images.join(format!("{digest}.wasm"))
     }
 
-    /// Writes an image under its digest.
+    /// Writes an image under its digest, and returns the digest.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Returns an error if the image cannot be written.
     pub fn publish(&self, image: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(image);
         publish(&self.path(&digest), image)?;
         Ok(digest)
     }
 
-    /// Takes in an image that lies elsewhere.
+    /// Copies an image from elsewhere into the store.
     ///
     /// # Errors
-    /// When it is damaged, or cannot be written.
+    /// Returns an error if the image is damaged, or cannot be written.
     pub fn import(&self, image: &SealedImage) -> Result<(), Error> {
         if self.path(&image.digest()).exists() {
             return Ok(());
@@ -89,7 +90,7 @@ impl ImageStore {
     /// Opens an image by digest.
     ///
     /// # Errors
-    /// When it is not there, or its manifest is unreadable.
+    /// Returns an error if the store does not have the image, or its manifest cannot be read.
     pub fn open_image(&self, digest: &Digest) -> Result<SealedImage, Error> {
         let path = self.path(digest);
         if !path.exists() {
@@ -98,10 +99,10 @@ impl ImageStore {
         SealedImage::open_named(&path, *digest)
     }
 
-    /// The digest that a prefix of at least four hexadecimal digits names.
+    /// Returns the digest that begins with a prefix of at least four hexadecimal digits.
     ///
     /// # Errors
-    /// When it names none, or several.
+    /// Returns an error if the prefix is shorter, or matches no image or several.
     pub fn resolve(&self, prefix: &str) -> Result<Digest, Error> {
         let fits: Vec<Digest> =
             self.digests()?.into_iter().filter(|digest| digest.to_string().starts_with(prefix)).collect();
@@ -112,24 +113,24 @@ impl ImageStore {
         }
     }
 
-    /// Every image, in the order of the digests.
+    /// Returns every image, in the order of the digests.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Returns an error if the directory cannot be read.
     pub fn list(&self) -> Result<Vec<Stored>, Error> {
         let stored = |digest: Digest| {
             let path = self.path(&digest);
-            let bytes = fs::metadata(&path).map_err(|source| Error::io("look at", &path, source))?.len();
+            let bytes = fs::metadata(&path).map_err(|source| Error::io("inspect", &path, source))?.len();
             let manifest = SealedImage::open_named(&path, digest).map(|image| image.manifest().clone());
             Ok(Stored { digest, bytes, manifest })
         };
         self.digests()?.into_iter().map(stored).collect()
     }
 
-    /// Removes an image, and the bakes that gave it.
+    /// Removes an image, and the records of the bakes that made it.
     ///
     /// # Errors
-    /// When it is not there, or cannot be removed.
+    /// Returns an error if the store does not have the image, or cannot remove it.
     pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
         for entry in entries(&self.bakes)? {
             if fs::read_to_string(&entry).is_ok_and(|text| text.trim() == digest.to_string()) {
@@ -143,13 +144,14 @@ impl ImageStore {
         })
     }
 
-    /// The image that a bake with this key gave, if it is still there.
+    /// Returns the image that a bake with this key made, if the store still has it.
     #[must_use]
     pub fn baked(&self, key: &Digest) -> Option<Digest> {
         let digest = fs::read_to_string(self.bakes.join(key.to_string())).ok()?.trim().parse().ok()?;
         self.path(&digest).exists().then_some(digest)
     }
 
+    /// Records the image that a bake made.
     pub(crate) fn remember_bake(&self, key: &Digest, digest: &Digest) -> Result<(), Error> {
         publish(&self.bakes.join(key.to_string()), digest.to_string().as_bytes())
     }

@@ -1,20 +1,21 @@
-//! Runs a guest's initialiser and takes the snapshot. Wizer is behind this file and nowhere else.
+//! Runs a guest's initialiser and takes the snapshot. This is the only file that uses Wizer.
 //!
-//! Invariant: a run sees nothing but the guest, its inputs and the entropy it is given, so that two runs
-//! which differ in entropy alone must give the same snapshot.
+//! Invariant: a run depends on nothing but the guest, its inputs and its entropy, so two runs that differ in entropy
+//! alone must give the same snapshot.
 
 use crate::{
     Error,
-    call::{CallError, Doors, Method, OpenDoors, Reply},
+    call::{BoundExports, CallError, ContractExports, Method, Reply},
     check::Checked,
     engine::epochs,
     error::Refusal,
+    imports::{self, GuestState},
     inputs::{BakeLimits, Input},
     segments,
 };
 use snapback_abi::{
-    ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN, EXPORT_ABI, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE,
-    METHOD_CIRCUITS, circuits, input::Piece, reply::Tag, request::Request,
+    ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN, EXPORT_ABI, METHOD_CIRCUITS, circuits, input::Piece,
+    reply::Tag, request::Request,
 };
 use std::{
     pin::pin,
@@ -22,29 +23,24 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use wasmtime::{
-    Caller, Engine, Global, Instance, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, Trap,
-    Val,
-};
+use wasmtime::{Engine, Global, Instance, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, Trap, Val};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
-/// Inputs are fed in pieces of this size.
+/// Size of the pieces in which inputs are fed, in bytes.
 const PIECE_BYTES: usize = 1 << 20;
-/// Longest line that a guest may log.
-const LOG_LINE_BYTES_MAX: usize = 1024;
 
-/// A snapshot, and what its guest says it can prove.
+/// A snapshot, and the circuits that its guest lists.
 #[derive(PartialEq, Eq)]
-pub(crate) struct Wizened {
-    pub(crate) snapshot: Vec<u8>,
+pub(crate) struct Snapshot {
+    pub(crate) module: Vec<u8>,
     pub(crate) circuits: Vec<(String, [u8; 32])>,
     pub(crate) memory_bytes: u64,
 }
 
-/// Takes the lines that a guest logs.
+/// Receives the lines that a guest logs.
 pub(crate) type Log = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What one run is given.
+/// Arguments of one run.
 pub(crate) struct Run<'a> {
     pub(crate) guest: &'a [u8],
     pub(crate) checked: &'a Checked,
@@ -54,8 +50,8 @@ pub(crate) struct Run<'a> {
     pub(crate) log: Log,
 }
 
-/// Runs the bake methods and snapshots the instance.
-pub(crate) fn wizen(engine: &Engine, run: &Run<'_>) -> Result<Wizened, Error> {
+/// Runs the bake methods and takes a snapshot of the instance.
+pub(crate) fn wizen(engine: &Engine, run: &Run<'_>) -> Result<Snapshot, Error> {
     let wizer = Wizer::new();
     let (context, instrumented) =
         wizer.instrument(run.guest).map_err(|error| Refusal::Unsupported(reason(&error)))?;
@@ -71,21 +67,29 @@ pub(crate) fn wizen(engine: &Engine, run: &Run<'_>) -> Result<Wizened, Error> {
             Poll::Pending => unreachable!("the state of an instance is always ready"),
         };
     let snapshot = segments::active_only(snapshot).map_err(|error| Refusal::Invalid(error.to_string()))?;
-    let memory_bytes = live.doors.memory.data_size(&live.store) as u64;
-    Ok(Wizened { snapshot, memory_bytes, circuits: live.circuits(run)? })
+    let memory_bytes = live.exports.memory.data_size(&live.store) as u64;
+    Ok(Snapshot { module: snapshot, memory_bytes, circuits: live.circuits(run)? })
 }
 
-/// What the store of a bake holds.
-struct Watched {
+/// State of the store of a bake.
+struct BakeState {
     log: Log,
     memory: StoreLimits,
 }
 
+impl GuestState for BakeState {
+    const TAKES_LOG: bool = true;
+
+    fn log(&mut self, line: &str) {
+        (self.log)(line);
+    }
+}
+
 /// An instance of the instrumented guest.
 struct Live {
-    store: Store<Watched>,
+    store: Store<BakeState>,
     instance: Instance,
-    doors: OpenDoors,
+    exports: BoundExports,
     entropy: [u8; ENTROPY_LEN],
 }
 
@@ -93,16 +97,14 @@ impl Live {
     fn start(module: &Module, run: &Run<'_>) -> Result<Self, Error> {
         let memory = StoreLimitsBuilder::new()
             .memory_size(usize::try_from(run.limits.memory_bytes_max).unwrap_or(usize::MAX))
-            // An error of its own: a refusal would look like any other trap of the guest.
+            // Without this, the guest would trap by itself after a refused growth, and the reason would be lost.
             .trap_on_grow_failure(true)
             .build();
-        let mut store = Store::new(module.engine(), Watched { log: Arc::clone(&run.log), memory });
-        store.limiter(|watched| &mut watched.memory);
+        let mut store = Store::new(module.engine(), BakeState { log: Arc::clone(&run.log), memory });
+        store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(epochs(run.limits.deadline));
-        let mut linker = Linker::new(module.engine());
-        linker
-            .func_wrap(IMPORT_MODULE, IMPORT_LOG, log)
-            .map_err(Error::engine("define the guest's imports"))?;
+        let linker =
+            imports::contract(module.engine()).map_err(Error::engine("define the guest's imports"))?;
         let instance = linker
             .instantiate(&mut store, module)
             .map_err(|error| failed("start", &CallError::Stopped(error), run.limits.deadline))?;
@@ -113,10 +115,10 @@ impl Live {
         if abi != ABI_VERSION {
             return Err(Refusal::AbiVersion { found: abi }.into());
         }
-        let doors = Doors::find(module)
-            .and_then(|doors| doors.open(&instance, &mut store))
+        let exports = ContractExports::find(module)
+            .and_then(|exports| exports.bind(&instance, &mut store))
             .expect("the exports were checked");
-        Ok(Self { store, instance, doors, entropy: run.entropy })
+        Ok(Self { store, instance, exports, entropy: run.entropy })
     }
 
     /// Feeds every input and runs the initialiser.
@@ -143,7 +145,7 @@ impl Live {
     }
 
     fn circuits(&mut self, run: &Run<'_>) -> Result<Vec<(String, [u8; 32])>, Error> {
-        if !run.checked.methods.iter().any(|method| method == METHOD_CIRCUITS) {
+        if !run.checked.methods.iter().any(|method| method.name == METHOD_CIRCUITS) {
             return Ok(Vec::new());
         }
         let list = self.bake_call(METHOD_CIRCUITS, "", &[], run.limits.deadline)?;
@@ -155,7 +157,7 @@ impl Live {
         let method: Method =
             self.instance.get_typed_func(&mut self.store, name).expect("the exports were checked");
         let header = Request::header(&self.entropy, of);
-        let reply = self.doors.call(&mut self.store, &method, &header, body, u64::from(u32::MAX));
+        let reply = self.exports.call(&mut self.store, &method, &header, body, u64::from(u32::MAX));
         match reply {
             Ok(Reply { tag: Tag::Ok, body }) => Ok(body),
             Ok(Reply { tag, body }) => Err(Error::Initialiser {
@@ -164,17 +166,6 @@ impl Live {
             }),
             Err(error) => Err(failed(name, &error, deadline)),
         }
-    }
-}
-
-fn log(mut caller: Caller<'_, Watched>, ptr: u32, len: u32) {
-    let Some(memory) = caller.get_export(EXPORT_MEMORY).and_then(wasmtime::Extern::into_memory) else {
-        return;
-    };
-    let (data, watched) = memory.data_and_store_mut(&mut caller);
-    let line = data.get(ptr as usize..).and_then(|tail| tail.get(..(len as usize).min(LOG_LINE_BYTES_MAX)));
-    if let Some(line) = line {
-        (watched.log)(&String::from_utf8_lossy(line));
     }
 }
 
@@ -193,7 +184,7 @@ fn reason(error: &wasmtime::Error) -> String {
     format!("{error:#}")
 }
 
-/// An instance's globals and memory, as Wizer reads them.
+/// The globals and memory of an instance, for Wizer to read.
 struct Exported<'a, T: 'static> {
     store: &'a mut Store<T>,
     instance: Instance,
@@ -232,7 +223,7 @@ mod tests {
         Run { guest: &guest.wasm, checked, inputs, entropy: [1; ENTROPY_LEN], limits, log: Arc::new(|_| {}) }
     }
 
-    /// What every method of the fixtures answers, well or badly; those that end in no answer aside.
+    /// Returns the answers of the methods of the fixtures, errors included, except for methods that never answer.
     fn answers(live: &mut Live) -> Vec<Result<Vec<u8>, String>> {
         let calls: [(&str, &[u8]); 10] = [
             ("entropy", b""),
@@ -258,7 +249,7 @@ mod tests {
     fn a_baked_guest_answers_as_the_unbaked_one_after_its_initialiser() {
         let engine = engine(4).expect("an engine");
         let guest = Guest::find("fixtures").expect("embedded");
-        let checked = check(&guest.wasm, 1 << 30).expect("it keeps the contract");
+        let checked = check(&guest.wasm, 1 << 30).expect("it follows the contract");
         let inputs = [Input::new("seed", vec![9; 3 * PIECE_BYTES / 2])];
         let limits = BakeLimits::default();
         let run = run(guest, &checked, &inputs, &limits);
@@ -268,7 +259,7 @@ mod tests {
         unbaked.feed(&run).expect("it initialises");
 
         let wizened = wizen(&engine, &run).expect("it bakes");
-        let baked = Module::new(&engine, &wizened.snapshot).expect("it compiles");
+        let baked = Module::new(&engine, &wizened.module).expect("it compiles");
         let mut baked = Live::start(&baked, &run).expect("it starts");
 
         let expected = answers(&mut unbaked);
@@ -277,10 +268,10 @@ mod tests {
     }
 
     #[test]
-    fn before_its_initialiser_the_guest_says_so() {
+    fn a_guest_reports_that_it_is_not_baked_yet() {
         let engine = engine(1).expect("an engine");
         let guest = Guest::find("fixtures").expect("embedded");
-        let checked = check(&guest.wasm, 1 << 30).expect("it keeps the contract");
+        let checked = check(&guest.wasm, 1 << 30).expect("it follows the contract");
         let module = Module::new(&engine, &guest.wasm).expect("it compiles");
         let mut live =
             Live::start(&module, &run(guest, &checked, &[], &BakeLimits::default())).expect("it starts");

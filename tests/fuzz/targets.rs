@@ -1,12 +1,14 @@
-//! What is fuzzed: every parser of what comes from outside, with what has to hold of whatever it takes.
+//! Every parser of untrusted bytes, with the properties that its results must have.
 //!
-//! Shared by the fuzz targets and by the bounded run in `tests/parsers.rs`.
+//! The fuzz targets and the bounded run in `tests/parsers.rs` share this file.
 
 use halo2_proofs::pasta::{Fp, Fq};
-use snapback_guest_plonk::{KeyFile, Prime, ProofFile, identify, r1cs::Header, sym::Names, wtns::Witness};
-use snapback_host::{circuits::ProofJson, witness::inputs};
+use snapback_circom::{Prime, r1cs::Header, sym::Names, wtns::Witness};
+use snapback_guest_plonk::{KeyFile, ProofFile, identify};
+use snapback_host::witness::inputs;
+use snapback_snapshot::proof_systems::{ProofSystem, plonk::Plonk};
 
-/// A circuit: what is read is arithmetised, and has one identity.
+/// Reads a circuit. A circuit that can be arithmetised has a valid header and one identity.
 pub fn r1cs(bytes: &[u8]) {
     if let Ok(digest) = identify(bytes) {
         assert!(Header::read(bytes).is_ok());
@@ -14,28 +16,28 @@ pub fn r1cs(bytes: &[u8]) {
     }
 }
 
-/// A witness, of a circuit with few wires and of one with as many as the file claims.
+/// Reads a witness: for a circuit with few wires, with the most wires, and with as many as the file has room for.
 pub fn wtns(bytes: &[u8]) {
     for wires in [4, u32::MAX, u32::try_from(bytes.len() / 32).unwrap_or(u32::MAX)] {
         let read = [
             Witness::<Fp>::read(bytes, Prime::Pallas, wires).map(drop),
             Witness::<Fq>::read(bytes, Prime::Vesta, wires).map(drop),
         ];
-        // An error names no value; its length says so.
+        // An error holds no values, so it is short.
         for error in read.into_iter().filter_map(Result::err) {
             assert!(error.to_string().len() < 512);
         }
     }
 }
 
-/// Names of signals.
+/// Reads names of signals. No name is empty.
 pub fn sym(bytes: &[u8]) {
     if let Ok(names) = Names::read(bytes, 1 << 20) {
         assert!((0..64).filter_map(|wire| names.of(wire)).all(|name| !name.is_empty()));
     }
 }
 
-/// Inputs as JSON.
+/// Reads inputs as JSON. There are no more values than bytes.
 pub fn inputs(bytes: &[u8]) {
     for prime in Prime::ALL {
         if let Ok(inputs) = inputs::read(bytes, prime, 1 << 16) {
@@ -44,18 +46,18 @@ pub fn inputs(bytes: &[u8]) {
     }
 }
 
-/// A proof in both forms.
+/// Reads a proof in both forms. Encoding a decoded file gives the same bytes, and a proof from JSON gives a valid file.
 pub fn proof(bytes: &[u8]) {
     if let Ok(file) = ProofFile::decode(bytes) {
         assert_eq!(file.encode(), bytes);
     }
-    if let Ok(file) = ProofJson::read(bytes) {
+    if let Ok(file) = Plonk.proof_from_json(bytes) {
         assert!(ProofFile::decode(&file).is_ok());
     }
 }
 
-/// A verifying key.
+/// Reads a verifying key.
 pub fn key(bytes: &[u8]) {
-    // Reading computes nothing: preparing would.
+    // Only the reading is fuzzed: it computes nothing, while preparing the key for use would.
     let _ = KeyFile::read(bytes);
 }

@@ -1,4 +1,4 @@
-//! Circuits of one's own, and servers that take them in.
+//! Uploads of circuits, and servers that accept them.
 
 use super::{Answer, Server, run_ok, snapback, state_with, until};
 use halo2_proofs::{
@@ -17,7 +17,7 @@ pub(crate) fn verifies_natively(r1cs: &[u8], proof: &[u8]) {
     let compiled = Compiled::<Fp>::read(r1cs).expect("a circuit");
     let params = Params::<EqAffine>::new(compiled.k());
     let verifier = Verifier::new(&params, compiled).expect("a key");
-    verifier.verify_file(&params, proof).expect("halo2's own verifier takes it");
+    verifier.verify_file(&params, proof).expect("halo2's own verifier accepts the proof");
 }
 
 fn multipart(parts: &[(&str, &[u8])]) -> Vec<u8> {
@@ -38,25 +38,26 @@ pub(crate) fn put(server: &Server, path: &str, parts: &[(&str, &[u8])]) -> Answe
     server.put(path, &format!("multipart/form-data; boundary={BOUNDARY}"), &multipart(parts))
 }
 
-/// Waits for the end of a job that was accepted.
+/// Waits until an accepted change has ended, and returns it.
 pub(crate) fn ended(server: &Server, accepted: &Answer) -> serde_json::Value {
     assert_eq!(accepted.status, 202, "{}", accepted.text());
-    let place = accepted.header("location").expect("where the job is").to_owned();
-    let mut job = server.get(&place).json();
-    until("the job ends", || {
-        job = server.get(&place).json();
-        !["waiting", "baking"].contains(&job["state"].as_str().expect("a state"))
+    let location = accepted.header("location").expect("the location of the change").to_owned();
+    let mut change = server.get(&location).json();
+    until("the change ends", || {
+        change = server.get(&location).json();
+        !["waiting", "baking"].contains(&change["state"].as_str().expect("a state"))
     });
-    job
+    change
 }
 
+/// Waits until an accepted change is done, and returns the number of its generation.
 pub(crate) fn done(server: &Server, accepted: &Answer) -> u64 {
-    let job = ended(server, accepted);
-    assert_eq!(job["state"], "done", "{job}");
-    job["generation"].as_u64().expect("a number")
+    let change = ended(server, accepted);
+    assert_eq!(change["state"], "done", "{change}");
+    change["generation"].as_u64().expect("a number")
 }
 
-/// A state directory of its own, on the image that is baked once for all.
+/// Creates a state directory for one test, with a copy of the image that all tests share.
 pub(crate) fn own_state() -> tempfile::TempDir {
     let baked = state_with("plonk");
     let own = tempfile::tempdir().expect("a directory");

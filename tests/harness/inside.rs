@@ -1,20 +1,23 @@
-//! A dispatcher in the test's own process, over the fixtures: for races that are driven through its seams.
+//! A dispatcher in the process of the test, which serves the fixtures: for tests that drive races through its seams.
 
-use super::{native_key, rig::Ear, state_with};
+use super::{native_key, rig::EventListener, state_with};
 use snapback_host::{
-    dispatch::{DispatchConfig, Dispatcher, Rejected},
-    generation::{Generation, Service},
-    job::{Ask, Form, Outcome},
-    metrics::Metrics,
-    policy::{Percent, Policy, SwapPolicy},
-    process::ProcessMemory,
+    dispatch::{Dispatcher, Rejected, Services},
+    ids::{GenerationId, LaneId},
+    instance::Generation,
+    lanes::{BodyKind, CallRequest, LaneCommand, LaneConfig, Outcome},
+    memory::process::ProcessMemory,
+    policy::{MethodPolicy, Percent, Policy, SwapPolicy},
     seams::Seams,
+    service::Service,
+    telemetry::Telemetry,
 };
 use snapback_snapshot::{
-    Digest, Guest, ImageStore, Input, NativeCache, Progress, Stage, Ticker, bake, bake_key, engine,
+    BakeEnvironment, BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Progress, Stage, Ticker,
+    bake, bake_key, engine, proof_systems::ProofSystems,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::oneshot::Receiver;
+use tokio::sync::oneshot::{self, Receiver};
 use wasmtime::Engine;
 
 struct Quiet;
@@ -24,7 +27,7 @@ impl Progress for Quiet {
     fn log(&self, _: &str) {}
 }
 
-/// The fixtures, baked from a seed of their own.
+/// Returns a generation of the fixtures that is baked from `seed`.
 pub(crate) fn generation(engine: &Engine, seed: &[u8]) -> Generation {
     let state = state_with("fixtures");
     let store = ImageStore::open(&state).expect("the store");
@@ -33,18 +36,27 @@ pub(crate) fn generation(engine: &Engine, seed: &[u8]) -> Generation {
     let inputs = [Input::new("seed", seed.to_vec())];
     let digest: Digest = store.baked(&bake_key(guest, &inputs)).unwrap_or_else(|| {
         let quiet: Arc<dyn Progress> = Arc::new(Quiet);
-        bake(&store, &cache, guest, &inputs, &Default::default(), &quiet).expect("a bake").digest
+        let environment = BakeEnvironment {
+            store: &store,
+            cache: &cache,
+            systems: &ProofSystems::builtin(),
+            limits: &BakeLimits::default(),
+        };
+        bake(environment, guest, &inputs, &quiet).expect("a bake").digest
     });
     let image = cache.load(engine, &store.open_image(&digest).expect("the image")).expect("native code");
-    Generation::new(image).expect("an image")
+    Generation::new(GenerationId::FIRST, image).expect("an image")
 }
 
-/// Two lanes that swap only when they have to.
+/// Returns a policy under which lanes swap only when they have to.
 pub(crate) fn policy() -> Policy {
+    let spin = MethodPolicy { deadline: Some(Duration::from_millis(50)), ..MethodPolicy::default() };
     Policy {
         swap: SwapPolicy::Off,
         memory_limit_bytes: 64 << 20,
-        deadline: Duration::from_millis(300),
+        // Far longer than a call takes on a machine under any load, so that only `spin` reaches its deadline.
+        deadline: Duration::from_mins(20),
+        methods: [("spin".to_owned(), spin)].into(),
         ..Policy::default()
     }
 }
@@ -63,46 +75,73 @@ impl Host {
         Self::within(lanes, policy, seams, process)
     }
 
-    /// The same, in a process of which something is known.
+    /// Starts a host that measures the process with `process`.
     pub(crate) fn within(lanes: usize, policy: Policy, seams: Seams, process: ProcessMemory) -> Self {
-        let config = DispatchConfig {
+        let config = LaneConfig {
             lanes,
             queue_depth: QUEUE_DEPTH,
             reply_bytes_max: 1 << 20,
             sample_interval: Duration::from_millis(20),
+            standby_max: None,
         };
         let engine = engine(config.instances_max(1)).expect("an engine");
         let ticker = Ticker::start(&engine).expect("a thread");
-        let service = Arc::new(Service::new("fixtures", generation(&engine, b"old"), policy));
-        let metrics = Arc::new(Metrics::new());
-        let dispatcher = Dispatcher::start(config, vec![service], metrics, process, seams).expect("lanes");
+        let mut services = Services::default();
+        services.add("fixtures", generation(&engine, b"old"), policy);
+        let telemetry = Telemetry::default();
+        let dispatcher = Dispatcher::start(config, services, telemetry, process, seams).expect("lanes");
         Self { engine, _ticker: ticker, dispatcher }
     }
 
-    pub(crate) fn ask(&self, method: &str, body: &[u8]) -> Result<Receiver<Outcome>, Rejected> {
-        self.dispatcher.submit(Ask {
-            service: 0,
+    /// The only service.
+    pub(crate) fn service(&self) -> &Service {
+        &self.dispatcher.services()[0]
+    }
+
+    /// Submits a call; the receiver gets its outcome.
+    pub(crate) fn submit(&self, method: &str, body: &[u8]) -> Result<Receiver<Outcome>, Rejected> {
+        let request = CallRequest {
+            service: self.service().id(),
             method: method.into(),
             circuit: String::new(),
             body: body.to_vec().into(),
-            form: Form::Raw,
-        })
+            kind: BodyKind::Raw,
+        };
+        let (sink, outcome) = oneshot::channel();
+        self.dispatcher.submit(request, Box::new(sink)).map(|()| outcome)
     }
 
-    /// Listens from now on.
-    pub(crate) fn ear(&self) -> Ear {
-        Ear::new(self.dispatcher.events().listen())
+    /// Gives a command to one lane or all.
+    pub(crate) fn command(&self, command: LaneCommand, lane: Option<usize>) {
+        self.dispatcher.command(command, self.service(), lane.map(LaneId::from_index));
+    }
+
+    pub(crate) fn publish(&self, generation: Generation) {
+        self.dispatcher.publish(self.service(), generation);
+    }
+
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        self.dispatcher.set_policy(self.service(), policy);
+    }
+
+    pub(crate) fn is_swap_limited(&self) -> bool {
+        self.dispatcher.is_swap_limited(self.service())
+    }
+
+    /// Subscribes to the events from now on.
+    pub(crate) fn listen(&self) -> EventListener {
+        EventListener::new(self.dispatcher.events().listen())
     }
 
     pub(crate) fn outcome(&self, method: &str, body: &[u8]) -> Outcome {
-        self.ask(method, body).expect("room").blocking_recv().expect("an answer")
+        self.submit(method, body).expect("room in the queue").blocking_recv().expect("an answer")
     }
 
     pub(crate) fn call(&self, method: &str, body: &[u8]) -> Vec<u8> {
         self.outcome(method, body).result.expect("a reply").body
     }
 
-    /// A sample of the metrics; zero before the first.
+    /// Returns the value of a metric; zero before its first sample.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = String::from_utf8(self.dispatcher.render_metrics()).expect("text");
         let line =
@@ -110,7 +149,7 @@ impl Host {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
-    /// Swaps for that reason.
+    /// Returns the number of swaps for a reason.
     pub(crate) fn swaps(&self, reason: &str) -> f64 {
         self.metric(&format!(r#"snapback_swaps_total{{image="fixtures",reason="{reason}"}}"#))
     }

@@ -1,11 +1,12 @@
-//! What every story needs: a state directory with baked images, a server as a process, a client.
+//! Parts that the tests share: a state directory with baked images, a server as a process, a client.
 //!
 //! Each test file compiles its own copy and uses a part of it.
-#![expect(dead_code, reason = "each story uses a part")]
+#![expect(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod circuits;
 pub(crate) mod inside;
 pub(crate) mod rig;
+pub(crate) mod threshold;
 pub(crate) mod zcash;
 
 use std::{
@@ -19,10 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The binary under test, with the environment it would have on a fresh machine.
+/// Returns a command for the binary under test, with the environment of a fresh machine.
 pub(crate) fn snapback() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snapback"));
-    // The key of native code is the user's; tests have one of their own.
+    // The key of native code belongs to the user, so tests have one of their own.
     command.env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"));
     for (name, _) in std::env::vars() {
         if name.starts_with("SNAPBACK_") {
@@ -32,17 +33,17 @@ pub(crate) fn snapback() -> Command {
     command
 }
 
-/// A file of `tests/fixtures`.
+/// Reads a file of `tests/fixtures`.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A state directory that all tests share and that outlives a run, with this guest baked.
+/// Returns the state directory that all tests share, with this guest baked. The directory outlives a run.
 pub(crate) fn state_with(guest: &str) -> PathBuf {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("state");
     fs::create_dir_all(&dir).expect("a place for the state");
-    // Test binaries run one after another, but a person may run two at once.
+    // Cargo runs test binaries one after another, but a person may run two at once.
     let lock = File::create(dir.join("lock")).expect("a lock file");
     lock.lock().expect("the lock");
     static BAKED: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -58,28 +59,33 @@ pub(crate) fn state_with(guest: &str) -> PathBuf {
     dir
 }
 
-/// The key of native code that the binary uses in tests.
+/// Path of the key of native code that the binary uses in tests.
 pub(crate) fn native_key() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("snapback/native.key")
 }
 
-/// Asks again until it is so.
+/// Polls until a condition holds.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
+        // Far longer than a machine under any load needs, so that only a defect ends here.
+        assert!(begun.elapsed() < Duration::from_mins(20), "waited in vain: {what}");
         std::thread::yield_now();
     }
 }
 
-/// Runs a command that has to succeed, and returns what it printed.
+/// A body with which `leak` computes for a few seconds of processor time. Whatever the load of the machine, the steps
+/// that a test takes meanwhile need a small part of that.
+pub(crate) const SECONDS_OF_WORK: &[u8] = b"1000000 30000";
+
+/// Runs a command that has to succeed, and returns its standard output.
 pub(crate) fn run_ok(command: &mut Command) -> String {
     let output = command.output().expect("it runs");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// Runs a command that has to fail with that code, and returns what it said.
+/// Runs a command that has to fail with that code, and returns its standard error.
 pub(crate) fn run_err(command: &mut Command, code: i32) -> String {
     let Output { status, stderr, .. } = command.output().expect("it runs");
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
@@ -96,12 +102,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves an embedded guest with further arguments.
+    /// Starts a server of an embedded guest with further arguments.
     pub(crate) fn start(guest: &str, args: &[&str]) -> Self {
         Self::of(snapback().arg("serve").arg(guest).arg("--state-dir").arg(state_with(guest)).args(args))
     }
 
-    /// Runs a prepared command on a free port, and returns once it serves.
+    /// Starts a server from a prepared command on a free port, and returns once it serves.
     pub(crate) fn of(command: &mut Command) -> Self {
         let mut child = command
             .args(["--listen", "127.0.0.1:0"])
@@ -147,7 +153,7 @@ impl Server {
         Answer::to(ureq_agent().delete(self.url(path)).call().expect("an answer"))
     }
 
-    /// A sample of `/metrics`; zero before the first.
+    /// Returns the value of a metric; zero before its first sample.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let metrics = self.get("/metrics").text();
         let line =
@@ -155,7 +161,7 @@ impl Server {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
-    /// Where the native code of the one image came from.
+    /// Returns the origin of the native code of the only image.
     pub(crate) fn native_origin(&self) -> String {
         let metrics = self.get("/metrics").text();
         let line =
@@ -167,12 +173,12 @@ impl Server {
         Answer::to(ureq_agent().get(self.url(path)).call().expect("an answer"))
     }
 
-    /// A connection of its own, for what no well-behaved client sends.
+    /// Opens a connection, for requests that no well-behaved client sends.
     pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).expect("the server listens")
     }
 
-    /// Sends raw bytes and returns all that comes back until the server closes.
+    /// Sends raw bytes, and returns everything that the server sends before it closes the connection.
     pub(crate) fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(bytes).expect("the server reads");
@@ -194,19 +200,19 @@ impl Server {
         rustix::process::kill_process(pid, signal).expect("it is alive");
     }
 
-    /// Waits for the end, and returns how it ended and what was logged.
+    /// Waits until the server has ended, and returns its exit status and its log.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("it ends");
         self.reader.take().expect("joined once").join().expect("it reads to the end");
         (status, self.log_so_far())
     }
 
-    /// What was logged until now.
+    /// Returns the log so far.
     pub(crate) fn log_so_far(&self) -> String {
         self.log.lock().expect("whole").clone()
     }
 
-    /// Ends the server and returns its log.
+    /// Stops the server, and returns its log.
     pub(crate) fn stop(self) -> String {
         self.terminate();
         let (status, log) = self.wait();
@@ -217,7 +223,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Dead already, in the tests that stop it.
+        // Both fail in tests that have stopped the server already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -238,12 +244,13 @@ fn collect(stderr: ChildStderr, serving: &mpsc::Sender<SocketAddr>, log: &Mutex<
 fn ureq_agent() -> &'static ureq::Agent {
     static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
     AGENT.get_or_init(|| {
-        // A connection for each request: a server that stops would close idle ones under a client.
+        // Each request has a connection of its own: a server that stops would close an idle one that a client begins to
+        // use.
         ureq::Agent::config_builder().http_status_as_error(false).max_idle_connections(0).build().into()
     })
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -262,7 +269,7 @@ impl Answer {
         Self { status: response.status().as_u16(), body, headers }
     }
 
-    /// Sends a request that has a method or headers of its own.
+    /// Sends a request with any method and any headers.
     pub(crate) fn run(request: ureq::http::Request<String>) -> Self {
         Self::to(ureq_agent().run(request).expect("an answer"))
     }
@@ -279,7 +286,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Asserts the one shape of an error, and returns its message.
+    /// Asserts the status, the code and the shape of an error, and returns its message.
     pub(crate) fn error(&self, status: u16, code: &str) -> String {
         assert_eq!(self.status, status, "{}", self.text());
         let json = self.json();

@@ -1,12 +1,14 @@
-//! Where tests take hold of a dispatcher: a clock that they move, calls and standbys that wait or fail on demand.
+//! Control of a dispatcher by a test: a clock that the test advances, and calls and standbys that wait or fail on
+//! demand.
 //!
 //! Nothing here sleeps: a test waits for an event, or for a thread to arrive at a gate.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use snapback_host::{
-    events::Event,
+    ids::LaneId,
     instance::Fault,
     seams::{Clock, Faults, Seams},
+    telemetry::events::Event,
 };
 use std::sync::{
     Arc, Mutex,
@@ -14,10 +16,10 @@ use std::sync::{
 };
 use tokio::sync::broadcast;
 
-/// A method at whose gate lanes wait: it is the echo of the guest, reached through its own name.
+/// The method of the fixtures whose calls wait at the gate.
 pub(crate) const GATED: &str = "remember";
 
-/// What a test holds.
+/// The clock, the gate and the faults of one dispatcher.
 pub(crate) struct Rig {
     pub(crate) clock: Clock,
     gate: Gate,
@@ -27,7 +29,7 @@ pub(crate) struct Rig {
     panics: AtomicBool,
 }
 
-/// Lanes arrive, and wait until they are let on.
+/// A gate at which lanes arrive and wait until it opens.
 struct Gate {
     arrived: (Sender<usize>, Receiver<usize>),
     go_on: Mutex<(Sender<()>, Receiver<()>)>,
@@ -49,20 +51,20 @@ impl Rig {
         Seams { clock: self.clock.clone(), faults: Arc::clone(self) as Arc<dyn Faults> }
     }
 
-    /// From now on, lanes wait at the gate with every call of [`GATED`].
+    /// Closes the gate: from now on, lanes wait at it with every call of [`GATED`].
     pub(crate) fn close_the_gate(&self) {
         self.is_gated.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until a lane is at the gate, and returns which.
+    /// Waits until a lane is at the gate, and returns its number.
     pub(crate) fn arrived(&self) -> usize {
         self.gate.arrived.1.recv().expect("the rig lives")
     }
 
-    /// Lets everyone on who waits, and closes it to nobody.
+    /// Opens the gate: waiting lanes go on, and lanes that arrive later do not wait.
     pub(crate) fn open_the_gate(&self) {
         self.is_gated.store(false, Ordering::SeqCst);
-        // Whoever waits for the old sender sees it go.
+        // A waiting lane goes on when its sender is dropped.
         *self.gate.go_on.lock().expect("no test panics in here") = unbounded();
     }
 
@@ -70,12 +72,12 @@ impl Rig {
         self.standbys_fail.store(fail, Ordering::SeqCst);
     }
 
-    /// Standbys that were asked for until now.
+    /// Number of standbys that were requested so far.
     pub(crate) fn standbys_asked(&self) -> usize {
         self.standbys_asked.load(Ordering::SeqCst)
     }
 
-    /// The next call of [`GATED`] panics in the host.
+    /// Makes the host panic in the next call of [`GATED`].
     pub(crate) fn panic_once(&self) {
         self.panics.store(true, Ordering::SeqCst);
     }
@@ -89,30 +91,30 @@ impl Faults for Rig {
             .then(|| Fault::Engine(wasmtime::Error::msg("injected: mmap refused")))
     }
 
-    fn call(&self, lane: usize, method: &str) {
+    fn call(&self, lane: LaneId, method: &str) {
         if method != GATED {
             return;
         }
         assert!(!self.panics.swap(false, Ordering::SeqCst), "injected");
         if self.is_gated.load(Ordering::SeqCst) {
             let go_on = self.gate.go_on.lock().expect("no test panics in here").1.clone();
-            self.gate.arrived.0.send(lane).expect("the rig lives");
-            // Ends when the sender is dropped.
+            self.gate.arrived.0.send(lane.index()).expect("the rig lives");
+            // This returns when the sender is dropped.
             let _ = go_on.recv();
         }
     }
 }
 
 /// Listens to a dispatcher's events.
-pub(crate) struct Ear(broadcast::Receiver<Event>);
+pub(crate) struct EventListener(broadcast::Receiver<Event>);
 
-impl Ear {
+impl EventListener {
     pub(crate) fn new(listener: broadcast::Receiver<Event>) -> Self {
         Self(listener)
     }
 
-    /// Waits for the next event of that name.
-    pub(crate) fn hear(&mut self, name: &str) -> Event {
+    /// Waits for the next event with this name, and returns it.
+    pub(crate) fn wait_for(&mut self, name: &str) -> Event {
         loop {
             let event = self.0.blocking_recv().expect("the dispatcher lives");
             if event.name() == name {
@@ -121,8 +123,8 @@ impl Ear {
         }
     }
 
-    /// The names of the events since.
-    pub(crate) fn heard(&mut self) -> Vec<&'static str> {
+    /// Returns the names of the events that have arrived since, without waiting.
+    pub(crate) fn received(&mut self) -> Vec<&'static str> {
         std::iter::from_fn(|| self.0.try_recv().ok()).map(|event| event.name()).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Circuits of any size with a witness each, for tests and benches.
 
 use halo2_proofs::pasta::Fp;
-use snapback_guest_plonk::{
+use snapback_circom::{
     Prime,
     r1cs::{Header, ONE, R1cs},
     wtns::Witness,
@@ -9,7 +9,7 @@ use snapback_guest_plonk::{
 
 /// A circuit of `rounds` squarings, `out = x^(2^rounds)`, and a witness of it.
 pub(crate) fn squares(rounds: u32, x: u64) -> (Vec<u8>, Vec<u8>) {
-    // one, out, x, and what is between
+    // The wires are one, out, x, and the intermediate values.
     let wires = rounds + 2;
     let header = Header {
         prime: Prime::Pallas,

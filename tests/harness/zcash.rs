@@ -1,4 +1,4 @@
-//! The network's own code, as the judge of proofs: nothing below was written for this project.
+//! Checks proofs with the network's own code, none of which was written for this project.
 
 use super::fixture;
 use chacha20::ChaCha20Rng;
@@ -31,7 +31,7 @@ pub(crate) fn extract(proven: &[u8]) -> Result<(), String> {
         .map_err(|error| format!("{error:?}"))
 }
 
-/// Flips a bit in the middle of the proof: of what follows the part that both PCZTs begin with.
+/// Flips a bit in the middle of the proof, which follows the part that both PCZTs begin with.
 pub(crate) fn with_flipped_proof_byte(proven: &[u8]) -> Vec<u8> {
     let unproven = unproven();
     let start = unproven.iter().zip(proven).take_while(|(a, b)| a == b).count();

@@ -1,4 +1,4 @@
-//! The list of circuits that a prover image answers to [`METHOD_CIRCUITS`](crate::METHOD_CIRCUITS).
+//! The list of circuits that a prover image returns from [`METHOD_CIRCUITS`](crate::METHOD_CIRCUITS).
 //!
 //! ```text
 //! repeated: name length: u16 | name: UTF-8 | SHA-256 digest of the verifying key: 32 bytes
@@ -13,21 +13,21 @@ pub const NAME_LEN_MAX: usize = 128;
 /// One circuit that an image can prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circuit<'a> {
-    /// What clients call it: 1 to [`NAME_LEN_MAX`] of `a-z A-Z 0-9 . _ -`, since it stands in URLs.
+    /// Name that clients use: 1 to [`NAME_LEN_MAX`] characters of `a-z A-Z 0-9 . _ -`, since it is part of URLs.
     pub name: &'a str,
     /// SHA-256 of the verifying key, in the encoding that the guest documents.
     pub vk_digest: [u8; 32],
 }
 
-/// Writes the list.
+/// Encodes the list.
 ///
 /// # Panics
-/// If a name is not one that [`decode`] accepts: a mistake in the guest, found while baking.
+/// Panics if [`decode`] would refuse a name, which is a mistake in the guest that a bake finds.
 #[must_use]
 pub fn encode(circuits: &[Circuit<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for circuit in circuits {
-        assert!(is_name(circuit.name), "not a circuit's name: {:?}", circuit.name);
+        assert!(is_name(circuit.name), "not a name of a circuit: {:?}", circuit.name);
         let name_len = u16::try_from(circuit.name.len()).expect("bounded by NAME_LEN_MAX");
         bytes.extend_from_slice(&name_len.to_le_bytes());
         bytes.extend_from_slice(circuit.name.as_bytes());
@@ -36,10 +36,10 @@ pub fn encode(circuits: &[Circuit<'_>]) -> Vec<u8> {
     bytes
 }
 
-/// Reads the list.
+/// Decodes the list.
 ///
 /// # Errors
-/// When the bytes end early or a name is not one.
+/// Returns an error if the bytes end early, or a name cannot name a circuit.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Circuit<'_>>, DecodeError> {
     let mut reader = Reader(bytes);
     let mut circuits = Vec::new();
@@ -54,7 +54,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Circuit<'_>>, DecodeError> {
     Ok(circuits)
 }
 
-/// Whether a text can name a circuit.
+/// Returns whether a text can name a circuit.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     (1..=NAME_LEN_MAX).contains(&name.len())

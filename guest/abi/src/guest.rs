@@ -1,7 +1,7 @@
 //! The guest's side of the boundary: one buffer for the request, one for the reply, and [`export!`].
 //!
-//! Invariant: the request's bytes are overwritten before the call returns, and the reply's before the
-//! next request is taken in. Nothing of one call is readable in the buffers of another.
+//! Invariant: the bytes of a request are overwritten before the call returns, and those of a reply before the next
+//! request is allocated. The buffers of one call hold nothing of another.
 
 use crate::{
     input::Piece,
@@ -12,22 +12,22 @@ use alloc::{string::String, vec::Vec};
 use core::cell::RefCell;
 use zeroize::Zeroize;
 
-/// Why a method did not do what it was asked, with a message for the client.
+/// Failure of a method, with a message for the client.
 pub struct Failure {
-    /// Never [`Tag::Ok`].
+    /// Kind of the failure; never [`Tag::Ok`].
     pub tag: Tag,
-    /// What is wrong, without any of the input's bytes.
+    /// Message that says what is wrong, without bytes of the input.
     pub message: String,
 }
 
 impl Failure {
-    /// A failure of that kind.
+    /// Creates a failure of this kind.
     pub fn new(tag: Tag, message: impl Into<String>) -> Self {
         Self { tag, message: message.into() }
     }
 }
 
-/// What a method returns.
+/// Result of a method: the body of the reply, or a failure.
 pub type Answer = Result<Vec<u8>, Failure>;
 
 struct Buffers {
@@ -44,19 +44,19 @@ unsafe impl Sync for SingleThreaded {}
 static BUFFERS: SingleThreaded =
     SingleThreaded(RefCell::new(Buffers { request: Vec::new(), reply: Vec::new() }));
 
-/// Makes room for a request and returns its place. Behind the export `snapback_alloc`.
+/// Allocates a request of `len` bytes and returns its address. The export `snapback_alloc` calls this function.
 #[must_use]
 pub fn alloc(len: u32) -> *mut u8 {
     let mut buffers = BUFFERS.0.borrow_mut();
     buffers.reply.zeroize();
     buffers.reply = Vec::new();
     buffers.request.zeroize();
-    // Sized exactly: what is left over from a larger request would be memory that never comes back.
+    // The size is exact: the capacity left by a larger request would never be released.
     buffers.request = alloc::vec![0; len as usize];
     buffers.request.as_mut_ptr()
 }
 
-/// Runs one call. Behind every exported method.
+/// Runs one call and returns the packed [`Span`] of its reply. Every exported method calls this function.
 pub fn call(ptr: usize, len: u32, method: impl FnOnce(Request<'_>) -> Answer) -> u64 {
     let mut request = core::mem::take(&mut BUFFERS.0.borrow_mut().request);
     let answer = if ptr == request.as_ptr().addr() && len as usize == request.len() {
@@ -65,7 +65,7 @@ pub fn call(ptr: usize, len: u32, method: impl FnOnce(Request<'_>) -> Answer) ->
             Err(error) => Err(Failure::new(Tag::Malformed, alloc::format!("the envelope {error}"))),
         }
     } else {
-        Err(Failure::new(Tag::Malformed, "a method takes the place that snapback_alloc returned"))
+        Err(Failure::new(Tag::Malformed, "the request is not at the address that snapback_alloc returned"))
     };
     request.zeroize();
 
@@ -86,32 +86,35 @@ pub fn call(ptr: usize, len: u32, method: impl FnOnce(Request<'_>) -> Answer) ->
     span.pack()
 }
 
-/// Collects the pieces of a bake input; returns the whole once the last piece is in.
+/// Collects the pieces of a bake input. Returns the whole input after the last piece.
 ///
 /// # Errors
-/// When the pieces are not in order.
+/// Returns a failure if a piece is malformed or out of order.
 pub fn collect(buffer: &mut Vec<u8>, body: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
     let malformed = |message: String| Failure::new(Tag::Malformed, message);
     let piece = Piece::decode(body).map_err(|error| malformed(alloc::format!("the piece {error}")))?;
     if piece.offset != buffer.len() as u64 {
-        return Err(malformed(alloc::format!("expected the piece at {}", buffer.len())));
+        return Err(malformed(alloc::format!("expected the piece at offset {}", buffer.len())));
     }
     if piece.offset == 0 {
-        let total = usize::try_from(piece.total).map_err(|_| malformed("larger than memory".into()))?;
+        let total = usize::try_from(piece.total).map_err(|_| malformed("it is larger than memory".into()))?;
         buffer.reserve_exact(total);
     }
     buffer.extend_from_slice(piece.bytes);
     Ok(piece.is_last().then(|| core::mem::take(buffer)))
 }
 
-/// Exports the contract and the named methods, each a function `Request -> Answer`. After a semicolon may come
-/// `heap_used => f` with `f: fn() -> u64`, what the allocator holds for live data, and `retire => f` with
-/// `f: fn() -> bool`, whether the guest asks to be replaced.
+/// Exports the contract and the named methods, each a function `Request -> Answer`.
 ///
-/// Exports exist on wasm only: a native build of a guest is an ordinary library.
+/// A method may declare the media types of its request and reply: `sum => sum("application/json" -> "text/plain")`. Two
+/// optional hooks follow a semicolon: `heap_used => f` with `f: fn() -> u64`, which returns the bytes that the
+/// allocator holds for live data, and `retire => f` with `f: fn() -> bool`, which returns whether the guest asks to be
+/// replaced.
+///
+/// Exports exist on wasm only; a native build of a guest is an ordinary library.
 #[macro_export]
 macro_rules! export {
-    ($($method:ident => $function:ident),* $(,)? $(; $($hook:ident => $answer:ident),* $(,)?)?) => {
+    ($($method:ident => $function:ident $(($request:literal -> $reply:literal))?),* $(,)? $(; $($hook:ident => $answer:ident),* $(,)?)?) => {
         #[cfg(target_arch = "wasm32")]
         #[expect(unsafe_code, reason = "exports have the names of the contract")]
         mod exports {
@@ -130,10 +133,27 @@ macro_rules! export {
                 extern "C" fn $method(ptr: usize, len: u32) -> u64 {
                     $crate::guest::call(ptr, len, super::$function)
                 }
+
+                $( $crate::media_types! { $method, $request, $reply } )?
             )*
 
             $($( $crate::export_hook! { $hook => $answer } )*)?
         }
+    };
+}
+
+/// Declares the media types of one method, for [`export!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! media_types {
+    ($method:ident, $request:literal, $reply:literal) => {
+        const _: () = {
+            const LINE: &str = concat!(stringify!($method), "\t", $request, "\t", $reply, "\n");
+            // The linker concatenates all sections of this name.
+            #[used]
+            #[unsafe(link_section = "snapback.methods")]
+            static SECTION: [u8; LINE.len()] = *LINE.as_bytes().first_chunk().expect("its own length");
+        };
     };
 }
 

@@ -1,4 +1,4 @@
-//! A piece of a bake input. Inputs are streamed, so that a large file leaves no hole in the image.
+//! A piece of a bake input. Inputs are fed in pieces, so that a large file leaves no hole in the image.
 //!
 //! ```text
 //! offset: u64 | total: u64 | bytes: the rest
@@ -9,22 +9,22 @@
 use crate::{DecodeError, wire::Reader};
 use alloc::vec::Vec;
 
-/// Bytes before those of the piece itself.
+/// Length of the header before the bytes of the piece, in bytes.
 pub const HEADER_LEN: usize = 16;
 
 /// One piece of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
-    /// Where in the input the piece begins.
+    /// Offset of the piece in the input, in bytes.
     pub offset: u64,
     /// Length of the whole input in bytes.
     pub total: u64,
-    /// The piece.
+    /// Bytes of the piece.
     pub bytes: &'a [u8],
 }
 
 impl<'a> Piece<'a> {
-    /// Writes the piece.
+    /// Encodes the piece.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_LEN + self.bytes.len());
@@ -34,10 +34,10 @@ impl<'a> Piece<'a> {
         out
     }
 
-    /// Reads a piece.
+    /// Decodes a piece.
     ///
     /// # Errors
-    /// When the bytes end early, or the piece would reach beyond the input's own length.
+    /// Returns an error if the bytes end early, or the piece would reach beyond the end of the input.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader(bytes);
         let (offset, total) = (reader.u64("offset")?, reader.u64("total")?);
@@ -48,7 +48,7 @@ impl<'a> Piece<'a> {
         Ok(Self { offset, total, bytes: reader.0 })
     }
 
-    /// Whether this is the input's last piece.
+    /// Returns whether this is the last piece of the input.
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.offset + self.bytes.len() as u64 == self.total

@@ -1,10 +1,10 @@
-//! The guest contract, version 1: what a guest exports, and how bytes cross the boundary.
+//! The guest contract, version 1: the exports of a guest, and the encodings of bytes that cross the boundary.
 //!
-//! Guest and host compile this same crate, so neither can hold its own opinion of an offset.
-//! The constants are pinned below by compile-time asserts: changing one is a new contract version.
+//! Guest and host compile this same crate, so they cannot disagree about an offset. Compile-time asserts below pin the
+//! constants: a change of one makes a new version of the contract.
 //!
-//! Everything that decodes takes bytes written by the other, possibly hostile, side: decoding never
-//! panics, never allocates from a length it has not checked, and borrows from its input.
+//! Invariant: every decoder reads bytes that the other, possibly hostile, side wrote. It never panics, never allocates
+//! from a length that it has not checked, and borrows from its input.
 #![no_std]
 
 extern crate alloc;
@@ -13,20 +13,21 @@ pub mod circuits;
 #[cfg(feature = "guest")]
 pub mod guest;
 pub mod input;
+pub mod methods;
 pub mod reply;
 pub mod request;
 mod wire;
 
 pub use wire::DecodeError;
 
-/// The version of the contract that this crate describes, answered by [`EXPORT_ABI`].
+/// Version of the contract that this crate describes, which [`EXPORT_ABI`] returns.
 pub const ABI_VERSION: i32 = 1;
 
 /// Export: the guest's linear memory, 32-bit and unshared.
 pub const EXPORT_MEMORY: &str = "memory";
-/// Export `() -> i32`: the contract version that the guest speaks.
+/// Export `() -> i32`: the version of the contract that the guest implements.
 pub const EXPORT_ABI: &str = "snapback_abi";
-/// Export `(len: i32) -> i32`: a place for a request of `len` bytes, valid until the next call.
+/// Export `(len: i32) -> i32`: allocates a request of `len` bytes and returns its address, valid until the next call.
 pub const EXPORT_ALLOC: &str = "snapback_alloc";
 /// Optional export `() -> i64`: bytes that the guest's allocator holds for live data.
 pub const EXPORT_HEAP_USED: &str = "snapback_heap_used";
@@ -42,17 +43,20 @@ pub const BAKE_INIT: &str = "bake_init";
 
 /// Method: lists the circuits, encoded as in [`circuits`].
 pub const METHOD_CIRCUITS: &str = "circuits";
-/// Method: a statement with its witness in, the same with its proof out. A guest that has it is a prover.
+/// Method: takes a statement with its witness and returns the proof. A guest that exports it is a prover.
 pub const METHOD_PROVE: &str = "prove";
-/// Method: a statement with its proof in; replies `Ok` or [`reply::Tag::Refuted`].
+/// Method: takes a statement with its proof, and replies with `Ok` or [`reply::Tag::Refuted`].
 pub const METHOD_VERIFY: &str = "verify";
 
-/// The one module a guest may import from.
+/// Custom section in which a guest declares the media types of its methods; see [`methods`].
+pub const METHODS_SECTION: &str = "snapback.methods";
+
+/// The only module that a guest may import from.
 pub const IMPORT_MODULE: &str = "snapback";
-/// Optional import `(ptr: i32, len: i32)`: a line of UTF-8 for whoever watches the bake.
+/// Optional import `(ptr: i32, len: i32)`: logs a line of UTF-8, which is shown while baking.
 pub const IMPORT_LOG: &str = "log";
 
-/// Bytes of fresh entropy in every request.
+/// Length of the fresh entropy in every request, in bytes.
 pub const ENTROPY_LEN: usize = 32;
 
 const _: () = {
@@ -64,7 +68,7 @@ const _: () = {
     assert!(input::HEADER_LEN == 16);
 };
 
-/// Whether an export of this name is a method that clients may call.
+/// Returns whether an export of this name is a method that clients may call.
 ///
 /// The host also requires the signature `(i32, i32) -> i64`.
 #[must_use]

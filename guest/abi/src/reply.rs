@@ -1,4 +1,4 @@
-//! The reply: one tag byte and a body; and the pair of pointer and length that a method returns.
+//! The reply, which is one tag byte and a body, and the pair of pointer and length that a method returns.
 
 use crate::{DecodeError, wire::Reader};
 
@@ -8,7 +8,7 @@ use crate::{DecodeError, wire::Reader};
 pub enum Tag {
     /// The body is the method's result.
     Ok = 0,
-    /// The input is not what the method reads: truncated, or of another format.
+    /// The input does not follow the format that the method reads, or ends early.
     Malformed = 1,
     /// The input is well formed, but this guest cannot do what it asks.
     Unsupported = 2,
@@ -46,32 +46,32 @@ impl TryFrom<u8> for Tag {
 /// Splits a reply into its tag and body.
 ///
 /// # Errors
-/// When the reply is empty or its tag is none of [`Tag`].
+/// Returns an error if the reply is empty, or its first byte is not a [`Tag`].
 pub fn decode(bytes: &[u8]) -> Result<(Tag, &[u8]), DecodeError> {
     let mut reader = Reader(bytes);
     let [tag] = reader.array("tag")?;
     Ok((tag.try_into()?, reader.0))
 }
 
-/// Where in the guest's memory a reply lies: pointer in the high half, length in the low half.
+/// Location of a reply in the memory of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Offset of the first byte.
+    /// Address of the first byte.
     pub ptr: u32,
-    /// Bytes.
+    /// Length in bytes.
     pub len: u32,
 }
 
 impl Span {
-    /// The form in which a method returns it.
+    /// Packs the span as a method returns it: the pointer in the upper 32 bits, the length in the lower 32 bits.
     #[must_use]
     pub const fn pack(self) -> u64 {
         (self.ptr as u64) << 32 | self.len as u64
     }
 
-    /// The inverse of [`Span::pack`].
+    /// Unpacks a span; the inverse of [`Span::pack`].
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "each half is 32 bits wide")]
+    #[expect(clippy::cast_possible_truncation, reason = "each part is 32 bits wide")]
     pub const fn unpack(packed: u64) -> Self {
         Self { ptr: (packed >> 32) as u32, len: packed as u32 }
     }

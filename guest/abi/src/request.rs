@@ -1,39 +1,39 @@
-//! The request envelope: entropy, the circuit it concerns, and the client's bytes as they came.
+//! The request envelope: entropy, the name of a circuit, and the bytes of the client, unchanged.
 //!
 //! ```text
 //! entropy: 32 bytes | circuit length: u32 | circuit: UTF-8 | body: the rest
 //! ```
 //!
-//! The entropy is fresh for each call. A guest has no other source of randomness, and while baking it
-//! must draw nothing from it: what it kept would be copied into every instance.
+//! The entropy is fresh for each call, and a guest has no other source of randomness. While baking, a guest must draw
+//! nothing from it, because values that it keeps would be copied into every instance.
 
 use crate::{DecodeError, ENTROPY_LEN, wire::Reader};
 use alloc::vec::Vec;
 
-/// Bytes of an envelope with an empty circuit and an empty body.
+/// Length of an envelope with an empty circuit and an empty body, in bytes.
 pub const HEADER_LEN_MIN: usize = ENTROPY_LEN + size_of::<u32>();
 
-/// One call's input, borrowed from the bytes it came in.
+/// The input of one call, borrowed from the bytes of its envelope.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
     /// 32 bytes from the host's system entropy, never used for another call.
     ///
-    /// Borrowed: a copy would stay behind on the stack, which a snapshot takes too.
+    /// It is borrowed, because a copy would remain on the stack, which is part of a snapshot.
     pub entropy: &'a [u8; ENTROPY_LEN],
-    /// The circuit's name; empty where a method needs none.
+    /// The name of the circuit; empty if the method needs none.
     pub circuit: &'a str,
-    /// What the client sent.
+    /// The bytes that the client sent.
     pub body: &'a [u8],
 }
 
 impl<'a> Request<'a> {
-    /// Everything that precedes the body, so that a large body is written once, behind it.
+    /// Encodes everything that precedes the body. The caller appends the body, so that a large one is written once.
     ///
     /// # Panics
-    /// If the circuit's name has 4 GiB or more, which no caller's limits admit.
+    /// Panics if the name of the circuit has 4 GiB or more, which the limits of every caller exclude.
     #[must_use]
     pub fn header(entropy: &[u8; ENTROPY_LEN], circuit: &str) -> Vec<u8> {
-        let circuit_len = u32::try_from(circuit.len()).expect("a circuit's name is short");
+        let circuit_len = u32::try_from(circuit.len()).expect("the name of a circuit is short");
         let mut header = Vec::with_capacity(HEADER_LEN_MIN + circuit.len());
         header.extend_from_slice(entropy);
         header.extend_from_slice(&circuit_len.to_le_bytes());
@@ -41,10 +41,10 @@ impl<'a> Request<'a> {
         header
     }
 
-    /// Reads an envelope.
+    /// Decodes an envelope.
     ///
     /// # Errors
-    /// When the bytes end early, or the circuit is not UTF-8.
+    /// Returns an error if the bytes end early, or the circuit is not UTF-8.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader(bytes);
         let entropy = reader.array_ref("entropy")?;
@@ -64,7 +64,7 @@ mod tests {
         fn what_was_written_is_read(entropy: [u8; 32], circuit in ".{0,40}", body: Vec<u8>) {
             let mut bytes = Request::header(&entropy, &circuit);
             bytes.extend_from_slice(&body);
-            let request = Request::decode(&bytes).expect("an envelope of our own");
+            let request = Request::decode(&bytes).expect("a valid envelope");
             prop_assert_eq!(request.entropy, &entropy);
             prop_assert_eq!(request.circuit, circuit);
             prop_assert_eq!(request.body, body);
@@ -79,7 +79,7 @@ mod tests {
         }
 
         #[test]
-        fn a_length_that_lies_is_an_error(len in 1u32.., body in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn a_wrong_length_is_an_error(len in 1u32.., body in prop::collection::vec(any::<u8>(), 0..64)) {
             let mut bytes = Request::header(&[7; 32], "");
             bytes[ENTROPY_LEN..].copy_from_slice(&len.to_le_bytes());
             bytes.extend_from_slice(&body);

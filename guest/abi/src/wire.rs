@@ -1,10 +1,10 @@
-//! Reading little-endian fields from bytes that may lie about their lengths.
+//! Reads little-endian fields from bytes whose lengths may be wrong.
 //!
 //! Invariant: a read past the end is an error; the cursor never moves beyond its input.
 
 use core::fmt;
 
-/// Why bytes of the contract could not be decoded.
+/// Why an encoding of the contract cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// The bytes end before the field that is named here.
@@ -23,13 +23,14 @@ impl fmt::Display for DecodeError {
             Self::Truncated(field) => write!(f, "ends before its {field}"),
             Self::NotUtf8(field) => write!(f, "has a {field} that is not UTF-8"),
             Self::OutOfRange(field) => write!(f, "has a {field} out of range"),
-            Self::TrailingBytes => f.write_str("goes on after its last field"),
+            Self::TrailingBytes => f.write_str("continues after its last field"),
         }
     }
 }
 
 impl core::error::Error for DecodeError {}
 
+/// Reads fields one after another. Errors name the field.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {

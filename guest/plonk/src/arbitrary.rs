@@ -1,15 +1,16 @@
-//! Random circuits with a witness, for property tests.
+//! Generates random circuits with a witness, for property tests.
 
-use crate::{
-    Prime, Scalar, Side,
+use crate::{Scalar, Side};
+use proptest::prelude::*;
+use snapback_circom::{
+    Prime,
     r1cs::{Header, ONE, R1cs, Wire},
 };
-use proptest::prelude::*;
 
-/// A combination before its wires are known: indices are taken modulo what there is.
+/// A linear combination before its wires are known. Each index selects one of the wires that exist by then.
 type Sketch = Vec<(prop::sample::Index, i8)>;
 
-/// A constraint before its wires are known; with `linear`, its factors are left out.
+/// A constraint before its wires are known. If `linear` is set, its factors are left out.
 #[derive(Clone, Debug)]
 struct ConstraintSketch {
     factors: [Sketch; 2],
@@ -30,7 +31,7 @@ impl<F> std::fmt::Debug for Satisfied<F> {
     }
 }
 
-/// Circuits in which every constraint defines a wire of its own.
+/// Generates circuits in which every constraint defines a wire of its own.
 pub(crate) fn satisfied<C: Side>() -> impl Strategy<Value = Satisfied<C::ScalarExt>> {
     let sketch = |terms| prop::collection::vec((any::<prop::sample::Index>(), any::<i8>()), 0..terms);
     let constraint = (sketch(4), sketch(4), sketch(14), any::<bool>())

@@ -1,12 +1,11 @@
 //! Third stage of the arithmetisation: the tape as a circuit of halo2.
 //!
-//! Eight advice columns in two slots of four, seven fixed columns for each slot, one instance column. Every row
-//! holds two slots; the second one's next slot is the first of the row below. All advice cells of a wire are
-//! copies of its first, and public wires are copies of the instance column.
+//! The circuit has eight advice columns in two slots of four, seven fixed columns for each slot, and one instance
+//! column. Every row holds two slots; the slot after the second one is the first slot of the row below. All advice
+//! cells of a wire are copies of its first one, and public wires are copies of the instance column.
 
 use crate::{
     Scalar,
-    r1cs::Wire,
     tape::{CELLS, Coefficients, SLOTS, Tape},
 };
 use halo2_proofs::{
@@ -14,8 +13,9 @@ use halo2_proofs::{
     plonk::{Advice, Circuit, Column, ConstraintSystem, Error, Expression, Fixed, Instance, VirtualCells},
     poly::Rotation,
 };
+use snapback_circom::r1cs::Wire;
 
-/// Of the constraint system: higher than its gates need, so that the permutation takes three columns at a time.
+/// Degree of the constraint system: higher than its gates need, so that the permutation takes three columns at a time.
 const DEGREE: usize = 5;
 
 /// Columns of one slot.
@@ -35,7 +35,7 @@ pub(crate) struct Columns {
     publics: Column<Instance>,
 }
 
-/// A tape, with the values of its wires or without.
+/// A tape, with or without the values of its wires.
 #[derive(Clone, Copy)]
 pub(crate) struct TapeCircuit<'a, F: Scalar> {
     pub(crate) tape: &'a Tape<F>,
@@ -115,7 +115,7 @@ impl<F: Scalar> Circuit<F> for TapeCircuit<'_, F> {
     }
 }
 
-/// What holds of a slot, the first cell of the next one being there.
+/// Returns the expression of a slot, which has to be zero. `next` is the first cell of the next slot.
 fn slot<F: Scalar>(
     cells: &mut VirtualCells<'_, F>,
     slot: &SlotColumns,
@@ -129,7 +129,7 @@ fn slot<F: Scalar>(
     terms.fold(product + next + constant, |sum, (column, cell)| sum + cells.query_fixed(column) * cell)
 }
 
-/// A wire's public values.
+/// Returns the values of the public wires.
 pub(crate) fn publics<F: Scalar>(values: &[F], publics: u32) -> &[F] {
     const FIRST: Wire = 1;
     &values[FIRST as usize..=publics as usize]
@@ -148,14 +148,14 @@ mod tests {
     };
     use proptest::prelude::*;
 
-    /// Whether halo2's own checker of constraints takes the values.
+    /// Returns whether halo2's `MockProver` accepts the values.
     fn holds<F: Scalar>(compiled: &Compiled<F>, witness: &[F]) -> bool {
         let values = compiled.tape().fill(witness);
         let header = compiled.r1cs().header;
         let circuit = TapeCircuit { tape: compiled.tape(), publics: header.publics(), values: Some(&values) };
         let publics = publics(&values, header.publics()).to_vec();
-        // With room to spare: the checker cannot describe a failure in a row that looks at the blinding below it.
-        let prover = MockProver::run(compiled.k() + 1, &circuit, vec![publics]).expect("it fits");
+        // There are more rows than needed: the prover cannot describe a failure in a row that reads the blinding rows.
+        let prover = MockProver::run(compiled.k() + 1, &circuit, vec![publics]).expect("the circuit fits");
         prover.verify().is_ok()
     }
 
@@ -164,14 +164,14 @@ mod tests {
         at: prop::sample::Index,
         by: u64,
     ) -> Result<(), TestCaseError> {
-        let compiled = Compiled::new(r1cs).expect("it is small");
+        let compiled = Compiled::new(r1cs).expect("the circuit is small");
         prop_assert_eq!(compiled.r1cs().unsatisfied(&witness), None);
-        prop_assert!(holds(&compiled, &witness), "satisfied, and refused");
+        prop_assert!(holds(&compiled, &witness), "a satisfying witness is refused");
 
         let at = 1 + at.index(witness.len() - 1);
         witness[at] += C::ScalarExt::from(by);
         let satisfied = compiled.r1cs().unsatisfied(&witness).is_none();
-        // A wire that was substituted away has no cell: only the constraints themselves see its value.
+        // A wire that was substituted has no cell, so its value occurs in the constraints only.
         let has_cell =
             compiled.tape().slots.iter().flat_map(|slot| slot.cells).any(|cell| cell == Some(at as Wire));
         if has_cell {
@@ -191,7 +191,7 @@ mod tests {
         }
 
         #[test]
-        fn on_the_other_side_too(circuit in satisfied::<EpAffine>(), at: prop::sample::Index, by in 1u64..) {
+        fn both_agree_over_vesta(circuit in satisfied::<EpAffine>(), at: prop::sample::Index, by in 1u64..) {
             agrees::<EpAffine>(circuit, at, by)?;
         }
     }

@@ -1,19 +1,19 @@
-//! What can be wrong with a circuit, a witness or a proof. Messages name numbers and signals, never values.
+//! Errors about circuits, witnesses and proofs. Messages hold numbers and names of signals, never values of a witness.
 
 use std::fmt;
 
-/// Why something could not be read, proven or verified.
+/// Why a file cannot be read, or a proof cannot be made or verified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The bytes are not what they should be.
+    /// The bytes do not follow the format.
     #[error("not {format}: {reason}")]
     Malformed {
         /// The format, with its article.
         format: &'static str,
-        /// What does not fit.
+        /// The violation of the format.
         reason: String,
     },
-    /// Well formed, and beyond what this prover does.
+    /// The input is well formed, but this prover does not support it.
     #[error("{0}")]
     Unsupported(String),
     /// The witness does not satisfy the circuit.
@@ -27,12 +27,21 @@ pub enum Error {
     Prover(String),
 }
 
+impl From<snapback_circom::Error> for Error {
+    fn from(error: snapback_circom::Error) -> Self {
+        match error {
+            snapback_circom::Error::Malformed { format, reason } => Self::Malformed { format, reason },
+            snapback_circom::Error::Unsupported(message) => Self::Unsupported(message),
+        }
+    }
+}
+
 /// The first constraint that a witness does not satisfy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsatisfied {
-    /// Its number in the file, from 0.
+    /// Number of the constraint in the file, from 0.
     pub constraint: usize,
-    /// The signals in it, if their names are known.
+    /// Names of its signals, if they are known.
     pub signals: Vec<String>,
 }
 

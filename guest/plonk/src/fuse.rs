@@ -1,38 +1,36 @@
-//! First stage of the arithmetisation: linear constraints disappear into others.
+//! First stage of the arithmetisation: substitutes linear constraints into other constraints.
 //!
-//! A private wire that stands in two constraints only, linearly in both, and one of them linear, is defined by that
-//! one: the definition is substituted for it, and wire and constraint are gone. What circom leaves as
-//! `t <== s + k + i` beside `s <== a * b` becomes the one constraint `a * b = t - k - i`.
+//! If a private wire occurs in exactly two constraints, linearly in both, and one of them is linear, that one defines
+//! the wire. The definition is substituted for the wire in the other constraint, which removes the wire and the linear
+//! constraint. For example, circom's `t <== s + k + i` and `s <== a * b` become the one constraint `a * b = t - k - i`.
 //!
-//! Invariant: an assignment of the wires that are left satisfies the gates exactly if it can be extended to the
-//! wires that are gone so that all constraints hold.
+//! Invariant: an assignment of the remaining wires satisfies the gates exactly if it can be extended to the removed
+//! wires so that all constraints hold.
 
-use crate::{
-    Scalar,
-    r1cs::{Constraint, ONE, R1cs, Wire},
-};
+use crate::Scalar;
+use snapback_circom::r1cs::{Constraint, ONE, R1cs, Wire};
 
-/// Combinations of more terms are left as they are: it bounds the work, and what is that wide gains little.
+/// Longest combination that takes part in a substitution, in terms. The limit bounds the work; longer ones gain little.
 const TERMS_MAX: usize = 64;
 
-/// A sum of wires times coefficients: in the order of the wires, each once, without zeros. A vector, as there are millions
-/// of a term or two.
+/// A sum of wires times coefficients: sorted by wire, each wire once, without zeros. It is a vector, because there are
+/// millions of combinations of one or two terms.
 pub(crate) type Combination<F> = Vec<(Wire, F)>;
 
-/// `a * b + sum = 0`, or `sum = 0`.
+/// A gate: `a * b + sum = 0`, or `sum = 0`.
 pub(crate) struct Gate<F> {
     pub(crate) product: Option<[Combination<F>; 2]>,
     pub(crate) sum: Combination<F>,
 }
 
-/// What is known of a wire's occurrences, in constant space.
+/// The occurrences of a wire in the sums of gates, in constant space.
 #[derive(Clone, Copy, Default)]
 struct Uses {
-    /// Gates it stands in.
+    /// Number of gates in whose sums the wire occurs.
     count: u32,
-    /// Their numbers, combined with exclusive or: of two, one tells the other.
+    /// Exclusive or of the numbers of these gates: if there are two, one number yields the other.
     numbers: u32,
-    /// It is public, or a factor: it keeps its cell.
+    /// Whether the wire keeps its cell, because it is public or occurs in a factor.
     stays: bool,
 }
 
@@ -48,7 +46,7 @@ impl Uses {
     }
 }
 
-/// The gates of a circuit.
+/// Returns the gates of a circuit after all substitutions.
 pub(crate) fn gates<F: Scalar>(r1cs: &R1cs<F>) -> Vec<Gate<F>> {
     let mut gates: Vec<Option<Gate<F>>> =
         r1cs.constraints().map(|constraint| Some(gate(constraint))).collect();
@@ -72,7 +70,7 @@ pub(crate) fn gates<F: Scalar>(r1cs: &R1cs<F>) -> Vec<Gate<F>> {
             continue;
         }
         let Some((wire, into)) = substitutable(&gates, &uses, number) else { continue };
-        let definition = gates[number as usize].take().expect("it is linear");
+        let definition = gates[number as usize].take().expect("the gate is linear");
         substitute(&definition.sum, number, wire, into, &mut gates, &mut uses);
         if is_linear(&gates[into as usize]) {
             open.push(into);
@@ -93,7 +91,7 @@ fn gate<F: Scalar>(Constraint { a, b, c }: Constraint<'_, F>) -> Gate<F> {
     Gate { product: Some([a, b]), sum: collect(sum) }
 }
 
-/// The value of a combination without wires.
+/// Returns the value of a combination without wires, except for the constant one.
 fn constant<F: Scalar>(combination: &Combination<F>) -> Option<F> {
     match combination.as_slice() {
         [] => Some(F::ZERO),
@@ -102,6 +100,7 @@ fn constant<F: Scalar>(combination: &Combination<F>) -> Option<F> {
     }
 }
 
+/// Sorts terms by wire, adds those of the same wire, and removes zeros.
 fn collect<F: Scalar>(terms: impl Iterator<Item = (Wire, F)>) -> Combination<F> {
     let mut combination: Combination<F> = terms.collect();
     combination.sort_by_key(|(wire, _)| *wire);
@@ -116,17 +115,17 @@ fn collect<F: Scalar>(terms: impl Iterator<Item = (Wire, F)>) -> Combination<F> 
     combination
 }
 
-/// The place of a wire, or where it would be.
+/// Returns the index of a wire, or, as an error, the index at which it would be inserted.
 fn place<F>(combination: &Combination<F>, wire: Wire) -> Result<usize, usize> {
     combination.binary_search_by_key(&wire, |(wire, _)| *wire)
 }
 
-/// The coefficient of a wire, taken out.
+/// Removes a wire, and returns its coefficient, which is zero if the wire does not occur.
 pub(crate) fn take<F: Scalar>(combination: &mut Combination<F>, wire: Wire) -> F {
     place(combination, wire).map_or(F::ZERO, |place| combination.remove(place).1)
 }
 
-/// Adds a term; says whether the wire stands there before and after.
+/// Adds a term. Returns whether the wire occurred before, and whether it occurs now.
 pub(crate) fn add<F: Scalar>(combination: &mut Combination<F>, wire: Wire, coefficient: F) -> (bool, bool) {
     match place(combination, wire) {
         Ok(place) => {
@@ -147,7 +146,7 @@ pub(crate) fn add<F: Scalar>(combination: &mut Combination<F>, wire: Wire, coeff
     }
 }
 
-/// A wire that the gate defines, and the one other gate that it stands in.
+/// Returns a wire that the linear gate defines, and the number of the one other gate in which it occurs.
 fn substitutable<F: Scalar>(gates: &[Option<Gate<F>>], uses: &[Uses], number: u32) -> Option<(Wire, u32)> {
     let sum = &gates[number as usize].as_ref()?.sum;
     if sum.len() > TERMS_MAX {
@@ -160,6 +159,7 @@ fn substitutable<F: Scalar>(gates: &[Option<Gate<F>>], uses: &[Uses], number: u3
     })
 }
 
+/// Substitutes the definition of `wire`, the sum of gate `number`, into gate `into`.
 fn substitute<F: Scalar>(
     definition: &Combination<F>,
     number: u32,
@@ -168,8 +168,8 @@ fn substitute<F: Scalar>(
     gates: &mut [Option<Gate<F>>],
     uses: &mut [Uses],
 ) {
-    let gate = gates[into as usize].as_mut().expect("it is in use");
-    let coefficient = |sum: &Combination<F>| sum[place(sum, wire).expect("it stands in both")].1;
+    let gate = gates[into as usize].as_mut().expect("the gate is in use");
+    let coefficient = |sum: &Combination<F>| sum[place(sum, wire).expect("the wire occurs in both")].1;
     let inverse = coefficient(definition).invert_vartime().expect("no zeros are kept");
     let scale = -(coefficient(&gate.sum) * inverse);
     for (wire, coefficient) in definition {
@@ -186,8 +186,8 @@ fn substitute<F: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Prime, r1cs::Header};
     use halo2_proofs::pasta::Fp;
+    use snapback_circom::{Prime, r1cs::Header};
 
     fn circuit(wires: u32, publics: u32, constraints: &[[Vec<(Wire, i64)>; 3]]) -> R1cs<Fp> {
         let header = Header {
@@ -213,8 +213,8 @@ mod tests {
     }
 
     #[test]
-    fn a_linear_constraint_goes_into_the_product_whose_result_it_reads() {
-        // 3 * 4 = 5, 6 = 5 + 3 + 7 (constant), 6 * 6 = 1
+    fn a_linear_constraint_is_substituted_into_a_product() {
+        // The constraints are w3 * w4 = w5, w6 = w5 + w3 + 7, and w6 * w6 = w1.
         let r1cs = circuit(
             7,
             1,
@@ -226,7 +226,7 @@ mod tests {
         );
         let gates = gates(&r1cs);
         assert_eq!(gates.len(), 2);
-        // 3 * 4 - 6 + 3 + 7 = 0
+        // The first gate is w3 * w4 - w6 + w3 + 7 = 0.
         let wanted: Combination<Fp> = vec![(ONE, Fp::from(7)), (3, Fp::from(1)), (6, -Fp::from(1))];
         assert_eq!(gates[0].sum, wanted);
     }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_of_definitions_becomes_one_sum_and_what_cancels_is_gone() {
+    fn a_chain_of_definitions_becomes_one_sum_and_a_repeated_constraint_is_removed() {
         let chain: Vec<_> =
             (2..20).map(|wire| [vec![], vec![], vec![(wire, 1), (wire + 1, -1), (ONE, 1)]]).collect();
         let mut constraints = chain;
@@ -254,7 +254,7 @@ mod tests {
         constraints.push([vec![(2, 1)], vec![(2, 1)], vec![(1, 1)]]);
         let gates = gates(&circuit(21, 1, &constraints));
         assert_eq!(gates.len(), 2);
-        // Twice the same constraint: one is no news.
+        // The same constraint twice: one defines a wire, and the other becomes empty.
         let twice = [vec![], vec![], vec![(2, 1), (3, -1)]];
         assert_eq!(super::gates(&circuit(4, 1, &[twice.clone(), twice])).len(), 0);
     }

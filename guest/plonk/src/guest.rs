@@ -1,16 +1,13 @@
-//! The guest: reference strings and circuits come in while it is baked, proofs go out when it serves.
+//! The guest: takes reference strings and circuits while it is baked, and returns proofs while it serves.
 //!
 //! ```text
-//! bake_srs/<prime>      a reference string, once for each size       bake_circuit/<name>   an .r1cs: makes its keys
-//! bake_sym/<name>       what its signals are called                  bake_remove/<name>    forgets a circuit
+//! bake_srs/<prime>      a reference string, once for each size       bake_circuit/<name>   an .r1cs; makes its keys
+//! bake_sym/<name>       the names of a circuit's signals             bake_remove/<name>    removes a circuit
 //! ```
 //!
-//! Invariant: while it serves, nothing here changes.
+//! Invariant: the state does not change while the guest serves.
 
-use crate::{
-    Compiled, Error, Prime, ProofFile, Prover, Side, key_file, keys::elements, r1cs::Header, sym::Names,
-    wtns::Witness,
-};
+use crate::{Compiled, Error, PastaPrime, ProofFile, Prover, Side, key_file, keys::elements};
 use ff::PrimeField;
 use halo2_proofs::{
     pasta::{EpAffine, EqAffine},
@@ -22,6 +19,7 @@ use snapback_abi::{
     reply::Tag,
     request::Request,
 };
+use snapback_circom::{Prime, r1cs::Header, sym::Names, wtns::Witness};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -40,21 +38,21 @@ snapback_abi::export! {
     bake_init => bake_init,
 }
 
-/// Everything that an image holds.
+/// The state that an image holds.
 struct State {
     piece_buffer: Vec<u8>,
-    pallas: Half<EqAffine>,
-    vesta: Half<EpAffine>,
+    pallas: CurveSide<EqAffine>,
+    vesta: CurveSide<EpAffine>,
 }
 
-/// What belongs to one side of Pasta.
-struct Half<C: Side> {
+/// Reference strings, by size, and circuits, by name, on one side of the Pasta cycle.
+struct CurveSide<C: Side> {
     params: BTreeMap<u32, Params<C>>,
     provers: BTreeMap<String, Prover<C>>,
 }
 
 static STATE: Mutex<State> =
-    Mutex::new(State { piece_buffer: Vec::new(), pallas: Half::new(), vesta: Half::new() });
+    Mutex::new(State { piece_buffer: Vec::new(), pallas: CurveSide::new(), vesta: CurveSide::new() });
 
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -72,15 +70,15 @@ impl From<Error> for Failure {
     }
 }
 
-/// Does the same on the side that a prime or a circuit belongs to.
+/// Evaluates an expression with the state of the side that a prime belongs to.
 macro_rules! on_side {
     ($state:expr, $prime:expr, $half:ident => $body:expr) => {
         match $prime {
-            Prime::Pallas => {
+            PastaPrime::Pallas => {
                 let $half = &mut $state.pallas;
                 $body
             }
-            Prime::Vesta => {
+            PastaPrime::Vesta => {
                 let $half = &mut $state.vesta;
                 $body
             }
@@ -89,13 +87,13 @@ macro_rules! on_side {
 }
 
 impl State {
-    /// The side that a circuit is on.
-    fn prime_of(&self, circuit: &str) -> Result<Prime, Failure> {
+    /// Returns the prime of a circuit.
+    fn prime_of(&self, circuit: &str) -> Result<PastaPrime, Failure> {
         if self.pallas.provers.contains_key(circuit) {
-            return Ok(Prime::Pallas);
+            return Ok(PastaPrime::Pallas);
         }
         if self.vesta.provers.contains_key(circuit) {
-            return Ok(Prime::Vesta);
+            return Ok(PastaPrime::Vesta);
         }
         let message = match circuit {
             "" => "the call names no circuit",
@@ -104,13 +102,13 @@ impl State {
         Err(Failure::new(Tag::UnknownCircuit, message))
     }
 
-    /// The whole of an input, once its last piece is in.
+    /// Collects a piece of an input. Returns the whole input after its last piece.
     fn collect(&mut self, request: &Request<'_>) -> Result<Option<Whole>, Failure> {
         Ok(collect(&mut self.piece_buffer, request.body)?.map(Whole))
     }
 }
 
-/// An input. The freed buffer becomes a hole in the image: of zeros it costs nothing there.
+/// A whole input. Its freed buffer stays in the image, and costs nothing there if it holds zeros.
 struct Whole(Vec<u8>);
 
 impl Drop for Whole {
@@ -119,25 +117,27 @@ impl Drop for Whole {
     }
 }
 
-impl<C: Side> Half<C> {
+impl<C: Side> CurveSide<C> {
     const fn new() -> Self {
         Self { params: BTreeMap::new(), provers: BTreeMap::new() }
     }
 
+    /// Reads a reference string.
     fn learn(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let malformed =
             |reason: &str| Failure::new(Tag::Malformed, format!("not a reference string: {reason}"));
         let k = bytes.first_chunk().map(|k| u32::from_le_bytes(*k)).filter(|k| *k <= crate::K_MAX);
-        let k = k.ok_or_else(|| malformed("it is too large, or none at all"))?;
-        // Two points for each row, and two more.
+        let k = k.ok_or_else(|| malformed("it is too short, or has too many rows"))?;
+        // The bytes are k, two points for each row, and two more points.
         if bytes.len() != 4 + 32 * (2 * (1 << k) + 2) {
-            return Err(malformed("its length is another than its size needs"));
+            return Err(malformed("its length does not match its number of rows"));
         }
-        let params = Params::read(&mut &*bytes).map_err(|_| malformed("something in it is no point"))?;
+        let params = Params::read(&mut &*bytes).map_err(|_| malformed("it holds an invalid point"))?;
         self.params.insert(k, params);
         Ok(())
     }
 
+    /// Adds a circuit and generates its keys.
     fn add(&mut self, name: &str, r1cs: &[u8]) -> Result<(), Failure> {
         let compiled = Compiled::read(r1cs)?;
         let k = compiled.k();
@@ -150,15 +150,15 @@ impl<C: Side> Half<C> {
     }
 
     fn of(&self, circuit: &str) -> (&Params<C>, &Prover<C>) {
-        let prover = self.provers.get(circuit).expect("its side was asked for");
-        let params = self.params.get(&prover.compiled().k()).expect("kept as long as the circuit");
+        let prover = self.provers.get(circuit).expect("the circuit is on this side");
+        let params = self.params.get(&prover.compiled().k()).expect("reference strings stay");
         (params, prover)
     }
 
     fn prove(&self, request: &Request<'_>) -> Answer {
         let (params, prover) = self.of(request.circuit);
         let header = &prover.compiled().r1cs().header;
-        let witness = Witness::read(request.body, header.prime, header.wires)?;
+        let witness = Witness::read(request.body, header.prime, header.wires).map_err(Error::from)?;
         let proof = prover.prove(params, &witness, request.entropy)?;
         let publics = &witness.values()[1..=header.publics() as usize];
         let publics = publics.iter().map(PrimeField::to_repr).collect();
@@ -169,7 +169,7 @@ impl<C: Side> Half<C> {
         let (params, prover) = self.of(request.circuit);
         let file = ProofFile::decode(request.body)?;
         if file.circuit != prover.compiled().digest() {
-            return Err(Failure::new(Tag::Refuted, "the proof is of another circuit"));
+            return Err(Failure::new(Tag::Refuted, "the proof belongs to another circuit"));
         }
         prover.verify(params, &elements(&file.publics)?, file.proof)?;
         Ok(Vec::new())
@@ -186,14 +186,15 @@ impl<C: Side> Half<C> {
     }
 }
 
-/// Takes a piece of a reference string of the prime that the envelope names.
+/// Takes a piece of a reference string for the prime that the envelope names.
 ///
 /// # Errors
-/// When the prime is none, or the whole is not a reference string.
+/// Returns a failure if the prime is not known, or the whole input is not a reference string.
 pub fn bake_srs(request: Request<'_>) -> Answer {
     let mut state = state();
-    let prime = Prime::find(request.circuit).ok_or_else(|| {
-        Failure::new(Tag::Malformed, "name the prime of a reference string: pallas or vesta")
+    let prime = Prime::find(request.circuit).and_then(|prime| PastaPrime::try_from(prime).ok());
+    let prime = prime.ok_or_else(|| {
+        Failure::new(Tag::Malformed, "a reference string needs the name of its prime: pallas or vesta")
     })?;
     if let Some(whole) = state.collect(&request)? {
         on_side!(state, prime, half => half.learn(&whole.0)?);
@@ -201,10 +202,11 @@ pub fn bake_srs(request: Request<'_>) -> Answer {
     Ok(Vec::new())
 }
 
-/// Takes a piece of the circuit that the envelope names; with the last one its keys are made.
+/// Takes a piece of the circuit that the envelope names, and generates its keys after the last piece.
 ///
 /// # Errors
-/// When the name is none or taken, the circuit is none, or its reference string has not been fed.
+/// Returns a failure if the name is not valid or in use, the whole input is not a circuit, or its reference string was
+/// not fed before.
 pub fn bake_circuit(request: Request<'_>) -> Answer {
     let mut state = state();
     let name = request.circuit;
@@ -212,36 +214,36 @@ pub fn bake_circuit(request: Request<'_>) -> Answer {
         return Err(Failure::new(Tag::Malformed, "a circuit needs a name: `circuit/NAME=FILE`"));
     }
     if state.prime_of(name).is_ok() {
-        return Err(Failure::new(Tag::Malformed, format!("there is a circuit `{name}` already")));
+        return Err(Failure::new(Tag::Malformed, format!("the image has a circuit `{name}` already")));
     }
     if let Some(whole) = state.collect(&request)? {
-        let prime = Header::read(&whole.0)?.prime;
+        let prime = PastaPrime::try_from(Header::read(&whole.0).map_err(Error::from)?.prime)?;
         on_side!(state, prime, half => half.add(name, &whole.0)?);
     }
     Ok(Vec::new())
 }
 
-/// Takes a piece of the names of a circuit's signals.
+/// Takes a piece of the names of a circuit's signals, a `.sym` file.
 ///
 /// # Errors
-/// When there is no such circuit, or the whole is not a list of names.
+/// Returns a failure if the image has no such circuit, or the whole input is not a list of names.
 pub fn bake_sym(request: Request<'_>) -> Answer {
     let mut state = state();
     let prime = state.prime_of(request.circuit)?;
     if let Some(whole) = state.collect(&request)? {
         on_side!(state, prime, half => {
-            let prover = half.provers.get_mut(request.circuit).expect("its side was asked for");
-            let names = Names::read(&whole.0, prover.compiled().r1cs().header.wires)?;
+            let prover = half.provers.get_mut(request.circuit).expect("the circuit is on this side");
+            let names = Names::read(&whole.0, prover.compiled().r1cs().header.wires).map_err(Error::from)?;
             prover.name(names);
         });
     }
     Ok(Vec::new())
 }
 
-/// Forgets a circuit. Reference strings stay: the next circuit will need one.
+/// Removes a circuit. Reference strings stay, because the next circuit will need one.
 ///
 /// # Errors
-/// When there is no such circuit.
+/// Returns a failure if the image has no such circuit.
 pub fn bake_remove(request: Request<'_>) -> Answer {
     let mut state = state();
     let prime = state.prime_of(request.circuit)?;
@@ -252,7 +254,7 @@ pub fn bake_remove(request: Request<'_>) -> Answer {
 /// Ends a bake.
 ///
 /// # Errors
-/// When an input was not fed to its end.
+/// Returns a failure if an input was not fed to its end.
 pub fn bake_init(_: Request<'_>) -> Answer {
     if state().piece_buffer.is_empty() {
         Ok(Vec::new())
@@ -261,40 +263,42 @@ pub fn bake_init(_: Request<'_>) -> Answer {
     }
 }
 
-/// Lists the circuits of this image with the digests of their verifying keys; those whose names begin with a dot are the
-/// bake's own.
+/// Lists the circuits of this image with the digests of their verifying keys, except for those of the bake itself,
+/// whose names begin with a dot.
 ///
 /// # Errors
-/// Never.
+/// Does not fail.
 pub fn circuits(_: Request<'_>) -> Answer {
     let state = state();
     Ok(circuits::encode(&state.pallas.list().chain(state.vesta.list()).collect::<Vec<_>>()))
 }
 
-/// Proves a witness, a `.wtns` file; replies with a [`ProofFile`].
+/// Takes a witness, a `.wtns` file, and returns a [`ProofFile`].
 ///
 /// # Errors
-/// [`Tag::Refuted`] with the first constraint that the witness does not satisfy.
+/// Returns [`Tag::Refuted`] with the first constraint that the witness does not satisfy, and a failure if the image has
+/// no such circuit or the witness does not fit it.
 pub fn prove(request: Request<'_>) -> Answer {
     let mut state = state();
     let prime = state.prime_of(request.circuit)?;
     on_side!(state, prime, half => half.prove(&request))
 }
 
-/// Verifies a [`ProofFile`]; replies with nothing.
+/// Verifies a [`ProofFile`], and returns an empty reply.
 ///
 /// # Errors
-/// [`Tag::Refuted`] where the proof does not verify.
+/// Returns [`Tag::Refuted`] if the proof does not verify, and a failure if the image has no such circuit or the file is
+/// malformed.
 pub fn verify(request: Request<'_>) -> Answer {
     let mut state = state();
     let prime = state.prime_of(request.circuit)?;
     on_side!(state, prime, half => half.verify(&request))
 }
 
-/// Replies with the verifying key of a circuit, for [`KeyFile`](crate::KeyFile).
+/// Returns the verifying key of a circuit, for [`KeyFile`](crate::KeyFile).
 ///
 /// # Errors
-/// When there is no such circuit.
+/// Returns a failure if the image has no such circuit.
 pub fn verifying_key(request: Request<'_>) -> Answer {
     let mut state = state();
     let prime = state.prime_of(request.circuit)?;

@@ -1,16 +1,17 @@
-//! A proof with what it proves: which circuit, and its public signals.
+//! A proof together with its statement: the circuit and its public signals.
 //!
 //! ```text
 //! "sbpf" | version: u32 | circuit's digest: 32 bytes | signals: u32 | the signals: 32 bytes each | the proof
 //! ```
 
-use crate::{Error, sections::Reader};
+use crate::Error;
+use snapback_circom::sections::Reader;
 
 const FORMAT: &str = "a proof file";
 const MAGIC: [u8; 4] = *b"sbpf";
 const VERSION: u32 = 1;
 
-/// A proof and what it proves.
+/// A proof and its statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProofFile<'a> {
     /// [`Compiled::digest`](crate::Compiled::digest) of the circuit.
@@ -22,7 +23,7 @@ pub struct ProofFile<'a> {
 }
 
 impl<'a> ProofFile<'a> {
-    /// Writes the file.
+    /// Encodes the file.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut file = Vec::with_capacity(44 + 32 * self.publics.len() + self.proof.len());
@@ -35,18 +36,18 @@ impl<'a> ProofFile<'a> {
         file
     }
 
-    /// Reads a file.
+    /// Decodes a file.
     ///
     /// # Errors
-    /// When the bytes are none. Whether the signals are field elements is for the verifier to say.
+    /// Returns an error if the bytes do not follow the format. The verifier checks that the signals are field elements.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes, FORMAT);
         if reader.array("magic word")? != MAGIC {
-            return Err(reader.error("it begins with other bytes"));
+            return Err(reader.error("it begins with other bytes").into());
         }
         let version = reader.u32("version")?;
         if version != VERSION {
-            return Err(Error::Unsupported(format!("version {version} of this format, {VERSION} is read")));
+            return Err(Error::Unsupported(format!("it has version {version} of the format, not {VERSION}")));
         }
         let circuit = reader.array("circuit's digest")?;
         let count = reader.u32("number of signals")?;

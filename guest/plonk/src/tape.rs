@@ -1,21 +1,20 @@
 //! Second stage of the arithmetisation: gates become slots on a tape, two to a row.
 //!
-//! A slot has four cells `a b c d` and holds
-//! `m ab + p0 a + p1 b + p2 c + p3 d + n a' + k = 0`, where `a'` is the first cell of the next slot. What does not
-//! fit one slot leaves its partial sum in `a'`, and goes on there.
+//! A slot has four cells `a b c d` that satisfy `m ab + p0 a + p1 b + p2 c + p3 d + n a' + k = 0`, where `a'` is the
+//! first cell of the next slot. A gate that does not fit one slot leaves its partial sum in `a'`, and continues there.
 //!
 //! Invariant: every cell holds a wire or nothing, and the tape depends on the circuit alone.
 
 use crate::{
     Scalar,
     fuse::{Combination, Gate, add, gates, take},
-    r1cs::{ONE, R1cs, Wire},
 };
+use snapback_circom::r1cs::{ONE, R1cs, Wire};
 use std::collections::BTreeMap;
 
-/// Cells of a slot.
+/// Number of cells of a slot.
 pub(crate) const CELLS: usize = 4;
-/// Slots of a row.
+/// Number of slots of a row.
 pub(crate) const SLOTS: usize = 2;
 
 /// The fixed values of a slot.
@@ -27,17 +26,17 @@ pub(crate) struct Coefficients<F> {
     pub(crate) constant: F,
 }
 
-/// A wire whose value a slot defines: one that the circuit does not have.
+/// The wire whose value a slot defines. It is one that the tape adds to those of the circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Defines {
     Nothing,
     /// The first cell of the next slot.
     Next(Wire),
-    /// One of its own cells.
+    /// One of the cells of the slot itself.
     Cell(usize),
 }
 
-/// Four cells and what holds of them.
+/// Four cells and the coefficients of their equation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slot<F> {
     pub(crate) cells: [Option<Wire>; CELLS],
@@ -48,7 +47,7 @@ pub(crate) struct Slot<F> {
 /// A circuit as slots.
 pub(crate) struct Tape<F> {
     pub(crate) slots: Vec<Slot<F>>,
-    /// Wires of the circuit and of the tape's own.
+    /// Number of wires of the circuit and of wires that the tape adds.
     wires: u32,
 }
 
@@ -61,12 +60,12 @@ impl<F: Scalar> Tape<F> {
         Self { slots: writer.slots, wires: writer.wires }
     }
 
-    /// Rows that the tape takes.
+    /// Returns the number of rows that the tape takes.
     pub(crate) fn rows(&self) -> usize {
         self.slots.len().div_ceil(SLOTS)
     }
 
-    /// The values of all wires, given those of the circuit's own.
+    /// Returns the values of all wires, given those of the wires of the circuit.
     pub(crate) fn fill(&self, witness: &[F]) -> Vec<F> {
         let mut values = Vec::with_capacity(self.wires as usize);
         values.extend_from_slice(witness);
@@ -75,9 +74,9 @@ impl<F: Scalar> Tape<F> {
             let wire = match slot.defines {
                 Defines::Nothing => continue,
                 Defines::Next(wire) => wire,
-                Defines::Cell(cell) => slot.cells[cell].expect("a slot defines a cell that it has"),
+                Defines::Cell(cell) => slot.cells[cell].expect("the slot has the cell"),
             };
-            // The wire itself is still zero, and its coefficient is minus one.
+            // The wire itself is still zero and its coefficient is minus one, so the sum of the slot is its value.
             let value = slot.value(&values);
             values[wire as usize] = value;
         }
@@ -105,7 +104,7 @@ impl<F: Scalar> Slot<F> {
     }
 }
 
-/// A factor, brought to one wire at most: `scale * wire + constant`.
+/// A factor, reduced to one wire: `scale * wire + constant`.
 struct Factor<F> {
     wire: Wire,
     scale: F,
@@ -115,14 +114,15 @@ struct Factor<F> {
 struct Writer<F> {
     slots: Vec<Slot<F>>,
     wires: u32,
-    /// Wires of the tape's own for sums that stand in factors, by the sum with a leading one.
+    /// Wires that the tape adds for sums in factors, by the sum scaled to a leading one.
     sums: BTreeMap<Vec<(Wire, F)>, Wire>,
 }
 
 impl<F: Scalar> Writer<F> {
+    /// Adds a wire.
     fn wire(&mut self) -> Wire {
         let wire = self.wires;
-        self.wires = self.wires.checked_add(1).expect("a file has fewer terms than there are numbers");
+        self.wires = self.wires.checked_add(1).expect("a file has fewer than 2^32 terms");
         wire
     }
 
@@ -153,7 +153,7 @@ impl<F: Scalar> Writer<F> {
         Factor { wire, scale, constant }
     }
 
-    /// Writes `product + sum = 0`, or `sum = defined`.
+    /// Writes the slots of `product + sum = 0`, or of `sum = defined`.
     fn write(&mut self, product: Option<(Wire, Wire, F)>, mut sum: Combination<F>, defined: Option<Wire>) {
         let mut slot = Slot::empty();
         slot.coefficients.constant = take(&mut sum, ONE);
@@ -184,7 +184,7 @@ impl<F: Scalar> Writer<F> {
         self.slots.push(slot);
     }
 
-    /// Gives a cell to every public wire that has none: what is public is copied from a cell.
+    /// Gives a cell to every public wire that has none, because public values are copied from cells.
     fn publics(&mut self, publics: u32) {
         let mut has_cell = vec![false; publics as usize + 1];
         for wire in self.slots.iter().flat_map(|slot| slot.cells).flatten() {

@@ -1,13 +1,13 @@
-//! The smallest circuit: what every image proves for trial before it is published.
+//! The smallest circuit, which every image proves as a trial before it is published.
 
-use crate::{
-    Side,
+use crate::Side;
+use ff::Field;
+use snapback_circom::{
     r1cs::{Header, R1cs},
     wtns::Witness,
 };
-use ff::Field;
 
-/// The circuit `out = x * x` as an `.r1cs`, and a witness of it as a `.wtns`.
+/// Returns the circuit `out = x * x` as an `.r1cs` file, and a witness of it as a `.wtns` file.
 #[must_use]
 pub fn trial<C: Side>() -> (Vec<u8>, Vec<u8>) {
     const OUT: u32 = 1;

@@ -1,10 +1,10 @@
-//! A Zcash prover. A PCZT without proofs comes in, the same PCZT with its proofs goes out.
+//! A Zcash prover: takes a PCZT without proofs, and returns the same PCZT with its proofs.
 //!
-//! The keys are made by `bake_init` and live in the image: zcash/halo2 cannot serialise a proving key, so
-//! a memory snapshot is the only way to keep one. Two circuits: `orchard`, always, and `sapling`, when
-//! its parameters were fed before `bake_init` (`bake_sapling_spend`, `bake_sapling_output`).
+//! `bake_init` generates the keys, and the image holds them: zcash/halo2 cannot serialise a proving key, so a memory
+//! snapshot is the only way to keep one. There are two circuits: `orchard`, always, and `sapling`, if its parameters
+//! were fed before `bake_init` (`bake_sapling_spend`, `bake_sapling_output`).
 //!
-//! Invariant: a proof leaves this guest only after this guest has verified it.
+//! Invariant: this guest returns a proof only after it has verified it.
 
 mod orchard;
 mod sapling;
@@ -53,7 +53,7 @@ static INPUTS: Mutex<Inputs> = Mutex::new(Inputs { piece_buffer: Vec::new(), spe
 /// Takes a piece of the Sapling Spend parameters.
 ///
 /// # Errors
-/// When the pieces are out of order, or the whole is not a set of parameters.
+/// Returns a failure if the pieces are out of order, or the whole input is not the file of the ceremony.
 pub fn bake_sapling_spend(request: Request<'_>) -> Answer {
     let mut inputs = INPUTS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(bytes) = collect(&mut inputs.piece_buffer, request.body)? {
@@ -65,7 +65,7 @@ pub fn bake_sapling_spend(request: Request<'_>) -> Answer {
 /// Takes a piece of the Sapling Output parameters.
 ///
 /// # Errors
-/// When the pieces are out of order, or the whole is not a set of parameters.
+/// Returns a failure if the pieces are out of order, or the whole input is not the file of the ceremony.
 pub fn bake_sapling_output(request: Request<'_>) -> Answer {
     let mut inputs = INPUTS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(bytes) = collect(&mut inputs.piece_buffer, request.body)? {
@@ -74,10 +74,10 @@ pub fn bake_sapling_output(request: Request<'_>) -> Answer {
     Ok(Vec::new())
 }
 
-/// Makes every key that serving needs.
+/// Generates every key that the methods need.
 ///
 /// # Errors
-/// When only one of the two Sapling inputs was fed, or the guest is baked already.
+/// Returns a failure if only one of the two Sapling inputs was fed, or the guest is baked already.
 pub fn bake_init(_: Request<'_>) -> Answer {
     let inputs = std::mem::take(&mut *INPUTS.lock().unwrap_or_else(PoisonError::into_inner));
     let sapling = match (inputs.spend, inputs.output) {
@@ -99,7 +99,7 @@ fn lacks(input: &str) -> Failure {
 /// Lists the circuits of this image with the digests of their verifying keys.
 ///
 /// # Errors
-/// Before `bake_init`.
+/// Returns a failure before `bake_init`.
 pub fn circuits(_: Request<'_>) -> Answer {
     let provers = provers()?;
     let mut list = vec![Circuit { name: ORCHARD, vk_digest: provers.orchard.vk_digest }];
@@ -112,7 +112,7 @@ pub fn circuits(_: Request<'_>) -> Answer {
 /// Proves one circuit's part of a PCZT, verifies the proof, and returns the PCZT with it.
 ///
 /// # Errors
-/// See [`Tag`]; the messages name fields of the PCZT and none of its values.
+/// Returns a failure with one of the tags in [`Tag`]. Messages name fields of the PCZT, never their values.
 pub fn prove(request: Request<'_>) -> Answer {
     let provers = provers()?;
     let mut rng = ChaCha20Rng::from_seed(*request.entropy);
@@ -125,10 +125,10 @@ pub fn prove(request: Request<'_>) -> Answer {
         .map_err(|error| Failure::new(Tag::Internal, format!("the proven PCZT cannot be encoded: {error:?}")))
 }
 
-/// Verifies the proofs of one circuit's part of a PCZT; replies with nothing.
+/// Verifies the proofs of one circuit's part of a PCZT, and returns an empty reply.
 ///
 /// # Errors
-/// [`Tag::Refuted`] where a proof does not verify, [`Tag::Unsupported`] where there is none.
+/// Returns [`Tag::Refuted`] if a proof does not verify, and [`Tag::Unsupported`] if a proof is missing.
 pub fn verify(request: Request<'_>) -> Answer {
     let pczt = parse(request.body)?;
     match part(provers()?, request.circuit)? {
@@ -150,9 +150,10 @@ fn part<'a>(provers: &'a Provers, circuit: &str) -> Result<Part<'a>, Failure> {
         (SAPLING, None) => {
             Err(Failure::new(Tag::UnknownCircuit, "this image was baked without the Sapling parameters"))
         }
-        _ => {
-            Err(Failure::new(Tag::UnknownCircuit, "this image proves `orchard` and, if baked in, `sapling`"))
-        }
+        _ => Err(Failure::new(
+            Tag::UnknownCircuit,
+            "this image proves `orchard`, and `sapling` if it was baked with its parameters",
+        )),
     }
 }
 

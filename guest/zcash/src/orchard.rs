@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use snapback_abi::{guest::Failure, reply::Tag};
 use std::fmt::Write;
 
-/// The circuit that the network has used since NU6.2.
+/// Version of the circuit that the network has used since NU6.2.
 const VERSION: OrchardCircuitVersion = OrchardCircuitVersion::FixedPostNu6_2;
 
 pub(crate) struct Prover {
@@ -27,7 +27,7 @@ pub(crate) struct Prover {
 }
 
 impl Prover {
-    /// Generates the keys: some 10 s of CPU.
+    /// Generates the keys, which takes some 10 s of CPU time.
     pub(crate) fn new() -> Self {
         let proving_key = ProvingKey::build(VERSION);
         let verifying_key = proving_key.verifying_key();
@@ -64,11 +64,11 @@ impl Prover {
             if bundle.actions().is_empty() {
                 return Err(Failure::new(Tag::Unsupported, "the PCZT has no Orchard actions to verify"));
             }
-            // The network takes proofs of exactly this length, and the verifier below ignores what follows one.
+            // The network accepts proofs of exactly this length; the verifier below ignores bytes after a proof.
             if proof.as_ref().len() != Proof::expected_proof_size(bundle.actions().len()) {
                 return Err(Failure::new(
                     Tag::Refuted,
-                    "the Orchard proof has another length than its actions need",
+                    "the length of the Orchard proof does not match its actions",
                 ));
             }
             let instances = bundle
@@ -93,7 +93,7 @@ impl Prover {
     }
 }
 
-/// Parses the Orchard part of a PCZT and looks at it.
+/// Parses the Orchard part of a PCZT and passes it to `look`.
 fn with_bundle(pczt: Pczt, look: impl FnOnce(&Bundle) -> Result<(), Failure>) -> Result<(), Failure> {
     let seen = Verifier::new(pczt).with_orchard(|bundle| look(bundle).map_err(OrchardError::Custom));
     match seen {
@@ -111,7 +111,7 @@ fn with_bundle(pczt: Pczt, look: impl FnOnce(&Bundle) -> Result<(), Failure>) ->
     }
 }
 
-/// A proof made for another version of the circuit would be rejected by the network.
+/// Checks the version of the circuit, because the network rejects a proof for another version.
 fn check_version(bundle: &Bundle) -> Result<(), Failure> {
     let wanted = bundle.bundle_version().circuit_version();
     if wanted == VERSION {
@@ -124,8 +124,8 @@ fn check_version(bundle: &Bundle) -> Result<(), Failure> {
     }
 }
 
-/// SHA-256 of the key's `Debug` rendering, as halo2 itself identifies a key in its transcripts: the
-/// library has no byte encoding for it.
+/// Returns the SHA-256 digest of the `Debug` text of the key. halo2 has no byte encoding of keys, and identifies them
+/// by this text in its own transcripts.
 fn digest(key: &VerifyingKey) -> [u8; 32] {
     struct Hash(Sha256);
     impl Write for Hash {

@@ -1,6 +1,6 @@
 //! The Sapling Spend and Output circuits: Groth16 over BLS12-381, with the parameters of the 2018 ceremony.
 //!
-//! Invariant: parameters have the digests of the ceremony's files, so their points are not checked one by one.
+//! Invariant: all parameters have the digests of the ceremony's files, so their points are not checked one by one.
 
 use bellman::gadgets::multipack;
 use bls12_381::{Bls12, Scalar};
@@ -85,7 +85,7 @@ fn read<P>(
     let malformed = |error| Failure::new(Tag::Malformed, format!("not Sapling parameters: {error}"));
     let verifying_key = VerifyingKey::read(bytes.as_slice()).map_err(malformed)?;
     let parameters = parameters(&bytes).map_err(malformed)?;
-    // The freed buffer becomes a hole in the image: of zeros it costs nothing there.
+    // The freed buffer stays in the image, and costs nothing there if it holds zeros.
     bytes.zeroize();
     Ok((verifying_key, parameters))
 }
@@ -117,7 +117,7 @@ impl Prover {
     pub(crate) fn prove(&self, pczt: Pczt, rng: &mut impl CryptoRng) -> Result<Pczt, Failure> {
         let role = ProverRole::new(pczt);
         if !role.requires_sapling_proofs() {
-            return Err(Failure::new(Tag::NothingToProve, "the PCZT lacks no Sapling proof"));
+            return Err(Failure::new(Tag::NothingToProve, "the PCZT needs no Sapling proof"));
         }
         let proven = role
             .create_sapling_proofs(rng, &self.spend, &self.output)
@@ -174,7 +174,7 @@ fn check(
     verify_proof(key, &proof, statement).map_err(|_| refuted())
 }
 
-/// The public inputs of a Spend, in the order of the Zcash protocol specification, section 4.15.2.
+/// Returns the public inputs of a Spend, in the order of the Zcash protocol specification, section 4.15.2.
 fn spend_statement(spend: &Spend, anchor: Scalar) -> Result<Vec<Scalar>, Failure> {
     let mut statement = Vec::with_capacity(7);
     statement.extend(coordinates((*spend.rk()).into(), "rk")?);
@@ -185,7 +185,7 @@ fn spend_statement(spend: &Spend, anchor: Scalar) -> Result<Vec<Scalar>, Failure
     Ok(statement)
 }
 
-/// The public inputs of an Output, in the order of the Zcash protocol specification, section 4.15.3.
+/// Returns the public inputs of an Output, in the order of the Zcash protocol specification, section 4.15.3.
 fn output_statement(output: &Output) -> Result<Vec<Scalar>, Failure> {
     let mut statement = Vec::with_capacity(5);
     statement.extend(coordinates(output.cv().to_bytes(), "cv")?);
@@ -197,7 +197,8 @@ fn output_statement(output: &Output) -> Result<Vec<Scalar>, Failure> {
     Ok(statement)
 }
 
-/// The affine coordinates of a point that is not of small order.
+/// Returns the affine coordinates of a point, or a failure if it is not a point of large order. The failure names the
+/// field.
 fn coordinates(encoding: [u8; 32], field: &str) -> Result<[Scalar; 2], Failure> {
     jubjub::AffinePoint::from_bytes(encoding)
         .into_option()

@@ -1,55 +1,102 @@
-//! The calculators of a generation: from the files of the catalogue to modules that are mapped.
+//! Loads the witness calculators of a generation from the files of its catalogue.
 
-use super::catalogue::{Entry, Shelf};
-use crate::witness::{Calculator, CalculatorLimits};
-use snapback_guest_plonk::{r1cs::Header, sym::Names};
-use snapback_snapshot::{Digest, Error, ImageStore, NativeCache, calculators};
-use std::collections::{BTreeMap, BTreeSet};
+use super::{
+    catalogue::Entry,
+    shelf::{CatalogueError, Shelf},
+};
+use crate::witness::{Calculator, CalculatorError, CalculatorLimits};
+use snapback_snapshot::{
+    Digest, Error, ImageStore, NativeCache, calculators,
+    proof_systems::{CircuitError, FileKind, ProofSystem},
+};
+use std::collections::BTreeMap;
 use wasmtime::Engine;
 
-/// Loads the calculator of every circuit that has one, and asks each whether it is of that circuit.
-pub(super) fn load(
-    store: &ImageStore,
-    cache: &NativeCache,
-    engine: &Engine,
-    shelf: &Shelf,
-    limits: CalculatorLimits,
-    circuits: &BTreeMap<String, Entry>,
-) -> Result<BTreeMap<String, Calculator>, String> {
-    let image = |wasm: &Digest| -> Result<Digest, Error> {
-        match calculators::find(store, wasm) {
-            Some(image) => Ok(image),
-            None => {
-                let bytes = shelf.get(wasm).map_err(|error| Error::NoSuchImage(error.to_string()))?;
-                calculators::keep(store, cache, &bytes, limits.memory_bytes_max)
-            }
-        }
-    };
-    let mut loaded = BTreeMap::new();
-    for (name, entry) in circuits {
-        let (Some(wasm), Some(r1cs)) = (&entry.wasm, &entry.r1cs) else { continue };
-        let refuse = |error: &dyn std::fmt::Display| format!("the witness calculator of `{name}`: {error}");
-        let sealed =
-            image(wasm).and_then(|image| store.open_image(&image)).map_err(|error| refuse(&error))?;
-        let module = cache.load(engine, &sealed).map_err(|error| refuse(&error))?.module;
-        let r1cs = shelf.get(r1cs).map_err(|error| refuse(&error))?;
-        let header = Header::read(&r1cs).map_err(|error| refuse(&error))?;
-        let signals = match &entry.sym {
-            Some(sym) => signals(&header, &shelf.get(sym).map_err(|error| refuse(&error))?),
-            None => BTreeSet::new(),
-        };
-        let calculator = Calculator::new(&module, header, signals, limits).map_err(|error| refuse(&error))?;
-        calculator.try_out().map_err(|error| refuse(&error))?;
-        loaded.insert(name.clone(), calculator);
-    }
-    Ok(loaded)
+/// Where calculators are loaded from.
+pub(super) struct Source<'a> {
+    pub(super) store: &'a ImageStore,
+    pub(super) cache: &'a NativeCache,
+    pub(super) engine: &'a Engine,
+    pub(super) shelf: &'a Shelf,
+    pub(super) system: &'a dyn ProofSystem,
+    pub(super) limits: CalculatorLimits,
 }
 
-/// The names of the input signals: those of the main component, without their indices.
-fn signals(header: &Header, sym: &[u8]) -> BTreeSet<String> {
-    let Ok(names) = Names::read(sym, header.wires) else { return BTreeSet::new() };
-    let first = header.public_outputs + 1;
-    let inputs = first..first + header.public_inputs + header.private_inputs;
-    let name = |wire| names.of(wire)?.strip_prefix("main.")?.split('[').next();
-    inputs.filter_map(name).map(str::to_owned).collect()
+impl Source<'_> {
+    /// Loads the calculator of every circuit that has one, and checks that each belongs to its circuit.
+    ///
+    /// # Errors
+    /// Returns why a calculator cannot be used, with the name of its circuit.
+    pub(super) fn load(
+        &self,
+        circuits: &BTreeMap<String, Entry>,
+    ) -> Result<BTreeMap<String, Calculator>, Unusable> {
+        let mut loaded = BTreeMap::new();
+        for (name, entry) in circuits {
+            let Some(wasm) = entry.files.get(&FileKind::WASM) else { continue };
+            let calculator =
+                self.load_one(wasm, entry).map_err(|cause| Unusable { circuit: name.clone(), cause })?;
+            loaded.insert(name.clone(), calculator);
+        }
+        Ok(loaded)
+    }
+
+    fn load_one(&self, wasm: &Digest, entry: &Entry) -> Result<Calculator, Cause> {
+        let image = match calculators::find(self.store, wasm) {
+            Some(image) => image,
+            None => {
+                let bytes = self.shelf.get(wasm)?;
+                calculators::keep(self.store, self.cache, &bytes, self.limits.memory_bytes_max)?
+            }
+        };
+        let module = self.cache.load(self.engine, &self.store.open_image(&image)?)?.module;
+        let shape = self.system.witness_shape(&self.shelf.read(entry)?)?;
+        let calculator = Calculator::new(&module, shape, self.limits).map_err(Cause::Imports)?;
+        calculator.check_circuit()?;
+        Ok(calculator)
+    }
+}
+
+/// A calculator that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the witness calculator of `{circuit}`: {cause}")]
+pub(super) struct Unusable {
+    pub(super) circuit: String,
+    pub(super) cause: Cause,
+}
+
+/// Why a calculator cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cause {
+    /// The store or the cache failed, or refused the module.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// A file of the circuit cannot be read.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// A file of the circuit is malformed.
+    #[error(transparent)]
+    Circuit(#[from] CircuitError),
+    /// The module imports something that circom's modules do not import.
+    #[error("{0}")]
+    Imports(wasmtime::Error),
+    /// The calculator cannot be run, or belongs to another circuit.
+    #[error(transparent)]
+    Calculator(#[from] CalculatorError),
+}
+
+impl Unusable {
+    /// The error as clients may see it, without paths of the server.
+    pub(super) fn for_clients(&self) -> String {
+        match &self.cause {
+            Cause::Store(Error::Refused(_)) => self.to_string(),
+            Cause::Store(_) | Cause::Catalogue(_) => {
+                format!(
+                    "the witness calculator of `{}` cannot be loaded: the server's log says why",
+                    self.circuit
+                )
+            }
+            Cause::Circuit(_) | Cause::Imports(_) | Cause::Calculator(_) => self.to_string(),
+        }
+    }
 }

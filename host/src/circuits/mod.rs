@@ -1,24 +1,36 @@
-//! Circuits as data, on a server that runs: what there is, what is wanted, and how one becomes the other.
+//! Circuits as data on a running server: the circuits that are served, those that are wanted, and the way from one to
+//! the other.
 //!
 //! ```text
-//! http -> keeper -> catalogue          a change is accepted: it is on disk
-//!         keeper -> baker -> store     a process of its own bakes the next image from the one that is served
-//!         keeper -> generation -> catalogue -> dispatch    checked, made durable, published
+//! admission       requests of clients, and the answers                     registry      one service's circuits
+//! intake          checks the files of a circuit, and admits the change
+//! catalogue       generations and changes                                  shelf         the same, on disk
+//! reconciler      bakes the changes that wait, and publishes them          bake_process  a process that bakes
+//! publication     prepares, serves and sweeps generations                  calculators   of the served generation
+//! recovery        continues with the files of the last server              change_error  why a change is not done
 //! ```
 //!
-//! Invariant: what is served is the catalogue's active generation, and a change either becomes one or leaves its reason.
+//! A change is accepted once it is on disk. A process of its own then bakes the next image from the one that is served;
+//! the image is checked, made durable in the catalogue, and published.
+//!
+//! Invariant: the served generation is the active one of the catalogue, and every accepted change either becomes part
+//! of a generation or fails with a reason.
 
-mod baker;
+mod admission;
+mod bake_process;
 mod calculators;
 mod catalogue;
-mod keeper;
-mod opened;
-mod proofs;
-mod rounds;
+mod change_error;
+mod intake;
+mod publication;
+mod reconciler;
+mod recovery;
+mod registry;
+mod shelf;
 
-pub use catalogue::{
-    CatalogueError, Change, Edition, Entry, GenerationId, Job, JobId, JobState, named_by_any,
-};
-pub use keeper::{Files, Keeper, Refused, Submitted};
-pub use opened::Opened;
-pub use proofs::ProofJson;
+pub use admission::{Refused, Replace, Submitted};
+pub use catalogue::{Change, ChangeKind, ChangeState, Entry, GenerationRecord};
+pub use intake::Registries;
+pub use recovery::Recovery;
+pub use registry::{Progress, Registry};
+pub use shelf::{CatalogueError, named_by_any};

@@ -1,13 +1,16 @@
 //! `snapback bake`
 
 use super::{
-    Exit, Failure,
-    progress::{Bar, Lines, Watched},
+    exit::{Exit, Failure},
+    progress::{Bar, Lines, Watched, printable},
     resolve::{State, is_path},
 };
-use crate::{apart::step_back, config::Config};
+use crate::{config::Config, subprocess::step_back};
 use anyhow::Context;
-use snapback_snapshot::{Guest, Input, TrialCall, circuits::INPUT_REMOVE};
+use snapback_snapshot::{
+    BakeLimits, ExtraExports, Guest, Input, TrialCall,
+    proof_systems::{INPUT_REMOVE, ProofSystems},
+};
 use std::{
     borrow::Cow,
     fs,
@@ -21,7 +24,7 @@ Examples:
   snapback bake zcash
   snapback bake zcash --input sapling_spend=sapling-spend.params \\
       --input sapling_output=sapling-output.params
-  snapback bake plonk --input circuit/x5chain=x5chain.r1cs --input sym/x5chain=x5chain.sym \
+  snapback bake plonk --input circuit/x5chain=x5chain.r1cs --input sym/x5chain=x5chain.sym \\
       --trial prove/x5chain=witness.wtns
   snapback bake --base 8c1f04 --input circuit/merkle20=merkle20.r1cs --remove x5chain
   snapback bake ./my_guest.wasm --input table=table.bin --trial sum=numbers.json \\
@@ -30,16 +33,16 @@ pub(super) struct Args {
     /// An embedded guest (zcash, plonk, fixtures) or the path of a .wasm
     #[arg(required_unless_present = "base", conflicts_with = "base")]
     guest: Option<String>,
-    /// Go on from this image, with all that it holds, instead of from a guest
+    /// Start from this image and everything in it, instead of from a guest
     #[arg(long, value_name = "IMAGE")]
     base: Option<String>,
     /// An input of the guest, fed to its method bake_NAME; may be repeated
     #[arg(long = "input", value_name = "NAME[/OF]=FILE", value_parser = parse_input)]
     inputs: Vec<(String, PathBuf)>,
-    /// Take a circuit out of the base; may be repeated
+    /// Remove a circuit of the base; may be repeated
     #[arg(long = "remove", value_name = "CIRCUIT", requires = "base")]
     removed: Vec<String>,
-    /// A call to try before the image is kept; what memory it takes is written into the manifest
+    /// A call to try before the image is kept; the manifest records how much memory it takes
     #[arg(long, value_name = "METHOD[/CIRCUIT]=FILE", value_parser = parse_input)]
     trial: Option<(String, PathBuf)>,
     /// Write the image to this file as well
@@ -48,6 +51,9 @@ pub(super) struct Args {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    /// Refuse a guest that exports functions that are not methods
+    #[arg(long)]
+    strict: bool,
     /// Leave the processors to others, and print each stage as a line of JSON
     #[arg(long, hide = true, requires = "json")]
     background: bool,
@@ -60,11 +66,11 @@ fn parse_input(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
     if args.background {
         step_back()?;
     }
-    let state = State::open(config)?;
+    let state = State::open(config, systems)?;
     let mut guest = match (&args.base, &args.guest) {
         (Some(base), _) => Cow::Owned(Guest::of_image(&state.existing(base)?)?),
         (None, guest) => find(guest.as_deref().unwrap_or_default())?,
@@ -72,13 +78,21 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     if let Some((name, file)) = &args.trial {
         guest.to_mut().trial = Some(TrialCall::read(name, file)?);
     }
-    // What is taken out makes room for another of the same name.
+    // A circuit that is removed makes room for another of the same name.
     let removed =
         args.removed.iter().map(|name| Ok(Input::new(&format!("{INPUT_REMOVE}/{name}"), Vec::new())));
     let inputs = args.inputs.iter().map(|(name, file)| Input::read(name, file, &config.bake));
     let inputs = removed.chain(inputs).collect::<Result<Vec<_>, _>>()?;
     let progress: Arc<dyn Watched> = if args.background { Arc::new(Lines) } else { Bar::start(&guest.name) };
-    let baked = state.bake_watched(&guest, &inputs, config, &progress)?;
+    let extra_exports = if args.strict { ExtraExports::Refuse } else { ExtraExports::Report };
+    let limits = BakeLimits { extra_exports, ..config.bake };
+    let baked = state.bake_watched(&guest, &inputs, &limits, &progress)?;
+    if !baked.extra_exports.is_empty() {
+        let names = printable(&baked.extra_exports.join(", "));
+        eprintln!(
+            "snapback: these exports are not methods, and nobody can call them: {names} (--strict refuses them)"
+        );
+    }
     let stored = state.store.path(&baked.digest);
     if let Some(output) = &args.output {
         fs::copy(&stored, output).with_context(|| format!("cannot write {}", output.display()))?;
@@ -89,6 +103,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
             "path": args.output.as_ref().unwrap_or(&stored),
             "image_bytes": baked.image_bytes,
             "native_bytes": baked.native_bytes,
+            "extra_exports": baked.extra_exports,
             "manifest": baked.manifest,
         });
         println!("{json}");

@@ -1,9 +1,9 @@
-//! `snapback calculator`: what a server has done for a circuit's witness calculator, in a process of its own.
+//! `snapback calculator`: checks, compiles and keeps a witness calculator, in a process of its own.
 
 use super::resolve::State;
-use crate::{apart::step_back, config::Config};
+use crate::{config::Config, subprocess::step_back};
 use anyhow::Context;
-use snapback_snapshot::calculators;
+use snapback_snapshot::{calculators, proof_systems::ProofSystems};
 use std::{fs, path::PathBuf};
 
 #[derive(clap::Args)]
@@ -12,9 +12,9 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
     step_back()?;
-    let state = State::open(config)?;
+    let state = State::open(config, systems)?;
     let wasm = fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let digest = calculators::keep(&state.store, &state.cache, &wasm, config.bake.memory_bytes_max)?;
     println!("{}", serde_json::json!({ "digest": digest }));

@@ -1,8 +1,8 @@
-//! `snapback circuits`: circuits as data, on a server that runs.
+//! `snapback circuits`: circuits as data, on a running server.
 
 use super::{
-    Exit, Failure,
-    client::{Ask, Client},
+    client::{ApiRequest, Client},
+    exit::{Exit, Failure},
     files,
     progress::printable,
 };
@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Longest reply: a verifying key is as long as its circuit.
+/// Longest reply that is accepted, in bytes: a verifying key is as long as its circuit.
 const REPLY_BYTES_MAX: u64 = 1 << 30;
 
 #[derive(clap::Args)]
@@ -24,6 +24,7 @@ Examples:
   snapback circuits list --server http://127.0.0.1:8080
   snapback circuits key x5chain -o x5chain.vk
   snapback circuits remove x5chain --json
+  snapback circuits changes
   snapback circuits generations
   snapback circuits activate 3                      back to an earlier generation")]
 pub(super) struct Args {
@@ -36,10 +37,10 @@ struct Place {
     /// The server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
-    /// The image, where several take circuits
+    /// The image, if several take circuits
     #[arg(long)]
     image: Option<String>,
-    /// File with the token of the admin routes, where `--server` is those
+    /// File with the token of the admin routes, if `--server` is their address
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Print JSON
@@ -55,14 +56,17 @@ enum Action {
         name: String,
         /// The circuit, as `circom --r1cs` writes it
         #[arg(long, value_name = "FILE")]
-        r1cs: PathBuf,
+        r1cs: Option<PathBuf>,
         /// Its witness calculator, as `circom --wasm` writes it
         #[arg(long, value_name = "FILE")]
         wasm: Option<PathBuf>,
-        /// What its signals are called, as `circom --sym` writes it: for messages
+        /// Names of its signals for messages, as `circom --sym` writes them
         #[arg(long, value_name = "FILE")]
         sym: Option<PathBuf>,
-        /// Put it in the place of another circuit of that name, with these files and no others
+        /// A file of another kind, for proof systems that have other kinds; may be repeated
+        #[arg(long = "file", value_name = "KIND=FILE", value_parser = parse_file)]
+        files: Vec<(String, PathBuf)>,
+        /// Replace another circuit of that name; only these files are kept
         #[arg(long)]
         replace: bool,
         #[command(flatten)]
@@ -84,7 +88,7 @@ enum Action {
     Key {
         /// Its name
         name: String,
-        /// Write it here; - writes standard output
+        /// Write the key to this file; - writes to standard output
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
         #[command(flatten)]
@@ -95,7 +99,12 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
-    /// Serve an earlier generation again.
+    /// List the changes that are remembered, with their states
+    Changes {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Serve an earlier generation again
     Activate {
         /// Its number
         generation: u64,
@@ -104,32 +113,42 @@ enum Action {
     },
 }
 
+fn parse_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((kind, file)) if !kind.is_empty() && !file.is_empty() => Ok((kind.into(), file.into())),
+        _ => Err("a kind, `=` and a file are expected".into()),
+    }
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.action {
-        Action::Add { name, r1cs, wasm, sym, replace, place } => {
-            let mut form = Form::new();
-            let optional = [("wasm", wasm), ("sym", sym)];
-            let optional = optional.iter().filter_map(|(part, file)| Some((*part, file.as_ref()?)));
-            for (part, file) in [("r1cs", r1cs)].into_iter().chain(optional) {
+        Action::Add { name, r1cs, wasm, sym, files, replace, place } => {
+            let mut form = MultipartForm::new();
+            let named = [("r1cs", r1cs), ("wasm", wasm), ("sym", sym)];
+            let named = named.iter().filter_map(|(part, file)| Some((*part, file.as_ref()?)));
+            for (part, file) in named.chain(files.iter().map(|(part, file)| (part.as_str(), file))) {
                 form.file(part, file)?;
             }
             let replace = if *replace { &[("replace", "true")][..] } else { &[] };
-            let ask = Ask {
+            let request = ApiRequest {
                 method: "PUT",
                 path: &["v1", "circuits", name],
                 content_type: Some(&form.content_type()),
                 body: &form.end(),
-                ..Ask::default()
+                ..ApiRequest::default()
             };
-            follow(place, &place.ask(ask, replace)?, &format!("`{name}` is served"))
+            follow(place, &place.send(request, replace)?, &format!("`{name}` is served"))
         }
         Action::Remove { name, place } => {
-            let ask = Ask { method: "DELETE", path: &["v1", "circuits", name], ..Ask::default() };
-            follow(place, &place.ask(ask, &[])?, &format!("`{name}` is gone"))
+            let request =
+                ApiRequest { method: "DELETE", path: &["v1", "circuits", name], ..ApiRequest::default() };
+            follow(place, &place.send(request, &[])?, &format!("`{name}` is gone"))
         }
         Action::List { place } => {
-            let mut list =
-                place.ask(Ask { method: "GET", path: &["v1", "circuits"], ..Ask::default() }, &[])?;
+            let mut list = place.send(
+                ApiRequest { method: "GET", path: &["v1", "circuits"], ..ApiRequest::default() },
+                &[],
+            )?;
             let circuits = list["circuits"].as_array_mut().context("not a list of circuits")?;
             circuits.retain(|circuit| place.image.as_ref().is_none_or(|image| circuit["image"] == **image));
             if place.json {
@@ -147,12 +166,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let image = place.image.as_deref().map(|image| ("image", image));
             let query: Vec<_> = [("circuit", name.as_str())].into_iter().chain(image).collect();
             let path = ["v1", "methods", "verifying_key"];
-            let key = client.ask(&Ask { method: "POST", path: &path, query: &query, ..Ask::default() })?;
+            let key = client.send(&ApiRequest {
+                method: "POST",
+                path: &path,
+                query: &query,
+                ..ApiRequest::default()
+            })?;
             files::write(Some(output), &key)
         }
         Action::Generations { place } => {
-            let ask = Ask { method: "GET", path: &["v1", "generations"], ..Ask::default() };
-            let list = place.ask(ask, &[])?;
+            let request = ApiRequest { method: "GET", path: &["v1", "generations"], ..ApiRequest::default() };
+            let list = place.send(request, &[])?;
             if place.json {
                 println!("{list}");
                 return Ok(());
@@ -165,10 +189,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Action::Changes { place } => changes(place),
         Action::Activate { generation, place } => {
             let id = generation.to_string();
             let path = ["v1", "generations", &id, "activate"];
-            let answer = place.ask(Ask { method: "POST", path: &path, ..Ask::default() }, &[])?;
+            let answer =
+                place.send(ApiRequest { method: "POST", path: &path, ..ApiRequest::default() }, &[])?;
             if place.json {
                 println!("{answer}");
             } else {
@@ -179,31 +205,57 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// Lists the changes that the server remembers.
+fn changes(place: &Place) -> anyhow::Result<()> {
+    let request = ApiRequest { method: "GET", path: &["v1", "changes"], ..ApiRequest::default() };
+    let list = place.send(request, &[])?;
+    if place.json {
+        println!("{list}");
+        return Ok(());
+    }
+    for change in list["changes"].as_array().context("not a list of changes")? {
+        let what = change["change"].as_object().and_then(|kinds| kinds.iter().next());
+        let what = what.map_or_else(
+            || change["change"].as_str().unwrap_or_default().to_owned(),
+            |(kind, of)| format!("{kind} {}", of["name"].as_str().unwrap_or_default()),
+        );
+        let state = change["state"].as_str().unwrap_or_default();
+        let detail = match state {
+            "done" => format!("generation {}", change["generation"]),
+            "failed" => change["reason"].as_str().unwrap_or_default().to_owned(),
+            _ => change["stage"].as_str().unwrap_or_default().to_owned(),
+        };
+        let [what, state, detail] = [what, state.to_owned(), detail].map(|text| printable(&text));
+        println!("{:>4} {state:<8} {what:<32} {detail}", change["id"]);
+    }
+    Ok(())
+}
+
 impl Place {
     fn client(&self) -> anyhow::Result<Client> {
         Client::new(&self.server, self.token_file.as_deref(), REPLY_BYTES_MAX)
     }
 
-    /// The answer to a request about the image that is meant.
-    fn ask(&self, ask: Ask<'_>, query: &[(&str, &str)]) -> anyhow::Result<Value> {
-        // What lists all images takes no image.
-        let is_list = ask.path == ["v1", "circuits"];
+    /// Sends a request about the selected image, and returns the answer.
+    fn send(&self, request: ApiRequest<'_>, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        // The list of circuits covers all images.
+        let is_list = request.path == ["v1", "circuits"];
         let image = self.image.as_deref().filter(|_| !is_list).map(|image| ("image", image));
         let query: Vec<_> = query.iter().copied().chain(image).collect();
-        self.client()?.ask_json(&Ask { query: &query, ..ask })
+        self.client()?.send_json(&ApiRequest { query: &query, ..request })
     }
 }
 
-/// A body of files.
-struct Form {
+/// A multipart body of files.
+struct MultipartForm {
     boundary: String,
     body: Vec<u8>,
 }
 
-impl Form {
+impl MultipartForm {
     fn new() -> Self {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the operating system gives entropy");
+        getrandom::fill(&mut bytes).expect("the operating system provides entropy");
         let boundary = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         Self { boundary, body: Vec::new() }
     }
@@ -230,26 +282,26 @@ impl Form {
     }
 }
 
-/// Shows a job until it ends.
-fn follow(place: &Place, job: &Value, done: &str) -> anyhow::Result<()> {
-    let Some(id) = job["id"].as_u64() else {
+/// Shows a change until it ends.
+fn follow(place: &Place, change: &Value, done: &str) -> anyhow::Result<()> {
+    let Some(id) = change["id"].as_u64() else {
         if place.json {
-            println!("{job}");
+            println!("{change}");
         } else {
             println!("{done} already: nothing changed");
         }
         return Ok(());
     };
     let id = id.to_string();
-    let path = ["v1", "jobs", &id, "events"];
+    let path = ["v1", "changes", &id, "events"];
     let image = place.image.as_deref().map(|image| ("image", image));
-    let events = Ask { method: "GET", path: &path, query: image.as_slice(), ..Ask::default() };
-    let response = place.client()?.open(&events).context("the server does not tell of the job")?;
-    let mut last = job.clone();
+    let events = ApiRequest { method: "GET", path: &path, query: image.as_slice(), ..ApiRequest::default() };
+    let response = place.client()?.open(&events).context("the server does not report the change")?;
+    let mut last = change.clone();
     for line in BufReader::new(response.into_body().into_reader()).lines() {
-        let line = line.context("the server stopped; the job goes on at its next start")?;
-        let Some(told) = line.strip_prefix("data: ") else { continue };
-        last = serde_json::from_str(told).context("not a job")?;
+        let line = line.context("the server stopped; the change goes on at its next start")?;
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        last = serde_json::from_str(data).context("not a change")?;
         let stage = last["stage"].as_str().or(last["state"].as_str()).unwrap_or_default();
         eprintln!("[{:>3} %] {}", last["percent"], printable(stage));
     }
@@ -265,7 +317,7 @@ fn follow(place: &Place, job: &Value, done: &str) -> anyhow::Result<()> {
         }
         Some("failed") => Err(Failure::error(Exit::Bake, last["reason"].as_str().unwrap_or_default())),
         _ => {
-            let message = "the server stopped; the job goes on at its next start";
+            let message = "the server stopped; the change goes on at its next start";
             Err(Failure::error(Exit::Unavailable, message))
         }
     }

@@ -1,8 +1,8 @@
-//! A server, as the commands reach it that are its clients.
+//! Requests to a server, for the commands that are its clients.
 //!
-//! Invariant: whatever it answers becomes a body, or an error with the server's own words and the exit code for it.
+//! Invariant: every answer becomes a body, or an error with the server's own message and the matching exit code.
 
-use super::{Exit, Failure};
+use super::exit::{Exit, Failure};
 use anyhow::Context;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -10,10 +10,10 @@ use std::{fs, path::Path};
 use ureq::{Agent, Body, http};
 use zeroize::Zeroizing;
 
-/// What stands for itself in a segment of a path.
+/// Everything but unreserved characters is escaped in a segment of a path.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Larger bodies are announced first: a server that refuses them would hang up in the middle of one.
+/// Longer bodies are announced first, so that a server can refuse one before it is sent.
 const EXPECT_BYTES_MIN: usize = 16 << 10;
 
 /// A server, and what every request to it carries.
@@ -26,16 +26,16 @@ pub(super) struct Client {
 
 /// One request.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Ask<'a> {
+pub(super) struct ApiRequest<'a> {
     pub(super) method: &'static str,
-    /// Segments of the path, as they are called.
+    /// Segments of the path, unescaped.
     pub(super) path: &'a [&'a str],
     pub(super) query: &'a [(&'a str, &'a str)],
     pub(super) content_type: Option<&'a str>,
     pub(super) body: &'a [u8],
 }
 
-/// The server's one shape of an error.
+/// An error of the server.
 #[derive(Deserialize)]
 struct Refusal {
     code: String,
@@ -46,7 +46,7 @@ struct Refusal {
 impl Client {
     pub(super) fn new(server: &str, token_file: Option<&Path>, reply_bytes_max: u64) -> anyhow::Result<Self> {
         if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
-            let message = format!("`{server}` is no address of a server: begin it with http://");
+            let message = format!("`{server}` is not the address of a server: begin it with http://");
             return Err(Failure::error(Exit::Usage, message));
         }
         let token = token_file.map(|file| {
@@ -61,40 +61,43 @@ impl Client {
         })
     }
 
-    /// The body of a success.
-    pub(super) fn ask(&self, ask: &Ask<'_>) -> anyhow::Result<Vec<u8>> {
-        self.body(self.open(ask)?)
+    /// Sends a request and returns the body of a successful answer.
+    pub(super) fn send(&self, request: &ApiRequest<'_>) -> anyhow::Result<Vec<u8>> {
+        self.body(self.open(request)?)
     }
 
-    /// The document of a success.
-    pub(super) fn ask_json(&self, ask: &Ask<'_>) -> anyhow::Result<serde_json::Value> {
-        serde_json::from_slice(&self.ask(ask)?).with_context(|| format!("{} is no Snapback", self.server))
+    /// Sends a request and returns the JSON of a successful answer.
+    pub(super) fn send_json(&self, request: &ApiRequest<'_>) -> anyhow::Result<serde_json::Value> {
+        serde_json::from_slice(&self.send(request)?)
+            .with_context(|| format!("{} is not a Snapback server", self.server))
     }
 
-    /// A success whose body is still to be read.
-    pub(super) fn open(&self, ask: &Ask<'_>) -> anyhow::Result<http::Response<Body>> {
-        let mut request = http::Request::builder().method(ask.method).uri(self.url(ask));
+    /// Sends a request and returns a successful answer whose body is still to be read.
+    pub(super) fn open(&self, request: &ApiRequest<'_>) -> anyhow::Result<http::Response<Body>> {
+        let mut message = http::Request::builder().method(request.method).uri(self.url(request));
         if let Some(token) = &self.token {
-            request = request.header(http::header::AUTHORIZATION, token.as_str());
+            message = message.header(http::header::AUTHORIZATION, token.as_str());
         }
-        if let Some(content_type) = ask.content_type {
-            request = request.header(http::header::CONTENT_TYPE, content_type);
+        if let Some(content_type) = request.content_type {
+            message = message.header(http::header::CONTENT_TYPE, content_type);
         }
-        if ask.body.len() > EXPECT_BYTES_MIN {
-            request = request.header(http::header::EXPECT, "100-continue");
+        if request.body.len() > EXPECT_BYTES_MIN {
+            message = message.header(http::header::EXPECT, "100-continue");
         }
-        let request = request.body(ask.body).with_context(|| format!("cannot ask {}", self.server))?;
-        let response = self.agent.run(request).with_context(|| {
+        let message = message
+            .body(request.body)
+            .with_context(|| format!("cannot send a request to {}", self.server))?;
+        let response = self.agent.run(message).with_context(|| {
             format!("cannot reach {} (does it run? `--server` names another)", self.server)
         })?;
         if response.status().is_success() { Ok(response) } else { Err(self.refused(response)) }
     }
 
-    fn url(&self, ask: &Ask<'_>) -> String {
+    fn url(&self, request: &ApiRequest<'_>) -> String {
         let escaped = |text| utf8_percent_encode(text, ESCAPED).to_string();
-        let path: String = ask.path.iter().map(|segment| format!("/{}", escaped(segment))).collect();
+        let path: String = request.path.iter().map(|segment| format!("/{}", escaped(segment))).collect();
         let query: Vec<String> =
-            ask.query.iter().map(|(key, value)| format!("{key}={}", escaped(value))).collect();
+            request.query.iter().map(|(key, value)| format!("{key}={}", escaped(value))).collect();
         let mark = if query.is_empty() { "" } else { "?" };
         format!("{}{path}{mark}{}", self.server, query.join("&"))
     }
@@ -106,7 +109,7 @@ impl Client {
                 let message = format!("the reply is longer than `call.reply_bytes_max` = {bytes_max} bytes");
                 Failure::error(Exit::Call, message)
             }
-            error => anyhow::Error::new(error).context("the reply broke off"),
+            error => anyhow::Error::new(error).context("the reply ended early"),
         })
     }
 
@@ -117,7 +120,7 @@ impl Client {
             Err(error) => return error,
         };
         let Ok(Refusal { code, message, request_id }) = serde_json::from_slice(&body) else {
-            let message = format!("{} answered {status}, and is no Snapback", self.server);
+            let message = format!("{} answered {status}, and is not a Snapback server", self.server);
             return Failure::error(Exit::Failed, message);
         };
         let exit = match (status, code.as_str()) {

@@ -1,7 +1,5 @@
 //! `snapback completions`
 
-use super::Cli;
-use clap::CommandFactory;
 use clap_complete::Shell;
 use std::io;
 
@@ -16,7 +14,7 @@ pub(super) struct Args {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "every subcommand has this signature")]
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "snapback", &mut io::stdout());
+pub(super) fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<()> {
+    clap_complete::generate(args.shell, &mut command, "snapback", &mut io::stdout());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What commands read and write: files, or with `-` the standard streams.
+//! Reads and writes the files of commands; `-` stands for the standard streams.
 
 use anyhow::Context;
 use std::{
@@ -9,7 +9,7 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// The bytes of a file, overwritten when they are dropped: most are somebody's secrets.
+/// Reads a file. Its bytes are overwritten when they are dropped, because most of them are secrets.
 pub(super) fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     let read = if path.as_os_str() == "-" {
@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Writes a result; without a path to standard output. A file is its owner's alone.
+/// Writes a result to a file that only its owner can read, or without a path to standard output.
 pub(super) fn write(path: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
     match path.filter(|path| path.as_os_str() != "-") {
         Some(path) => fs::OpenOptions::new()

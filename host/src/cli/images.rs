@@ -1,47 +1,49 @@
 //! `snapback images`
 
-use super::{Exit, Failure, progress::printable, resolve::State};
+use super::{
+    exit::{Exit, Failure},
+    progress::printable,
+    resolve::State,
+};
 use crate::{circuits::named_by_any, config::Config};
 use bytesize::ByteSize;
 use clap::Subcommand;
-use snapback_snapshot::{Digest, Stored};
+use snapback_snapshot::{Digest, Stored, proof_systems::ProofSystems};
 use std::collections::BTreeSet;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   snapback images
-  snapback images list --json
+  snapback images --json
   snapback images remove 8c1f04")]
 pub(super) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
 enum Action {
     /// List the images in the store
-    List {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    List,
     /// Remove images, with their native code
     Remove {
         /// Digests or their beginnings
         #[arg(required = true)]
         images: Vec<String>,
-        /// Also those that a server's circuits need
+        /// Also remove images that the circuits of a server need
         #[arg(long)]
         force: bool,
     },
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
-    let state = State::open(config)?;
+pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
+    let state = State::open(config, systems)?;
     match &args.action {
-        None => list(&state, false),
-        Some(Action::List { json }) => list(&state, *json),
+        None | Some(Action::List) => list(&state, args.json),
         Some(Action::Remove { images, force }) => {
             let digests = images
                 .iter()
@@ -54,10 +56,15 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
                 );
                 return Err(Failure::error(Exit::Usage, message));
             }
-            for digest in digests {
-                state.cache.remove(&digest)?;
-                state.store.remove(&digest)?;
-                println!("{digest}");
+            for digest in &digests {
+                state.cache.remove(digest)?;
+                state.store.remove(digest)?;
+                if !args.json {
+                    println!("{digest}");
+                }
+            }
+            if args.json {
+                println!("{}", serde_json::json!({ "removed": digests }));
             }
             Ok(())
         }

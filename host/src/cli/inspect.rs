@@ -3,7 +3,7 @@
 use super::{progress::printable, resolve::State};
 use crate::config::Config;
 use bytesize::ByteSize;
-use snapback_snapshot::{CopyOnWrite, LoadedImage, engine};
+use snapback_snapshot::{CopyOnWrite, LoadedImage, engine, manifest::ImageKind, proof_systems::ProofSystems};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -18,8 +18,8 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
-    let state = State::open(config)?;
+pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
+    let state = State::open(config, systems)?;
     let sealed = state.existing(&args.image)?;
     sealed.scrub()?;
     let image_bytes = sealed.bytes()?;
@@ -56,7 +56,16 @@ fn print(image: &LoadedImage, image_bytes: u64, copy_on_write: CopyOnWrite) {
     for circuit in &manifest.circuits {
         println!("circuit        {} {}", printable(&circuit.name), circuit.vk_digest);
     }
-    println!("methods        {}", printable(&manifest.methods.join(" ")));
+    let kind = match &manifest.kind {
+        ImageKind::Service => "service".to_owned(),
+        ImageKind::Circuits { proof_system } => format!("circuits as data, proven with {proof_system}"),
+        ImageKind::Calculator => "witness calculator".to_owned(),
+    };
+    println!("kind           {}", printable(&kind));
+    for method in &manifest.methods {
+        let name = printable(&method.name);
+        println!("method         {name}: {} -> {}", printable(&method.request), printable(&method.reply));
+    }
     println!("memory         {} in a fresh instance", size(manifest.memory_bytes));
     if let Some(trial) = &manifest.trial {
         let name = [trial.method.as_str(), &trial.circuit].join("/");

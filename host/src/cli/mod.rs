@@ -1,13 +1,22 @@
 //! The command line: one file for each subcommand.
 //!
-//! Invariant: results go to standard output, everything else to standard error, and how it ended is the exit
-//! code of [`Exit`].
+//! ```text
+//! bake · serve · oneshot (prove, verify) · inspect · size · images · circuits · settings · completions    subcommands
+//! calculator · ready      hidden subcommands, which a server runs in processes of their own
+//! setting_args            settings as flags         resolve   finds the image that a user names
+//! client                  requests to a server      progress  bars, stages, printable text
+//! files                   reading and writing files exit      exit codes
+//! ```
+//!
+//! Invariant: results go to standard output and everything else to standard error; the exit code says how the command
+//! ended.
 
 mod bake;
 mod calculator;
 mod circuits;
 mod client;
 mod completions;
+mod exit;
 mod files;
 mod images;
 mod inspect;
@@ -16,127 +25,104 @@ mod progress;
 mod ready;
 mod resolve;
 mod serve;
+mod setting_args;
 mod settings;
 mod size;
 
-use crate::{apart, config::ConfigError};
-use clap::{Parser, Subcommand};
-use settings::SettingArgs;
-use snapback_snapshot::Error as SnapshotError;
+use crate::{config::Config, subprocess};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use exit::{AlreadyReported, EXIT_CODES, describe, exit_of};
+use setting_args::{SettingArgs, show};
+use snapback_snapshot::proof_systems::ProofSystems;
 use std::process::ExitCode;
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done
-  1  failed: input or output, the network, the engine
-  2  wrong usage or settings
-  3  the guest was refused, or its bake failed
-  4  the guest refused the input, or the call failed
-  5  the proof does not verify
-  6  the server is full or stopping; try again";
 
 const EXAMPLES: &str = "\
 Examples:
   snapback serve                                    bake the Zcash prover once, then serve it
-  snapback bake zcash --input sapling_spend=sapling-spend.params \
+  snapback bake zcash --input sapling_spend=sapling-spend.params \\
       --input sapling_output=sapling-output.params
   snapback prove orchard2.pczt -o proven.pczt       prove without a server
   snapback verify proven.pczt --server http://127.0.0.1:8080
-  snapback images                                   what was baked";
+  snapback images                                   list the baked images
+  snapback settings                                 list every setting, and where its value comes from";
 
 /// Serves WebAssembly guests whose memory only grows, from images of their finished set-up.
 #[derive(Parser)]
 #[command(name = "snapback", version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
-    #[command(flatten)]
-    settings: SettingArgs,
-    /// The process that started this one, and that it is to end with
+    /// The process that started this one; this one ends with it
     #[arg(long, global = true, hide = true)]
     parent: Option<u32>,
 }
 
+/// Arguments of a subcommand that reads the settings.
+#[derive(clap::Args)]
+struct With<A: clap::Args> {
+    #[command(flatten)]
+    args: A,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
 #[derive(Subcommand)]
 enum Command {
-    /// Run a guest's initialiser and keep the result as an image.
-    Bake(bake::Args),
-    /// Serve images over HTTP; without an image, the Zcash prover.
-    Serve(serve::Args),
-    /// Prove one statement, here or on a server.
-    Prove(oneshot::ProveArgs),
-    /// Verify one proof, here or on a server.
-    Verify(oneshot::VerifyArgs),
-    /// Show what an image says of itself, and whether copy-on-write holds.
-    Inspect(inspect::Args),
-    /// Say how much memory to give a server of an image.
-    Size(size::Args),
-    /// Add, remove and list circuits on a server that runs.
+    /// Run a guest's initialiser and keep the result as an image
+    Bake(With<bake::Args>),
+    /// Serve images over HTTP; without an image, the Zcash prover
+    Serve(With<serve::Args>),
+    /// Prove one statement, here or on a server
+    Prove(With<oneshot::ProveArgs>),
+    /// Verify one proof, here or on a server
+    Verify(With<oneshot::VerifyArgs>),
+    /// Show an image's manifest, and whether copy-on-write holds
+    Inspect(With<inspect::Args>),
+    /// Show how much memory a server of an image needs
+    Size(With<size::Args>),
+    /// Add, remove and list circuits on a running server
     Circuits(circuits::Args),
-    /// List or remove the images in the store.
-    Images(images::Args),
-    /// Check a witness calculator, compile it and keep both: a part of adding a circuit.
+    /// List or remove the images in the store
+    Images(With<images::Args>),
+    /// List every setting, with its value and where the value comes from
+    Settings(With<settings::Args>),
+    /// Check a witness calculator, compile it and keep both: a part of adding a circuit
     #[command(hide = true)]
-    Calculator(calculator::Args),
-    /// Bake and compile what is about to be served: a part of serving it.
+    Calculator(With<calculator::Args>),
+    /// Bake and compile an image that is about to be served: a part of serving it
     #[command(hide = true)]
-    Ready(ready::Args),
-    /// Print a completion script for a shell.
+    Ready(With<ready::Args>),
+    /// Print a completion script for a shell
     Completions(completions::Args),
 }
 
-/// How the program ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Exit {
-    Failed = 1,
-    Usage = 2,
-    Bake = 3,
-    Call = 4,
-    Refuted = 5,
-    Unavailable = 6,
+/// Settings that `--help` of a subcommand shows; the others work too, and `snapback settings` lists them.
+const SHOWN: &[(&str, &[&str])] = &[
+    ("bake", &["state_dir", "bake.memory_limit", "bake.deadline", "bake.image_bytes_max"]),
+    ("serve", &["listen", "state_dir", "lanes", "swap.policy", "memory.limit", "admin.listen", "log.level"]),
+    ("prove", &["state_dir", "memory.limit", "call.deadline"]),
+    ("verify", &["state_dir", "memory.limit", "call.deadline"]),
+    ("inspect", &["state_dir"]),
+    ("size", &["state_dir", "lanes", "swap.policy", "memory.limit"]),
+    ("images", &["state_dir"]),
+    ("settings", &["state_dir"]),
+];
+
+/// The command line, as it is parsed and as `--help` and completions show it.
+fn command() -> clap::Command {
+    SHOWN.iter().fold(Cli::command(), |command, (name, keys)| {
+        command.mut_subcommand(name, |subcommand| show(subcommand, keys))
+    })
 }
 
-/// An error that carries its exit code.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-struct Failure {
-    exit: Exit,
-    message: String,
-}
-
-impl Failure {
-    fn error(exit: Exit, message: impl Into<String>) -> anyhow::Error {
-        Self { exit, message: message.into() }.into()
-    }
-}
-
-/// A process that this one started failed, and said why: how it ended.
-#[derive(Debug, thiserror::Error)]
-#[error("it ended with exit code {0}")]
-struct Told(u8);
-
-/// Runs a command and turns its error into an exit code.
+/// Parses the command line, runs the subcommand and returns the exit code.
 #[must_use]
-pub fn run(cli: Cli) -> ExitCode {
-    let Cli { command, settings, parent } = cli;
-    let result = parent.map_or(Ok(()), apart::follow).and_then(|()| match command {
-        Command::Bake(args) => settings.config().and_then(|config| bake::run(&args, &config)),
-        Command::Serve(args) => settings.config().and_then(|config| serve::run(&args, &config, settings)),
-        Command::Prove(args) => settings.config().and_then(|config| oneshot::prove(&args, &config)),
-        Command::Verify(args) => settings.config().and_then(|config| oneshot::verify(&args, &config)),
-        Command::Inspect(args) => settings.config().and_then(|config| inspect::run(&args, &config)),
-        Command::Size(args) => settings.config().and_then(|config| size::run(&args, &config)),
-        Command::Images(args) => settings.config().and_then(|config| images::run(&args, &config)),
-        Command::Circuits(args) => circuits::run(&args),
-        Command::Calculator(args) => settings.config().and_then(|config| calculator::run(&args, &config)),
-        Command::Ready(args) => settings.config().and_then(|config| ready::run(&args, &config)),
-        Command::Completions(args) => completions::run(&args),
-    });
-    match result {
+pub fn main(systems: &ProofSystems) -> ExitCode {
+    let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    match run(cli, systems) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if let Some(Told(code)) = error.downcast_ref() {
+            if let Some(AlreadyReported(code)) = error.downcast_ref() {
                 return ExitCode::from(*code);
             }
             eprintln!("snapback: {}", progress::printable(&describe(&error)));
@@ -145,30 +131,28 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// The error and its causes, each said once: an error of the libraries below says its cause itself.
-fn describe(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
-        "" => cause,
-        said if said.contains(&cause) => text,
-        said => format!("{said}: {cause}"),
-    })
+fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<()> {
+    if let Some(parent) = parent {
+        subprocess::follow(parent)?;
+    }
+    match command {
+        Command::Bake(with) => with.run(|args, config| bake::run(args, config, systems)),
+        Command::Serve(With { args, settings }) => serve::run(&args, &settings.config()?, settings, systems),
+        Command::Prove(with) => with.run(|args, config| oneshot::prove(args, config, systems)),
+        Command::Verify(with) => with.run(|args, config| oneshot::verify(args, config, systems)),
+        Command::Inspect(with) => with.run(|args, config| inspect::run(args, config, systems)),
+        Command::Size(with) => with.run(|args, config| size::run(args, config, systems)),
+        Command::Images(with) => with.run(|args, config| images::run(args, config, systems)),
+        Command::Calculator(with) => with.run(|args, config| calculator::run(args, config, systems)),
+        Command::Ready(with) => with.run(|args, config| ready::run(args, config, systems)),
+        Command::Settings(With { args, settings }) => settings::run(&args, &settings),
+        Command::Circuits(args) => circuits::run(&args),
+        Command::Completions(args) => completions::run(&args, self::command()),
+    }
 }
 
-fn exit_of(error: &anyhow::Error) -> Exit {
-    if let Some(failure) = error.downcast_ref::<Failure>() {
-        return failure.exit;
-    }
-    if error.is::<ConfigError>() {
-        return Exit::Usage;
-    }
-    match error.downcast_ref::<SnapshotError>() {
-        Some(
-            SnapshotError::Refused(_)
-            | SnapshotError::Initialiser { .. }
-            | SnapshotError::Input { .. }
-            | SnapshotError::Trial { .. },
-        ) => Exit::Bake,
-        Some(SnapshotError::NoSuchImage(_) | SnapshotError::Ambiguous { .. }) => Exit::Usage,
-        _ => Exit::Failed,
+impl<A: clap::Args> With<A> {
+    fn run(self, run: impl FnOnce(&A, &Config) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        run(&self.args, &self.settings.config()?)
     }
 }

@@ -1,23 +1,23 @@
 //! `snapback prove` and `snapback verify`: one call, here or on a server.
 
 use super::{
-    Exit, Failure,
-    client::{Ask, Client},
+    client::{ApiRequest, Client},
+    exit::{Exit, Failure, describe, exit_of},
     files,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit},
 };
 use crate::{
-    circuits::ProofJson,
     config::Config,
-    entropy::Entropy,
-    generation::Generation,
-    instance::{Call, Fault, Instance},
+    ids::GenerationId,
+    instance::{Call, Entropy, Fault, Generation, Instance},
     witness::inputs::is_json,
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, reply::Tag};
-use snapback_guest_plonk as plonk;
-use snapback_snapshot::{SealedImage, Ticker, circuits::verify_with_key, engine};
+use snapback_snapshot::{
+    SealedImage, Ticker, engine,
+    proof_systems::{ProofSystems, VerifyError},
+};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -25,13 +25,14 @@ use std::{
 
 #[derive(clap::Args)]
 struct Where {
-    /// Image to use: a guest's name, a digest or its beginning, or a file [default: zcash]; with --server, the name that it is served under
+    /// Image to use: a guest's name, a digest or its beginning, or a file [default: zcash]; with --server, the name
+    /// that it is served under
     #[arg(long)]
     image: Option<String>,
-    /// Circuit of that image; may be left out where it has only one
+    /// Circuit of that image; needed if it has several
     #[arg(long)]
     circuit: Option<String>,
-    /// Use this server and no image here
+    /// Send the call to this server instead of running it here
     #[arg(long, value_name = "URL")]
     server: Option<String>,
 }
@@ -71,17 +72,17 @@ pub(super) struct VerifyArgs {
     place: Where,
 }
 
-pub(super) fn prove(args: &ProveArgs, config: &Config) -> anyhow::Result<()> {
+pub(super) fn prove(args: &ProveArgs, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
     let input = files::read(&args.input)?;
-    let proven = call(&args.place, METHOD_PROVE, &input, config)?;
+    let proven = call(&args.place, METHOD_PROVE, &input, config, systems)?;
     files::write(args.output.as_deref(), &proven)
 }
 
-pub(super) fn verify(args: &VerifyArgs, config: &Config) -> anyhow::Result<()> {
+pub(super) fn verify(args: &VerifyArgs, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
     let input = files::read(&args.input)?;
     let verified = match &args.vk {
-        Some(key) => with_key(key, &args.input, &input).map(Some),
-        None => call(&args.place, METHOD_VERIFY, &input, config).map(|_| None),
+        Some(key) => with_key(key, &args.input, &input, systems).map(Some),
+        None => call(&args.place, METHOD_VERIFY, &input, config, systems).map(|_| None),
     };
     if args.json {
         println!("{}", as_json(&verified));
@@ -89,57 +90,74 @@ pub(super) fn verify(args: &VerifyArgs, config: &Config) -> anyhow::Result<()> {
     let proof = verified?;
     if !args.json {
         println!("valid");
-        for (index, value) in proof.iter().flat_map(|proof| &proof.public).enumerate() {
-            println!("public signal {index}: {value}");
+        let public = proof.iter().filter_map(|proof| proof.get("public")?.as_array()).flatten();
+        for (index, value) in public.enumerate() {
+            println!("public signal {index}: {}", value.as_str().unwrap_or_default());
         }
     }
     Ok(())
 }
 
-/// What a machine reads: also of a proof that does not verify.
-fn as_json(verified: &anyhow::Result<Option<ProofJson>>) -> serde_json::Value {
+/// The result as JSON, also for a proof that does not verify.
+fn as_json(verified: &anyhow::Result<Option<Map<String, Value>>>) -> Value {
     match verified {
-        Ok(Some(ProofJson { circuit, public, .. })) => {
-            json!({ "valid": true, "circuit": circuit, "public": public })
+        Ok(proof) => {
+            let mut json = proof.clone().unwrap_or_default();
+            json.remove("proof");
+            json.insert("valid".into(), json!(true));
+            json.into()
         }
-        Ok(None) => json!({ "valid": true }),
         Err(error) => {
-            let is_refuted = super::exit_of(error) == Exit::Refuted;
+            let is_refuted = exit_of(error) == Exit::Refuted;
             let valid = if is_refuted { json!(false) } else { json!(null) };
-            json!({ "valid": valid, "reason": super::describe(error) })
+            json!({ "valid": valid, "reason": describe(error) })
         }
     }
 }
 
-/// Verifies with a key's file alone; returns what was proven.
-fn with_key(key: &Path, path: &Path, proof: &[u8]) -> anyhow::Result<ProofJson> {
+/// Verifies a proof with nothing but the file of a verifying key, and returns the proof as JSON.
+fn with_key(
+    key: &Path,
+    path: &Path,
+    proof: &[u8],
+    systems: &ProofSystems,
+) -> anyhow::Result<Map<String, Value>> {
     let refuse =
         |path: &Path, reason: String| Failure::error(Exit::Call, format!("{}: {reason}", path.display()));
     let key_file = files::read(key)?;
-    plonk::KeyFile::read(&key_file).map_err(|error| refuse(key, format!("not a verifying key: {error}")))?;
+    let system = systems.of_key(&key_file);
+    let system =
+        system.ok_or_else(|| refuse(key, "not a verifying key: no proof system has its format".into()))?;
     let binary;
     let proof = if is_json(proof) {
-        binary = ProofJson::read(proof).map_err(|error| refuse(path, error))?;
+        binary = system.proof_from_json(proof).map_err(|error| refuse(path, error))?;
         &binary
     } else {
         proof
     };
-    let read = ProofJson::of(proof).map_err(|error| refuse(path, error.to_string()))?;
-    verify_with_key(&key_file, proof).map_err(|error| match error {
-        plonk::Error::Refuted(_) => Failure::error(Exit::Refuted, format!("{}: {error}", path.display())),
-        error => refuse(path, error.to_string()),
+    let read = system.proof_to_json(proof).map_err(|error| refuse(path, error))?;
+    system.verify(&key_file, proof).map_err(|error| match error {
+        VerifyError::Key(_) => refuse(key, error.to_string()),
+        VerifyError::Proof(_) => refuse(path, error.to_string()),
+        VerifyError::Refuted(_) => Failure::error(Exit::Refuted, format!("{}: {error}", path.display())),
     })?;
     Ok(read)
 }
 
-fn call(place: &Where, method: &'static str, body: &[u8], config: &Config) -> anyhow::Result<Vec<u8>> {
+fn call(
+    place: &Where,
+    method: &'static str,
+    body: &[u8],
+    config: &Config,
+    systems: &ProofSystems,
+) -> anyhow::Result<Vec<u8>> {
     match &place.server {
         Some(server) => remote(server, place, method, body, config),
-        None => local(place, method, body, config),
+        None => local(place, method, body, config, systems),
     }
 }
 
-/// The circuit that is meant: the one that was named, or the only one there is.
+/// Returns the circuit that was named, or the only one there is.
 fn circuit_of<'a>(
     named: Option<&'a str>,
     mut there: impl Iterator<Item = &'a str>,
@@ -162,17 +180,23 @@ fn circuits(image: &SealedImage) -> impl Iterator<Item = &str> {
     image.manifest().circuits.iter().map(|circuit| circuit.name.as_str())
 }
 
-fn local(place: &Where, method: &'static str, body: &[u8], config: &Config) -> anyhow::Result<Vec<u8>> {
-    let state = State::open(config)?;
+fn local(
+    place: &Where,
+    method: &'static str,
+    body: &[u8],
+    config: &Config,
+    systems: &ProofSystems,
+) -> anyhow::Result<Vec<u8>> {
+    let state = State::open(config, systems)?;
     let image = place.image.as_deref().unwrap_or(DEFAULT_IMAGE);
     let sealed = state.image(image, config)?;
     check_memory_limit(image, &sealed, config)?;
     let circuit = circuit_of(place.circuit.as_deref(), circuits(&sealed))?;
     let engine = engine(1)?;
     let _ticker = Ticker::start(&engine)?;
-    let generation = Arc::new(Generation::new(state.cache.load(&engine, &sealed)?)?);
+    let generation = Arc::new(Generation::new(GenerationId::FIRST, state.cache.load(&engine, &sealed)?)?);
     let policy = config.policy_of(image);
-    let mut instance = Instance::of(&generation, policy.memory_limit_bytes)?;
+    let mut instance = Instance::instantiate(&generation, policy.memory_limit_bytes)?;
     let call = Call {
         method,
         circuit,
@@ -206,13 +230,17 @@ fn remote(
     let circuit = match &place.circuit {
         Some(circuit) => circuit,
         None => {
-            list = client.ask_json(&Ask { method: "GET", path: &["v1", "circuits"], ..Ask::default() })?;
+            list = client.send_json(&ApiRequest {
+                method: "GET",
+                path: &["v1", "circuits"],
+                ..ApiRequest::default()
+            })?;
             let there = list["circuits"].as_array().into_iter().flatten();
             let there = there.filter(|circuit| image.is_none_or(|image| circuit["image"] == image));
             circuit_of(None, there.filter_map(|circuit| circuit["name"].as_str()))?
         }
     };
-    client.ask(&Ask {
+    client.send(&ApiRequest {
         method: "POST",
         path: &["v1", "circuits", circuit, method],
         query: image.map(|image| ("image", image)).as_slice(),

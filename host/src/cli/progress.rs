@@ -1,17 +1,17 @@
-//! The progress of a bake: a bar where a person watches, a line for each stage elsewhere, JSON where a server does.
+//! The progress of a bake: a bar on a terminal, a line for each stage elsewhere, and lines of JSON for a server.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use snapback_snapshot::{Progress, Stage};
 use std::{io::IsTerminal, sync::Arc, time::Duration};
 
-/// A guest's or an image's text, fit for a terminal: without the characters that steer one.
+/// Returns text of a guest or an image without control characters, which a terminal would interpret.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-/// A progress that is shown somewhere until it is finished.
+/// Progress that is shown until it is finished.
 pub(super) trait Watched: Progress {
-    /// Nothing more will come.
+    /// Ends the display of the progress.
     fn finish(&self);
 }
 

@@ -1,9 +1,12 @@
-//! `snapback ready`: bakes and compiles what is about to be served, in a process of its own. The heap of the server would
-//! keep what that takes, 160 MB for Orchard, for as long as it lives.
+//! `snapback ready`: bakes and compiles an image that is about to be served, in a process of its own. The heap of the
+//! server would keep the memory that this takes, 160 MB for Orchard, for as long as the server lives.
 
-use super::{Exit, Failure, Told, resolve::State};
-use crate::{apart::Apart, config::Config};
-use snapback_snapshot::{LoadedImage, Origin, SealedImage, engine};
+use super::{
+    exit::{AlreadyReported, Exit, Failure},
+    resolve::State,
+};
+use crate::{config::Config, subprocess::Subprocess};
+use snapback_snapshot::{LoadedImage, Miss, Origin, SealedImage, engine, proof_systems::ProofSystems};
 use std::process::Stdio;
 use wasmtime::Engine;
 
@@ -13,8 +16,8 @@ pub(super) struct Args {
     image: String,
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
-    let state = State::open(config)?;
+pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
+    let state = State::open(config, systems)?;
     let image = state.image(&args.image, config)?;
     if state.cache.can_keep() {
         state.cache.load(&engine(1)?, &image)?;
@@ -22,24 +25,41 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens an image; an embedded guest that was never baked is baked apart.
-pub(super) fn image(state: &State, text: &str, config: &Config) -> anyhow::Result<SealedImage> {
-    if state.unbaked(text).is_some() {
-        make(text, text, config)?;
-    }
-    Ok(state.image(text, config)?)
+/// Whether an image was there before this start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freshness {
+    /// It was.
+    Kept,
+    /// It was baked, and compiled, for this start.
+    Baked,
 }
 
-/// Loads an image that was called `text`. Without native code that fits it is compiled apart, if the cache can keep that.
+/// Opens an image. An embedded guest that was never baked is baked in a process of its own.
+pub(super) fn image(
+    state: &State<'_>,
+    text: &str,
+    config: &Config,
+) -> anyhow::Result<(SealedImage, Freshness)> {
+    let freshness = if state.unbaked(text).is_some() { Freshness::Baked } else { Freshness::Kept };
+    if freshness == Freshness::Baked {
+        make(text, text, config)?;
+    }
+    Ok((state.image(text, config)?, freshness))
+}
+
+/// Loads an image that the user called `text`. An image without fitting native code is compiled in a process of its
+/// own, if the cache can keep the result.
 pub(super) fn load(
-    state: &State,
+    state: &State<'_>,
     engine: &Engine,
     text: &str,
-    image: &SealedImage,
+    (image, freshness): (&SealedImage, Freshness),
     config: &Config,
 ) -> anyhow::Result<LoadedImage> {
     let miss = match state.cache.find(engine, image) {
-        Ok(loaded) => return Ok(loaded),
+        Ok(loaded) if freshness == Freshness::Kept => return Ok(loaded),
+        // Compiled by the bake of this start.
+        Ok(loaded) => return Ok(LoadedImage { origin: Origin::Compiled(Miss::Absent), ..loaded }),
         Err(miss) => miss,
     };
     if state.cache.can_keep() {
@@ -51,19 +71,20 @@ pub(super) fn load(
     Ok(LoadedImage { origin, ..loaded })
 }
 
-/// Has it done by another process, of which progress and errors are shown. Where none can be had it is left to this one.
+/// Bakes and compiles in another process, whose progress and errors are shown. If none can be started, this process
+/// does it.
 fn make(called: &str, image: &str, config: &Config) -> anyhow::Result<()> {
-    let mut command = Apart::new(config).command("ready");
+    let mut command = Subprocess::new(config).command("ready");
     let status = match command.args(["--", image]).stdout(Stdio::null()).status() {
         Ok(status) => status,
         Err(error) => {
-            tracing::warn!(image = called, %error, "no process of its own for this image: it is made ready in this one");
+            tracing::warn!(image = called, %error, "cannot start a process for this image: it is made ready in this one");
             return Ok(());
         }
     };
     match status.code() {
         Some(0) => Ok(()),
-        Some(code) => Err(Told(u8::try_from(code).unwrap_or(Exit::Failed as u8)).into()),
+        Some(code) => Err(AlreadyReported(u8::try_from(code).unwrap_or(Exit::Failed as u8)).into()),
         None => {
             let message =
                 format!("making `{called}` ready ended with {status}: it may have run out of memory");

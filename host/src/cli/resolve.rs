@@ -1,31 +1,32 @@
-//! From what a user types to an image: an embedded guest's name, a digest or its beginning, or a file.
+//! Finds the image that a user names: by an embedded guest's name, a digest or its beginning, or a file.
 
 use super::{
-    Exit, Failure,
+    exit::{Exit, Failure},
     progress::{Bar, Watched},
 };
 use crate::config::Config;
 use anyhow::Context;
 use snapback_snapshot::{
-    Baked, Digest, Error, Guest, ImageStore, Input, NativeCache, Progress, SealedImage, bake, bake_key,
+    BakeEnvironment, BakeLimits, Baked, Digest, Error, Guest, ImageStore, Input, NativeCache, Progress,
+    SealedImage, bake, bake_key, proof_systems::ProofSystems,
 };
 use std::{path::Path, sync::Arc};
 
-/// The image that is meant when none is named.
+/// The image that is used if the user names no other.
 pub(super) const DEFAULT_IMAGE: &str = "zcash";
 
-/// The image store and native code cache of a state directory.
-pub(super) struct State {
+/// The image store and native code cache of a state directory, and the proof systems of the program.
+pub(super) struct State<'a> {
     pub(super) store: ImageStore,
     pub(super) cache: NativeCache,
+    pub(super) systems: &'a ProofSystems,
 }
 
-impl State {
-    pub(super) fn open(config: &Config) -> anyhow::Result<Self> {
+impl<'a> State<'a> {
+    pub(super) fn open(config: &Config, systems: &'a ProofSystems) -> anyhow::Result<Self> {
         let store = ImageStore::open(&config.state_dir)
             .context("`state_dir` (--state-dir, SNAPBACK_STATE_DIR) is no usable directory")?;
-        let cache = NativeCache::open(&config.state_dir, &config.key_file, config.bake.memory_bytes_max);
-        Ok(Self { store, cache })
+        Ok(Self { store, cache: config.native_cache(), systems })
     }
 
     /// Opens an image; an embedded guest that was never baked is baked now.
@@ -56,18 +57,19 @@ impl State {
 
     pub(super) fn bake(&self, guest: &Guest, inputs: &[Input], config: &Config) -> Result<Baked, Error> {
         let bar: Arc<dyn Watched> = Bar::start(&guest.name);
-        self.bake_watched(guest, inputs, config, &bar)
+        self.bake_watched(guest, inputs, &config.bake, &bar)
     }
 
     pub(super) fn bake_watched(
         &self,
         guest: &Guest,
         inputs: &[Input],
-        config: &Config,
+        limits: &BakeLimits,
         watched: &Arc<dyn Watched>,
     ) -> Result<Baked, Error> {
         let progress: Arc<dyn Progress> = Arc::clone(watched) as Arc<dyn Progress>;
-        let baked = bake(&self.store, &self.cache, guest, inputs, &config.bake, &progress);
+        let Self { store, cache, systems } = self;
+        let baked = bake(BakeEnvironment { store, cache, systems, limits }, guest, inputs, &progress);
         watched.finish();
         baked
     }

@@ -1,30 +1,29 @@
 //! `snapback serve`
 
 use super::{
-    Exit, Failure, ready,
+    exit::{Exit, Failure},
+    ready,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit, own_name},
-    settings::SettingArgs,
+    setting_args::SettingArgs,
 };
 use crate::{
-    circuits::{Keeper, Opened},
+    circuits::{Recovery, Registries, Registry},
     config::{CircuitChanges, Config},
-    dispatch::{DispatchConfig, Dispatcher},
-    generation::{Generation, Service},
-    http::{Admin, App, Keepers, Token, serve},
-    metrics::Metrics,
+    dispatch::{Dispatcher, Services},
+    http::{
+        Admin, App, PublicChanges, Token, serve,
+        signals::{Signals, on_hangup},
+    },
+    ids::GenerationId,
+    instance::Generation,
+    memory::process::ProcessMemory,
     policy::Policy,
-    process::ProcessMemory,
     seams::Seams,
-    shutdown::{Signals, on_hangup},
+    telemetry::Telemetry,
 };
 use anyhow::Context;
-use snapback_snapshot::{SealedImage, Ticker, circuits::takes_circuits, engine};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::TcpListener,
-    sync::Arc,
-    time::Instant,
-};
+use snapback_snapshot::{SealedImage, Ticker, engine, manifest::ImageKind, proof_systems::ProofSystems};
+use std::{collections::BTreeSet, net::TcpListener, sync::Arc, time::Instant};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -39,10 +38,15 @@ pub(super) struct Args {
     images: Vec<String>,
 }
 
-pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow::Result<()> {
+pub(super) fn run(
+    args: &Args,
+    config: &Config,
+    settings: SettingArgs,
+    systems: &ProofSystems,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     let names = names(&args.images)?;
-    // Before anything that takes long: a port in use should not cost a bake.
+    // The port is bound first, so that no bake runs in vain if the port is in use.
     let listener = TcpListener::bind(config.listen)
         .with_context(|| format!("cannot listen on {}: set `listen` to another address", config.listen))?;
 
@@ -52,57 +56,63 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
         return Err(Failure::error(Exit::Usage, message));
     }
 
-    let state = State::open(config)?;
+    let state = State::open(config, systems)?;
     let sealed = names
         .iter()
         .map(|(name, image)| Ok((*name, *image, ready::image(&state, image, config)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let dispatch = DispatchConfig {
-        lanes: config.lanes,
-        queue_depth: config.queue_depth,
-        reply_bytes_max: config.reply_bytes_max,
-        sample_interval: config.sample_interval,
-    };
-    let engine = engine(dispatch.instances_max(sealed.len()))?;
+    let lane_config = config.lane_config();
+    let engine = engine(lane_config.instances_max(sealed.len()))?;
     let ticker = Ticker::start(&engine)?;
-    let metrics = Arc::new(Metrics::new());
-    let mut services = Vec::new();
-    let mut opened = BTreeMap::new();
-    for (name, text, image) in sealed {
-        let mut calculators = BTreeMap::new();
-        let image = if takes_circuits(&image.manifest().guest.digest) {
-            let (circuits, image) = Opened::open(config, &state.store, name, image)?;
-            calculators =
-                circuits.calculators(&state.store, &state.cache, &engine, config.circuits.calculators);
-            opened.insert(services.len(), circuits);
-            image
-        } else {
-            image
+    let telemetry = Telemetry::default();
+    let metrics = Arc::clone(&telemetry.metrics);
+    let mut services = Services::default();
+    let mut recovered = Vec::new();
+    for (name, text, (image, freshness)) in sealed {
+        let mut recovery = None;
+        let image = match systems.of_image(image.manifest()) {
+            Some(system) => {
+                let (circuits, image) = Recovery::open(config, &state.store, name, image, system)?;
+                recovery = Some(circuits);
+                image
+            }
+            None => image,
         };
+        check_kind(name, &image)?;
         check_memory_limit(name, &image, config)?;
-        let loaded = ready::load(&state, &engine, text, &image, config)?;
+        let loaded = ready::load(&state, &engine, text, (&image, freshness), config)?;
         metrics.native_code_loaded(&loaded.origin);
         metrics.image_served(name, &loaded.digest.to_string());
         tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, "image");
         scrub(image);
-        let generation = Generation::new(loaded).with_context(|| format!("cannot serve `{name}`"))?;
-        let generation = generation.with_calculators(calculators);
-        services.push(Arc::new(Service::new(name, generation, config.policy_of(name))));
+        let id = recovery.as_ref().map_or(GenerationId::FIRST, Recovery::active);
+        let generation = Generation::new(id, loaded).with_context(|| format!("cannot serve `{name}`"))?;
+        let calculators = recovery.as_ref().map(|recovery| {
+            recovery.calculators(&state.store, &state.cache, &engine, config.circuits.calculators)
+        });
+        let generation = generation.with_calculators(calculators.unwrap_or_default());
+        let service = services.add(name, generation, config.policy_of(name));
+        recovered.extend(recovery.map(|recovery| (service, recovery)));
     }
     let Policy { warn, critical, .. } = config.policy;
     let process = ProcessMemory::new(config.process_limit_bytes, warn, critical);
-    let dispatcher = Dispatcher::start(dispatch, services, Arc::clone(&metrics), process, Seams::default())?;
-    let keepers = opened.into_iter().map(|(service, opened)| {
-        Ok((service, Keeper::start(opened, service, &dispatcher, &engine, config)?))
-    });
-    let of_services = keepers.collect::<anyhow::Result<BTreeMap<_, _>>>()?;
-    let take_changes = match config.circuit_changes {
+    let dispatcher = Dispatcher::start(lane_config, services, telemetry, process, Seams::default())?;
+    let registries = recovered
+        .into_iter()
+        .map(|(service, recovery)| Ok(Registry::start(recovery, service, &dispatcher, &engine, config)?))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let is_public = match config.circuit_changes {
         CircuitChanges::On => true,
         CircuitChanges::Off => false,
         CircuitChanges::Auto => config.listen.ip().is_loopback(),
     };
-    let kept: Vec<Arc<Keeper>> = of_services.values().cloned().collect();
-    let app = App::new(Arc::clone(&dispatcher), config.http, Keepers { of_services, take_changes });
+    let public_changes = if is_public { PublicChanges::Allowed } else { PublicChanges::Refused };
+    let app = App::new(
+        Arc::clone(&dispatcher),
+        config.http,
+        Registries::new(&dispatcher, registries.iter().cloned()),
+        public_changes,
+    );
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.lanes.clamp(1, 4))
@@ -113,20 +123,20 @@ pub(super) fn run(args: &Args, config: &Config, settings: SettingArgs) -> anyhow
     let served = runtime.block_on(async {
         let signals = Signals::listen().context("cannot listen for signals")?;
         on_hangup(move || reload(&settings, &dispatcher)).context("cannot listen for signals")?;
-        metrics.ready(begun.elapsed());
+        metrics.server_ready(begun.elapsed(), config.cold_start_target);
         eprintln!("snapback: serving {} on http://{address}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
         tracing::info!(%address, lanes = config.lanes, ready_us = begun.elapsed().as_micros() as u64, "serving");
         Ok(serve(app, listener, admin, signals, config.drain_deadline).await?)
     });
-    kept.iter().for_each(|keeper| keeper.stop());
-    // Not waited for: after a second signal a call may still be running.
+    registries.iter().for_each(|registry| registry.stop());
+    // This does not wait, because a call may still be running after a second signal.
     runtime.shutdown_background();
     drop(ticker);
     tracing::info!("stopped");
     served
 }
 
-/// The listener of the admin routes, if there are any, with its token.
+/// Binds the listener of the admin routes, if there are any, and reads their token.
 fn admin(config: &Config) -> anyhow::Result<Option<Admin>> {
     let (Some(address), Some(token_file)) = (config.admin_listen, &config.admin_token_file) else {
         return Ok(None);
@@ -140,25 +150,41 @@ fn admin(config: &Config) -> anyhow::Result<Option<Admin>> {
     Ok(Some(Admin { listener, token }))
 }
 
-/// Reads the settings again. What images are served by changes at once, what is wrong changes nothing.
+/// Reads the settings again. Policies change at once; an error changes nothing.
 fn reload(settings: &SettingArgs, dispatcher: &Dispatcher) {
-    let _changing = dispatcher.changing();
+    let _policies = dispatcher.lock_policies();
     let policies = settings.read().and_then(|config| {
         let policies = dispatcher.services().iter().map(|service| {
             let policy = config.policy_of(service.name());
-            policy.check(&service.current()).map_err(anyhow::Error::msg)?;
-            Ok(policy)
+            let initial_memory_bytes = service.current().image().manifest.memory_bytes;
+            policy
+                .check(initial_memory_bytes, dispatcher.config().standby_max)
+                .map_err(anyhow::Error::msg)?;
+            Ok((service, policy))
         });
         policies.collect::<anyhow::Result<Vec<_>>>()
     });
     match policies {
         Ok(policies) => {
-            for (service, policy) in policies.into_iter().enumerate() {
-                dispatcher.serve_by(service, policy);
+            for (service, policy) in policies {
+                dispatcher.set_policy(service, policy);
             }
-            tracing::info!("settings were read again; those of the server itself take a restart");
+            tracing::info!("the settings were read again; those of the server itself need a restart");
         }
-        Err(error) => tracing::error!(%error, "settings were read again and are not used: nothing changes"),
+        Err(error) => {
+            tracing::error!(%error, "the settings were read again and have an error: nothing changes")
+        }
+    }
+}
+
+/// Refuses an image that belongs to a circuit and cannot be served.
+fn check_kind(name: &str, image: &SealedImage) -> anyhow::Result<()> {
+    match image.manifest().kind {
+        ImageKind::Service | ImageKind::Circuits { .. } => Ok(()),
+        ImageKind::Calculator => {
+            let message = format!("`{name}` is a witness calculator, which cannot be served");
+            Err(Failure::error(Exit::Usage, message))
+        }
     }
 }
 
@@ -185,12 +211,12 @@ fn names(images: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
         .collect()
 }
 
-/// Hashes the image once more, off the path: the native code that serves was checked already, and an image
-/// that rotted on disk should be known before the next time it is compiled.
+/// Hashes the image on a thread of its own. The native code that serves was checked already; this finds an image that
+/// was damaged on disk before it has to be compiled again.
 fn scrub(image: SealedImage) {
     let scrub = move || {
         if let Err(error) = image.scrub() {
-            tracing::error!(%error, "an image on disk is damaged; what is served was checked and is not");
+            tracing::error!(%error, "an image on disk is damaged; the served native code was checked and is not");
         }
     };
     if let Err(error) = std::thread::Builder::new().name("scrub".into()).spawn(scrub) {

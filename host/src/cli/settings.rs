@@ -1,120 +1,103 @@
-//! The settings as flags, made from the one table in `config`.
+//! `snapback settings`: every setting, with its value and where the value comes from.
 
-use crate::config::{CONFIG, Config, LogFormat, SETTINGS, Setting, Sources};
-use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
-use once_cell::sync::Lazy;
-use std::{io, path::PathBuf};
-use tracing_subscriber::EnvFilter;
+use super::{progress::printable, setting_args::SettingArgs};
+use crate::config::{SETTINGS, Scope, Setting, SettingInForce};
+use serde_json::json;
 
-/// Flags and variables of every setting, as the command line's library wants them: made once, kept forever.
-static NAMES: Lazy<Vec<(&Setting, &'static str, &'static str)>> = Lazy::new(|| {
-    let keep = |text: String| -> &'static str { text.leak() };
-    SETTINGS
-        .iter()
-        .map(|setting| {
-            let help = format!("{} [default: {}; {}]", setting.help, setting.default, setting.variable());
-            (setting, keep(setting.flag()), keep(help))
-        })
-        .collect()
-});
-
-/// What was given of the settings on the command line.
-#[derive(Clone)]
-pub(super) struct SettingArgs {
-    file: Option<PathBuf>,
-    given: Vec<(String, String, String)>,
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  snapback settings
+  snapback settings --json
+  snapback settings --toml > snapback.toml          a file to start from
+  SNAPBACK_LANES=4 snapback settings --config snapback.toml")]
+pub(super) struct Args {
+    /// Print JSON
+    #[arg(long, conflicts_with = "toml")]
+    json: bool,
+    /// Print a TOML file in which every setting is commented out, with its default
+    #[arg(long)]
+    toml: bool,
 }
 
-impl clap::Args for SettingArgs {
-    fn augment_args(command: Command) -> Command {
-        let heading = "Settings (flags over variables over the TOML file)";
-        let file = Arg::new("config")
-            .long("config")
-            .global(true)
-            .value_name("FILE")
-            .help_heading(heading)
-            .help("TOML file with settings [SNAPBACK_CONFIG]");
-        let set = Arg::new("set")
-            .long("set")
-            .global(true)
-            .value_name("KEY=VALUE")
-            .action(ArgAction::Append)
-            .value_parser(|text: &str| match text.split_once('=') {
-                Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-                None => Err("expected KEY=VALUE"),
+pub(super) fn run(args: &Args, settings: &SettingArgs) -> anyhow::Result<()> {
+    if args.toml {
+        print!("{}", toml());
+        return Ok(());
+    }
+    let in_force = settings.in_force()?;
+    if args.json {
+        let list: Vec<_> = in_force
+            .iter()
+            .map(|SettingInForce { key, value, origin }| {
+                let setting = SETTINGS.iter().find(|setting| setting.key == *key);
+                json!({
+                    "key": key,
+                    "value": value,
+                    "origin": origin,
+                    "default": setting.map(|setting| setting.default),
+                    "meaning": setting.map(|setting| setting.help),
+                    "flag": setting.map(|setting| format!("--{}", setting.flag())),
+                    "variable": setting.map(Setting::variable),
+                    "per_image": setting.is_none_or(|setting| setting.scope == Scope::Image),
+                })
             })
-            .help_heading(heading)
-            .help("Any setting (--help lists them); for one image image.NAME.KEY, for one method method.NAME.deadline or .repeatable");
-        NAMES.iter().fold(command.arg(file).arg(set), |command, (setting, flag, help)| {
-            let arg = Arg::new(setting.key)
-                .long(*flag)
-                .global(true)
-                .value_name("VALUE")
-                .help_heading(heading)
-                .hide_short_help(true)
-                .help(*help);
-            command.arg(arg)
-        })
+            .collect();
+        println!("{}", serde_json::Value::from(list));
+        return Ok(());
     }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for SettingArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = NAMES.iter().filter_map(|(setting, flag, _)| {
-            let value = matches.get_one::<String>(setting.key)?;
-            Some((setting.key.to_owned(), value.clone(), format!("--{flag}")))
-        });
-        let set = matches.get_many::<(String, String)>("set").unwrap_or_default();
-        let given = given.chain(set.map(|(key, value)| (key.clone(), value.clone(), "--set".into())));
-        Ok(Self { file: matches.get_one::<String>("config").map(PathBuf::from), given: given.collect() })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-impl SettingArgs {
-    /// Every setting, and logs that look as they say.
-    pub(super) fn config(&self) -> anyhow::Result<Config> {
-        let config = self.read()?;
-        log(&config);
-        for variable in Sources::unread(variables()) {
-            tracing::warn!(variable, "no setting has this variable: see `snapback serve --help`");
+    for SettingInForce { key, value, origin } in &in_force {
+        println!("{key:<32} {:<24} {}", printable(value), printable(origin));
+        if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
+            println!("    {}", setting.help);
         }
-        Ok(config)
     }
+    Ok(())
+}
 
-    /// Every setting, as flags, variables and the file have it now.
-    pub(super) fn read(&self) -> anyhow::Result<Config> {
+/// A commented file, with a table for each group of settings.
+fn toml() -> String {
+    let mut text = String::from(
+        "# Settings of Snapback. Every line that is commented out shows the default.\n\
+         # For one image: [image.NAME.memory] and the like. For one method: [method.NAME] deadline, repeatable.\n",
+    );
+    let mut groups: Vec<(&str, String)> = Vec::new();
+    for Setting { key, default, help, .. } in SETTINGS {
+        let (group, name) = key.split_once('.').unwrap_or(("", key));
+        let lines = format!("# {help}\n# {name} = {default:?}\n");
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, text)) => text.push_str(&lines),
+            None => groups.push((group, lines)),
+        }
+    }
+    for (group, lines) in groups {
+        if !group.is_empty() {
+            text.push_str(&format!("\n[{group}]\n"));
+        }
+        text.push_str(&lines);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn the_file_to_start_from_is_valid_once_its_lines_are_uncommented() {
+        let text = toml();
+        let empty: ::toml::Table = text.parse().expect("TOML");
+        assert!(empty.values().all(|table| table.as_table().is_some_and(::toml::Table::is_empty)));
+        // `lanes` has no default that could be written down.
+        let lines = text.lines().filter(|line| !line.contains("one per core"));
+        let is_setting = |line: &str| line.starts_with("# ") && line.contains(" = \"");
+        let lines = lines.map(|line| line.strip_prefix("# ").filter(|_| is_setting(line)).unwrap_or(line));
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let text: Vec<&str> = lines.collect();
+        std::fs::write(file.path(), text.join("\n")).expect("written");
         let mut sources = Sources::default();
-        if let Some(file) = self.file.clone().or_else(|| std::env::var_os(CONFIG).map(PathBuf::from)) {
-            sources.file(&file)?;
-        }
-        sources.variables(variables());
-        for (key, value, origin) in &self.given {
-            sources.set(key, value.clone(), origin.clone())?;
-        }
-        Ok(sources.resolve()?)
+        sources.file(file.path()).expect("every key is a setting");
+        sources.resolve().expect("every default is accepted");
     }
-}
-
-fn variables() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
-fn log(config: &Config) {
-    let filter = EnvFilter::new(&config.log_level);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
-    // A second call in one process, as tests make, keeps the first one's.
-    let _ = match config.log_format {
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
-        LogFormat::Text => logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
-    };
 }

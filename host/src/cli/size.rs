@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    sizing::{Measured, Sizing},
+    lanes::{Measured, Sizing},
 };
 use bytesize::ByteSize;
-use snapback_snapshot::engine;
+use snapback_snapshot::{engine, proof_systems::ProofSystems};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -18,7 +18,7 @@ Examples:
   snapback size zcash --lanes 8 --swap-policy threshold --memory-limit 1GiB
   snapback size my_guest.image.wasm --json
 
-What the lines mean: docs/sizing.md.")]
+What the lines mean: docs/operations.md.")]
 pub(super) struct Args {
     /// A guest's name, a digest or its beginning, or a file
     #[arg(default_value = DEFAULT_IMAGE)]
@@ -28,14 +28,14 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
-    let state = State::open(config)?;
+pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
+    let state = State::open(config, systems)?;
     let image = state.cache.load(&engine(1)?, &state.existing(&args.image)?)?;
     let policy = config.policy_of(own_name(&args.image));
     let sizing = Sizing::of(
         &image.manifest,
         image.native_bytes,
-        config.lanes,
+        &config.lane_config(),
         &policy,
         config.http.buffered_bytes_max,
     );

@@ -1,4 +1,4 @@
-//! The table of settings: keys, defaults, meanings. The README shows the same table, which a test sees to.
+//! The table of settings: keys, defaults, meanings. A test writes docs/settings.md from it.
 //!
 //! Invariant: flags and variables follow from keys, so that a setting is named once.
 
@@ -8,16 +8,20 @@ pub struct Setting {
     pub key: &'static str,
     /// Its default, as users would write it.
     pub default: &'static str,
-    /// What it is, in one line.
+    /// Its meaning, in one line.
     pub help: &'static str,
-    /// What it holds for.
+    /// What it applies to.
     pub scope: Scope,
 }
 
 /// Every setting.
 pub const SETTINGS: &[Setting] = &[
     setting("listen", "127.0.0.1:8080", "address and port to serve on"),
-    setting("state_dir", "~/.local/state/snapback", "images, native code; made where missing"),
+    setting(
+        "state_dir",
+        "~/.local/state/snapback",
+        "directory for images and native code; created if missing",
+    ),
     setting(
         "lanes",
         "one per core",
@@ -26,7 +30,7 @@ pub const SETTINGS: &[Setting] = &[
     per_image("memory.limit", "4GiB", "linear memory that one instance may have, at most 4GiB"),
     per_image("memory.warn", "70%", "share of memory.limit in use from which a standby is kept at hand"),
     per_image("memory.critical", "90%", "share of memory.limit in use from which an instance is replaced"),
-    setting("memory.sample_interval", "5s", "how often idle lanes look at memory, age and idleness"),
+    setting("memory.sample_interval", "5s", "how often idle lanes check memory, age and idleness"),
     setting(
         "memory.process_limit",
         "cgroup",
@@ -35,7 +39,18 @@ pub const SETTINGS: &[Setting] = &[
     per_image(
         "swap.policy",
         "every-call",
-        "when a lane takes a fresh instance: every-call, threshold (when memory says so), or off",
+        "when a lane takes a fresh instance: every-call, threshold (by memory use and other limits), or off",
+    ),
+    per_image(
+        "swap.share",
+        "100%",
+        "share of calls that swap.policy applies to, for a gradual rollout; the others are served as with off",
+    ),
+    per_image("standby.min", "0", "standbys that each lane keeps ready at all times"),
+    setting(
+        "standby.max",
+        "auto",
+        "most standbys of a lane and image: a number, or auto (by the number of lanes and images)",
     ),
     per_image("swap.calls_max", "off", "threshold: calls that an instance serves, or off"),
     per_image("swap.age_max", "off", "threshold: how old an instance gets, or off"),
@@ -59,10 +74,19 @@ pub const SETTINGS: &[Setting] = &[
         "how long a call may use no processor; then it is answered with 504 and its lane replaced",
     ),
     setting("call.reply_bytes_max", "64MiB", "longest reply taken from a guest"),
-    per_image("breaker.failures", "20", "failed calls in a row after which an image gets none: 503"),
-    per_image("breaker.open_for", "5s", "how long that lasts before a call tries again"),
+    per_image(
+        "breaker.failures",
+        "20",
+        "failed calls in a row after which an image gets no calls; they are answered with 503",
+    ),
+    per_image("breaker.open_for", "5s", "how long an image gets no calls before one is admitted as a probe"),
     setting("http.body_bytes_max", "8MiB", "longest request body; longer ones are answered with 413"),
     setting("http.buffered_bytes_max", "256MiB", "request bodies in memory, all together"),
+    setting(
+        "http.unread_bytes_max",
+        "128MiB",
+        "bytes of a body that are read and dropped after an early answer, so that the client sees the answer",
+    ),
     setting("http.connections_max", "1024", "connections open at once; more wait to be accepted"),
     setting("http.header_timeout", "10s", "how long a client may take to send a request's head"),
     setting("http.body_timeout", "30s", "how long a client may take to send a request's body"),
@@ -76,7 +100,13 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "native.key_file",
         "~/.local/share/snapback/native.key",
-        "key by which native code is known; made where missing",
+        "file with the key that authenticates native code; created if missing",
+    ),
+    setting("native.cache", "on", "whether native code is kept on disk: on, or off (every start compiles)"),
+    setting(
+        "cold_start.target",
+        "15ms",
+        "time that a start with cached native code should take at most; exported as a metric, for alerts",
     ),
     setting(
         "bake.memory_limit",
@@ -122,7 +152,7 @@ const fn per_image(key: &'static str, default: &'static str, help: &'static str)
 /// How the variables of settings begin.
 pub const PREFIX: &str = "SNAPBACK_";
 
-/// What a setting holds for.
+/// What a setting applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The server: it takes a restart to change it.
@@ -147,7 +177,7 @@ impl Setting {
 
 /// Splits a key that concerns one image: `image.NAME.KEY`.
 pub(super) fn of_image(key: &str) -> Option<(&str, &str)> {
-    // A name may hold dots, a key begins with one of a few words: the last place that makes a key is it.
+    // A name may hold dots, so the split is at the first dot after which a key of an image follows.
     let rest = key.strip_prefix("image.")?;
     rest.match_indices('.')
         .map(|(dot, _)| (&rest[..dot], &rest[dot + 1..]))
@@ -160,7 +190,7 @@ pub(super) fn of_method(key: &str) -> Option<(&str, &str)> {
     (!method.is_empty() && ["deadline", "repeatable"].contains(&what)).then_some((method, what))
 }
 
-/// Whether a key is one of those that images can have for themselves.
+/// Whether a key can be set for one image.
 pub(super) fn is_policy_key(key: &str) -> bool {
     of_method(key).is_some()
         || SETTINGS.iter().any(|setting| setting.scope == Scope::Image && setting.key == key)

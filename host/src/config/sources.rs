@@ -3,67 +3,17 @@
 //! Invariant: a key that is no setting is an error where it was found, except among variables.
 
 use super::{
-    Config, SETTINGS,
-    settings::{PREFIX, is_key, of_image},
+    error::ConfigError,
+    model::Config,
+    settings::{PREFIX, SETTINGS, is_key, of_image},
 };
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// The variable that names a file with settings.
 pub const CONFIG: &str = "SNAPBACK_CONFIG";
 
-/// Why the settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the settings in {}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The file is not TOML.
-    #[error("{} is not TOML: {source}", path.display())]
-    Toml {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: toml::de::Error,
-    },
-    /// There is no such key.
-    #[error("{origin}: no setting is called `{key}`; there are: {}", keys())]
-    UnknownKey {
-        /// Where it was found.
-        origin: String,
-        /// What it is called.
-        key: String,
-    },
-    /// The value does not fit the key.
-    #[error("{origin}: `{key}` = {value:?} is not accepted: {reason}")]
-    Value {
-        /// Where the value came from.
-        origin: String,
-        /// The key.
-        key: String,
-        /// The value.
-        value: String,
-        /// What is accepted.
-        reason: String,
-    },
-    /// Two values do not fit each other.
-    #[error("{0}")]
-    Contradiction(String),
-    /// There is no home directory to put the state into.
-    #[error("set `state_dir` (--state-dir, SNAPBACK_STATE_DIR): there is no home directory to put it into")]
-    NoHome,
-}
-
-/// What is set in every container where a service is called `snapback`, or `snapback-` and more: `.._SERVICE_HOST`,
-/// `.._PORT=tcp://10.0.0.1:80`, `.._PORT_80_TCP_ADDR`.
+/// Whether Kubernetes sets this variable in every container, for a service that is called `snapback` or `snapback-...`:
+/// `.._SERVICE_HOST`, `.._PORT=tcp://10.0.0.1:80`, `.._PORT_80_TCP_ADDR`.
 fn is_of_kubernetes(name: &str, value: &str) -> bool {
     let number = |rest: &str| rest.starts_with(|first: char| first.is_ascii_digit());
     ["_SERVICE_HOST", "_SERVICE_PORT"].iter().any(|part| name.contains(part))
@@ -71,16 +21,23 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
         || name.split("_PORT_").nth(1).is_some_and(number)
 }
 
-/// What the build and the tests of this project read.
+/// Whether the build or the tests of this project read this variable.
 fn is_of_the_build(name: &str) -> bool {
     ["SNAPBACK_WASM_", "SNAPBACK_REQUIRE_"].iter().any(|start| name.starts_with(start))
 }
 
-fn keys() -> String {
-    SETTINGS.iter().map(|setting| setting.key).collect::<Vec<_>>().join(", ")
+/// A setting as users write it, with the place that its value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingInForce {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: String,
+    /// `default`, a flag, a variable or a file.
+    pub origin: String,
 }
 
-/// Where values come from, the last one first in precedence.
+/// Values and where they come from. A value that is added later replaces an earlier one.
 #[derive(Default)]
 pub struct Sources {
     values: BTreeMap<String, (String, String)>,
@@ -90,7 +47,7 @@ impl Sources {
     /// Adds the settings of a TOML file.
     ///
     /// # Errors
-    /// When it cannot be read, or has a key that is no setting.
+    /// Returns an error if the file cannot be read, or has a key that is not a setting.
     pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.into(), source })?;
@@ -125,8 +82,8 @@ impl Sources {
         Ok(())
     }
 
-    /// Adds the variables `SNAPBACK_*` that name settings. Others are left alone: orchestrators put
-    /// `SNAPBACK_PORT` and the like there on their own account.
+    /// Adds the variables `SNAPBACK_*` that name settings. Other variables are ignored: orchestrators set
+    /// `SNAPBACK_PORT` and the like by themselves.
     pub fn variables(&mut self, variables: impl Iterator<Item = (String, String)>) {
         let variables: BTreeMap<String, String> = variables.collect();
         for setting in SETTINGS {
@@ -137,7 +94,7 @@ impl Sources {
         }
     }
 
-    /// The variables `SNAPBACK_*` that nobody reads: mistyped ones, as far as can be told.
+    /// Returns the variables `SNAPBACK_*` that nothing reads, which are probably mistyped.
     pub fn unread(variables: impl Iterator<Item = (String, String)>) -> Vec<String> {
         let is_read =
             |name: &str| name == CONFIG || SETTINGS.iter().any(|setting| setting.variable() == name);
@@ -153,7 +110,7 @@ impl Sources {
     /// Adds a value.
     ///
     /// # Errors
-    /// When there is no such key.
+    /// Returns an error if there is no such key.
     pub fn set(&mut self, key: &str, value: String, origin: String) -> Result<(), ConfigError> {
         if is_key(key) {
             self.values.insert(key.into(), (value, origin));
@@ -163,13 +120,33 @@ impl Sources {
         }
     }
 
+    /// Every setting as users write it, with the place that its value comes from; settings of single images and methods
+    /// follow.
+    #[must_use]
+    pub fn in_force(&self) -> Vec<SettingInForce> {
+        let of_table = SETTINGS.iter().map(|setting| {
+            let given = self.values.get(setting.key);
+            let (value, origin) =
+                given.cloned().unwrap_or_else(|| (setting.default.to_owned(), "default".to_owned()));
+            SettingInForce { key: setting.key.to_owned(), value, origin }
+        });
+        let is_in_table = |key: &str| SETTINGS.iter().any(|setting| setting.key == key);
+        let others = self.values.iter().filter(|(key, _)| !is_in_table(key));
+        let others = others.map(|(key, (value, origin))| SettingInForce {
+            key: key.clone(),
+            value: value.clone(),
+            origin: origin.clone(),
+        });
+        of_table.chain(others).collect()
+    }
+
     /// Reads every value.
     ///
     /// # Errors
-    /// For the first value that does not fit its key, or two that do not fit each other.
+    /// Returns an error for the first value that does not fit its key, or for two that do not fit each other.
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let mut config = Config::defaults();
-        // What concerns all images comes first: what concerns one is laid over it.
+        // Settings for all images are applied first, and settings for one image override them.
         let (of_one, of_all): (Vec<_>, Vec<_>) =
             self.values.into_iter().partition(|(key, _)| of_image(key).is_some());
         for (key, (value, origin)) in of_all.into_iter().chain(of_one) {

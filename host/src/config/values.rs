@@ -1,6 +1,6 @@
 //! Values as users write them.
 //!
-//! Invariant: what is refused is refused with what would be accepted.
+//! Invariant: an error lists the accepted values.
 
 use crate::policy::Percent;
 use bytesize::ByteSize;

@@ -1,23 +1,23 @@
-//! Takes a request's body in: bounded in length, in time, and in what all bodies together may hold.
+//! Reads the body of a request, with limits on its length, on its time, and on the memory of all bodies together.
 //!
-//! Invariant: memory is reserved for bytes that came, never for a length that a client claims.
+//! Invariant: memory is reserved for bytes that have arrived, never for a length that a client claims.
 
 use super::{App, error::ApiError};
-use crate::{job::Body, metrics::Limit};
+use crate::{lanes::Body, telemetry::metrics::Limit};
 use axum::body::HttpBody;
 use std::{future::poll_fn, pin::Pin};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 /// Reads a body to its end.
-pub(crate) async fn take(app: &App, mut body: axum::body::Body) -> Result<Body, ApiError> {
+pub(super) async fn take(app: &App, mut body: axum::body::Body) -> Result<Body, ApiError> {
     let metrics = app.dispatcher.metrics();
     let read = tokio::time::timeout(app.http.body_timeout, read(app, &mut body)).await;
     let result = read.unwrap_or(Err(ApiError::BodyTooSlow));
     match &result {
-        Err(ApiError::BodyTooLarge { .. }) => metrics.rejected(Limit::BodyBytes),
-        Err(ApiError::Overloaded) => metrics.rejected(Limit::BufferedBytes),
-        Err(ApiError::BodyTooSlow) => metrics.rejected(Limit::BodyTimeout),
+        Err(ApiError::BodyTooLarge { .. }) => metrics.request_rejected(Limit::BodyBytes),
+        Err(ApiError::Overloaded) => metrics.request_rejected(Limit::BufferedBytes),
+        Err(ApiError::BodyTooSlow) => metrics.request_rejected(Limit::BodyTimeout),
         _ => {}
     }
     result
@@ -45,7 +45,8 @@ fn reserve(buffered: &std::sync::Arc<Semaphore>, bytes: usize) -> Result<OwnedSe
     std::sync::Arc::clone(buffered).try_acquire_many_owned(bytes).map_err(|_| ApiError::Overloaded)
 }
 
-/// Appends without leaving a copy behind: a vector that grows on its own frees its old bytes as they are.
+/// Appends without leaving a copy behind. A vector that grows by itself would free its old bytes without overwriting
+/// them.
 fn append(app: &App, body: &mut Body, data: &[u8]) -> Result<(), ApiError> {
     let (len, capacity) = (body.bytes.len() + data.len(), body.bytes.capacity());
     if len > capacity {

@@ -1,211 +1,181 @@
-//! Calls: prove and verify a circuit, or any method with raw bytes.
+//! Calls: prove and verify with a circuit, or any method with raw bytes.
 
-use super::{App, body, error::ApiError};
+use super::{
+    App, body,
+    error::ApiError,
+    selection::{self, PathText, WhichQuery, off_path, segment, service_of_circuit, which},
+};
 use crate::{
-    circuits::ProofJson,
+    circuits::Registry,
     dispatch::Rejected,
-    generation::Generation,
-    job::{self, Ask, Form, Outcome},
-    metrics::Limit,
+    ids::ServiceId,
+    lanes::{self, BodyKind, CallRequest, Outcome},
+    telemetry::metrics::Limit,
     witness::inputs,
 };
 use axum::{
     body::Body,
-    extract::{
-        Path, Query, State,
-        rejection::{PathRejection, QueryRejection},
-    },
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, reply::Tag};
+use serde_json::json;
+use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, methods, reply::Tag};
 use std::{sync::Arc, time::Duration};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-/// Where several images are served, a client may have to say which one it means.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Which {
-    pub(super) image: Option<String>,
-    /// What the call of a method concerns, where its path does not say.
-    circuit: Option<String>,
-}
-
-/// Longest message of a guest that a client sees.
+/// Longest message of a guest that a client sees, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4096;
+const JSON: &str = "application/json";
 
-type PathText = Result<Path<String>, PathRejection>;
-type WhichQuery = Result<Query<Which>, QueryRejection>;
-
-pub(crate) async fn prove(
+pub(super) async fn prove(
     State(app): State<Arc<App>>,
     circuit: PathText,
-    which: WhichQuery,
+    query: WhichQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let circuit = text(circuit)?;
-    let service = of_circuit(&app, &circuit, which)?;
-    let is_data = app.keepers.of_services.contains_key(&service);
+    let circuit = segment(circuit)?;
+    let service = service_of_circuit(&app, &which(query)?, &circuit)?.id();
+    let registry = app.registries.get(service).cloned();
     let body = body::take(&app, body).await?;
-    let form = if is_data && is_json(&headers, &body) { Form::Inputs } else { Form::Raw };
-    let as_json = is_data && (form == Form::Inputs || says_json(&headers, header::ACCEPT));
-    let answered = call(&app, service, METHOD_PROVE, circuit, body, form).await?;
-    if !as_json {
-        return Ok(answered.into_response());
+    let kind = if registry.is_some() && is_json(&headers, &body) { BodyKind::Inputs } else { BodyKind::Raw };
+    let answered = Call { service, method: METHOD_PROVE, circuit, body, kind }.run(&app).await?;
+    match registry {
+        Some(registry) if kind == BodyKind::Inputs || says_json(&headers, header::ACCEPT) => {
+            off_path(move || answered.into_json(&registry)).await?
+        }
+        _ => Ok(answered.into_response()),
     }
-    let written = tokio::task::spawn_blocking(move || answered.into_json());
-    written.await.map_err(|_| ApiError::Lost)?
 }
 
-pub(crate) async fn verify(
+pub(super) async fn verify(
     State(app): State<Arc<App>>,
     circuit: PathText,
-    which: WhichQuery,
+    query: WhichQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let circuit = text(circuit)?;
-    let service = of_circuit(&app, &circuit, which)?;
+    let circuit = segment(circuit)?;
+    let service = service_of_circuit(&app, &which(query)?, &circuit)?.id();
     let mut body = body::take(&app, body).await?;
-    if app.keepers.of_services.contains_key(&service) && is_json(&headers, &body) {
-        let read = move || ProofJson::read(&body.bytes).map(|bytes| (bytes, body));
-        let read = tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::Lost)?;
-        let (bytes, taken) = read.map_err(ApiError::BadProof)?;
+    if let Some(registry) = app.registries.get(service).cloned()
+        && is_json(&headers, &body)
+    {
+        let read = move || registry.system().proof_from_json(&body.bytes).map(|bytes| (bytes, body));
+        let (bytes, taken) = off_path(read).await?.map_err(ApiError::BadProof)?;
         body = taken;
         body.bytes = bytes.into();
     }
-    call(&app, service, METHOD_VERIFY, circuit, body, Form::Raw).await?;
-    Ok(axum::Json(serde_json::json!({ "valid": true })).into_response())
+    Call { service, method: METHOD_VERIFY, circuit, body, kind: BodyKind::Raw }.run(&app).await?;
+    Ok(axum::Json(json!({ "valid": true })).into_response())
 }
 
-/// Whether the body is JSON: it says so, or begins so.
-fn is_json(headers: &HeaderMap, body: &job::Body) -> bool {
+pub(super) async fn method(
+    State(app): State<Arc<App>>,
+    method: PathText,
+    query: WhichQuery,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let method = segment(method)?;
+    let which = which(query)?;
+    let service = selection::service(
+        &app,
+        &which,
+        &method,
+        |generation| generation.has_method(&method),
+        ApiError::NoSuchMethod,
+    )?;
+    let circuit = which.circuit;
+    // Growth is remembered for each circuit, so only circuits that exist may be named.
+    if !circuit.is_empty() && !service.current().has_circuit(&circuit) {
+        return Err(ApiError::NoSuchCircuit(circuit));
+    }
+    let service = service.id();
+    let body = body::take(&app, body).await?;
+    let call = Call { service, method: &method, circuit, body, kind: BodyKind::Raw };
+    Ok(call.run(&app).await?.into_response())
+}
+
+/// Whether the body is JSON: its headers say so, or it begins like JSON.
+fn is_json(headers: &HeaderMap, body: &lanes::Body) -> bool {
     says_json(headers, header::CONTENT_TYPE) || inputs::is_json(&body.bytes)
 }
 
 fn says_json(headers: &HeaderMap, name: HeaderName) -> bool {
     let value = headers.get(name).and_then(|value| value.to_str().ok());
-    value.is_some_and(|value| value.split([';', ',']).any(|part| part.trim() == "application/json"))
+    value.is_some_and(|value| value.split([';', ',']).any(|part| part.trim() == JSON))
 }
 
-pub(crate) async fn method(
-    State(app): State<Arc<App>>,
-    method: PathText,
-    which: WhichQuery,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let method = text(method)?;
-    let has = |generation: &Generation| generation.methods().any(|name| name == method);
-    let circuit = which.as_ref().ok().and_then(|Query(which)| which.circuit.clone()).unwrap_or_default();
-    let service = find(&app, which, &method, has, ApiError::NoSuchMethod)?;
-    // What is remembered of circuits is remembered of those that there are.
-    if !circuit.is_empty() && !has_circuit(&app.dispatcher.services()[service].current(), &circuit) {
-        return Err(ApiError::NoSuchCircuit(circuit));
-    }
-    let body = body::take(&app, body).await?;
-    Ok(call(&app, service, &method, circuit, body, Form::Raw).await?.into_response())
-}
-
-/// A segment of the path that is not UTF-8 names nothing there is.
-fn text(segment: PathText) -> Result<String, ApiError> {
-    segment.map(|Path(text)| text).map_err(|_| ApiError::NoRoute)
-}
-
-fn of_circuit(app: &App, circuit: &str, which: WhichQuery) -> Result<usize, ApiError> {
-    find(app, which, circuit, |generation| has_circuit(generation, circuit), ApiError::NoSuchCircuit)
-}
-
-fn has_circuit(generation: &Generation, circuit: &str) -> bool {
-    generation.image().manifest.circuits.iter().any(|known| known.name == circuit)
-}
-
-/// The one service that has what is asked for, in the image that is asked for.
-fn find(
-    app: &App,
-    which: WhichQuery,
-    what: &str,
-    has: impl Fn(&Generation) -> bool,
-    absent: impl Fn(String) -> ApiError,
-) -> Result<usize, ApiError> {
-    let Query(Which { image, circuit: _ }) = which.map_err(|error| ApiError::BadQuery(error.body_text()))?;
-    let services = app.dispatcher.services();
-    if let Some(image) = image {
-        let index = services.iter().position(|service| service.name() == image);
-        let index = index.ok_or(ApiError::NoSuchImage(image))?;
-        return if has(&services[index].current()) { Ok(index) } else { Err(absent(what.into())) };
-    }
-    let fits: Vec<usize> = (0..services.len()).filter(|index| has(&services[*index].current())).collect();
-    match fits.as_slice() {
-        [one] => Ok(*one),
-        [] => Err(absent(what.into())),
-        several => Err(ApiError::Ambiguous {
-            what: what.into(),
-            images: several.iter().map(|index| services[*index].name().to_owned()).collect(),
-        }),
-    }
-}
-
-async fn call(
-    app: &App,
-    service: usize,
-    method: &str,
+/// A call that a request asks for.
+struct Call<'a> {
+    service: ServiceId,
+    method: &'a str,
     circuit: String,
-    body: job::Body,
-    form: Form,
-) -> Result<Answered, ApiError> {
-    let ask = Ask { service, method: method.into(), circuit, body, form };
-    let answer = app.dispatcher.submit(ask).map_err(|rejected| {
-        match rejected {
-            Rejected::QueueFull { .. } => app.dispatcher.metrics().rejected(Limit::QueueDepth),
-            Rejected::BreakerOpen { .. } => app.dispatcher.metrics().rejected(Limit::Breaker),
-            Rejected::Draining => {}
+    body: lanes::Body,
+    kind: BodyKind,
+}
+
+impl Call<'_> {
+    /// Submits the call and waits for its reply.
+    async fn run(self, app: &App) -> Result<Answered, ApiError> {
+        let Self { service, method, circuit, body, kind } = self;
+        let media_type = media_type(app, service, method);
+        let request = CallRequest { service, method: method.to_owned(), circuit, body, kind };
+        let (sink, outcome) = oneshot::channel();
+        app.dispatcher.submit(request, Box::new(sink)).map_err(|rejected| {
+            match rejected {
+                Rejected::QueueFull { .. } => app.dispatcher.metrics().request_rejected(Limit::QueueDepth),
+                Rejected::BreakerOpen { .. } => app.dispatcher.metrics().request_rejected(Limit::Breaker),
+                Rejected::Draining | Rejected::NoSuchService => {}
+            }
+            ApiError::Rejected(rejected)
+        })?;
+        let Outcome { result, took, witness_took } = outcome.await.map_err(|_| ApiError::Lost)?;
+        let reply = result.map_err(ApiError::Fault)?;
+        if reply.tag != Tag::Ok {
+            // Shortened: escaping a guest's megabytes would take long on the runtime's threads.
+            let message = &reply.body[..reply.body.len().min(MESSAGE_BYTES_MAX)];
+            let message = String::from_utf8_lossy(message).into_owned();
+            return Err(ApiError::Guest { tag: reply.tag, message });
         }
-        ApiError::Rejected(rejected)
-    })?;
-    let Outcome { result, took, witness_took } = answer.await.map_err(|_| ApiError::Lost)?;
-    let reply = result.map_err(ApiError::Fault)?;
-    if reply.tag != Tag::Ok {
-        // A message, not a document: a guest's megabytes would be escaped and copied on the runtime's threads.
-        let said = &reply.body[..reply.body.len().min(MESSAGE_BYTES_MAX)];
-        let message = String::from_utf8_lossy(said).into_owned();
-        return Err(ApiError::Guest { tag: reply.tag, message });
+        Ok(Answered { body: Zeroizing::new(reply.body), media_type, took, witness_took })
     }
-    Ok(Answered { body: Zeroizing::new(reply.body), took, witness_took })
+}
+
+/// The media type of a method's reply, as the manifest of the image has it.
+fn media_type(app: &App, service: ServiceId, method: &str) -> HeaderValue {
+    let generation = app.dispatcher.service(service).map(|service| service.current());
+    let declared = generation.as_ref().and_then(|generation| {
+        let methods = &generation.image().manifest.methods;
+        HeaderValue::from_str(&methods.iter().find(|known| known.name == method)?.reply).ok()
+    });
+    declared.unwrap_or(HeaderValue::from_static(methods::DEFAULT))
 }
 
 /// A reply, and how long it took.
 struct Answered {
-    /// Overwritten once it is sent, as the request was.
+    /// Overwritten once it is sent, as the request's body is.
     body: Zeroizing<Vec<u8>>,
+    media_type: HeaderValue,
     took: Duration,
     witness_took: Duration,
 }
 
 impl Answered {
-    /// A proof as JSON, with its timings.
-    fn into_json(self) -> Result<Response, ApiError> {
-        #[derive(Serialize)]
-        struct Timings {
-            witness_ms: f64,
-            proof_ms: f64,
-        }
-        #[derive(Serialize)]
-        struct Proven {
-            #[serde(flatten)]
-            proof: ProofJson,
-            timings: Timings,
-        }
-        let proof = ProofJson::of(&self.body).map_err(|error| {
+    /// The proof as JSON, with its timings.
+    fn into_json(self, registry: &Registry) -> Result<Response, ApiError> {
+        let mut json = registry.system().proof_to_json(&self.body).map_err(|error| {
             let message = format!("the guest's proof cannot be read: {error}");
             ApiError::Guest { tag: Tag::Internal, message }
         })?;
         let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
         let proof_took = self.took.saturating_sub(self.witness_took);
-        let timings = Timings { witness_ms: ms(self.witness_took), proof_ms: ms(proof_took) };
-        Ok(axum::Json(Proven { proof, timings }).into_response())
+        let timings = json!({ "witness_ms": ms(self.witness_took), "proof_ms": ms(proof_took) });
+        json.insert("timings".into(), timings);
+        Ok(axum::Json(json).into_response())
     }
 }
 
@@ -213,7 +183,7 @@ impl IntoResponse for Answered {
     fn into_response(self) -> Response {
         let mut response = Bytes::from_owner(self.body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.insert(header::CONTENT_TYPE, self.media_type);
         let timing = format!("call;dur={:.3}", self.took.as_secs_f64() * 1e3);
         headers.insert("server-timing", HeaderValue::from_str(&timing).expect("digits"));
         response

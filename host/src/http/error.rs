@@ -1,13 +1,11 @@
-//! The only place that knows HTTP status codes of errors, and the one shape in which clients see them:
+//! The only file that knows the status codes of errors, and the one shape in which clients see them:
 //! `{"code": ..., "message": ..., "request_id": ...}`.
 //!
-//! Invariant: a message holds nothing of a request's body but what the guest itself says to its client.
+//! Invariant: a message holds no path of the server, and no part of a request's body except in the guest's own message
+//! to its client. docs/http.md lists the codes, and a test compares the list with this file.
 
 use crate::{
-    circuits::{JobId, Refused},
-    dispatch::Rejected,
-    instance::Fault,
-    witness::CalculatorError,
+    circuits::Refused, dispatch::Rejected, ids::ChangeId, instance::Fault, witness::CalculatorError,
 };
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -15,9 +13,10 @@ use axum::{
 };
 use serde::Serialize;
 use snapback_abi::reply::Tag;
+use snapback_snapshot::proof_systems::CircuitError;
 use std::sync::Arc;
 
-/// Why a request was not done.
+/// Why a request was not carried out.
 #[derive(Debug)]
 pub(crate) enum ApiError {
     NoRoute,
@@ -26,24 +25,37 @@ pub(crate) enum ApiError {
     NoSuchImage(String),
     NoSuchCircuit(String),
     NoSuchMethod(String),
-    Ambiguous { what: String, images: Vec<String> },
+    Ambiguous {
+        what: String,
+        images: Vec<String>,
+    },
     BadSettings(String),
     NoCircuitsAsData,
     ChangesOff,
-    BadCircuit(String),
+    /// The upload of a circuit is not multipart, or has unexpected parts.
+    BadUpload(String),
+    NotMultipart {
+        parts: Vec<String>,
+    },
     BadProof(String),
-    UnsupportedCircuit(String),
-    UploadTooLarge { bytes_max: u64 },
+    UploadTooLarge {
+        bytes_max: u64,
+    },
     UploadsFull,
-    NoSuchJob(JobId),
+    NoSuchChange(ChangeId),
     Refused(Refused),
     Unauthorised,
-    BodyTooLarge { bytes_max: u64 },
+    BodyTooLarge {
+        bytes_max: u64,
+    },
     BodyBroken,
     BodyTooSlow,
     Overloaded,
     Rejected(Rejected),
-    Guest { tag: Tag, message: String },
+    Guest {
+        tag: Tag,
+        message: String,
+    },
     Fault(Fault),
     Lost,
 }
@@ -107,10 +119,16 @@ impl ApiError {
                 "circuits are not changed here: use the admin routes, or set circuits.changes = on".into(),
             ),
             Self::BadProof(reason) => (StatusCode::BAD_REQUEST, "malformed_input", reason.clone()),
-            Self::BadCircuit(reason) => (StatusCode::BAD_REQUEST, "bad_circuit", reason.clone()),
-            Self::UnsupportedCircuit(reason) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "unsupported_circuit", reason.clone())
-            }
+            Self::BadUpload(reason) => (StatusCode::BAD_REQUEST, "bad_circuit", reason.clone()),
+            Self::NotMultipart { parts } => (
+                StatusCode::BAD_REQUEST,
+                "bad_circuit",
+                format!(
+                    "send multipart/form-data with the parts {}: curl -F {}=@FILE",
+                    parts.join(", "),
+                    parts.first().map_or("", String::as_str)
+                ),
+            ),
             Self::UploadTooLarge { bytes_max } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "upload_too_large",
@@ -119,11 +137,13 @@ impl ApiError {
             Self::UploadsFull => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "uploads_full",
-                "other circuits are being taken in; try again".into(),
+                "other circuits are being received; try again".into(),
             ),
-            Self::NoSuchJob(id) => {
-                (StatusCode::NOT_FOUND, "unknown_job", format!("no job {id}: GET /v1/jobs lists them"))
-            }
+            Self::NoSuchChange(id) => (
+                StatusCode::NOT_FOUND,
+                "unknown_change",
+                format!("no change {id}: GET /v1/changes lists them"),
+            ),
             Self::Refused(refused) => {
                 let (status, code) = refused_status(refused);
                 (status, code, refused.to_string())
@@ -160,6 +180,9 @@ impl ApiError {
             Self::Rejected(rejected @ Rejected::Draining) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "draining", rejected.to_string())
             }
+            Self::Rejected(rejected @ Rejected::NoSuchService) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "lost", rejected.to_string())
+            }
             Self::Guest { tag, message } => {
                 let (status, code) = guest_status(*tag);
                 (status, code, message.clone())
@@ -174,20 +197,20 @@ impl ApiError {
                 "the call ended without an answer: please report this".into(),
             ),
         };
-        let come_again = |seconds: u64| Some((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        let retry_after = |seconds: u64| Some((header::RETRY_AFTER, HeaderValue::from(seconds)));
         let header = match self {
-            Self::Rejected(Rejected::QueueFull { retry_after } | Rejected::BreakerOpen { retry_after }) => {
-                come_again(retry_after.as_secs())
-            }
-            Self::Rejected(Rejected::Draining) | Self::Overloaded | Self::UploadsFull => come_again(1),
-            Self::Refused(Refused::TooMany(_)) => come_again(10),
+            Self::Rejected(
+                Rejected::QueueFull { retry_after: after } | Rejected::BreakerOpen { retry_after: after },
+            ) => retry_after(after.as_secs()),
+            Self::Rejected(Rejected::Draining) | Self::Overloaded | Self::UploadsFull => retry_after(1),
+            Self::Refused(Refused::TooMany(_)) => retry_after(10),
             Self::Unauthorised => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             _ => None,
         };
         Parts { status, code, message, header }
     }
 
-    /// The reply, with the id of the request it answers.
+    /// Renders the reply, with the id of the request that it answers.
     pub(crate) fn respond(&self, request_id: &str) -> Response {
         let Parts { status, code, message, header } = self.parts();
         let body = Body { code, message: &message, request_id };
@@ -199,7 +222,7 @@ impl ApiError {
         response
     }
 
-    /// The code alone, for logs: a guest's message may hold what a client sent.
+    /// The code alone, for logs: the message of a guest may hold data of a client.
     pub(crate) fn code(&self) -> &'static str {
         self.parts().code
     }
@@ -207,17 +230,26 @@ impl ApiError {
 
 fn refused_status(refused: &Refused) -> (StatusCode, &'static str) {
     match refused {
-        Refused::NameTaken(_) => (StatusCode::CONFLICT, "name_taken"),
+        Refused::Name(_) | Refused::Circuit(CircuitError::Malformed(_)) => {
+            (StatusCode::BAD_REQUEST, "bad_circuit")
+        }
+        Refused::Circuit(CircuitError::Unsupported(_)) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "unsupported_circuit")
+        }
+        Refused::NameTaken(_) | Refused::NameTakenElsewhere { .. } => (StatusCode::CONFLICT, "name_taken"),
         Refused::NoSuchCircuit(_) => (StatusCode::NOT_FOUND, "unknown_circuit"),
         Refused::NoSuchGeneration(_) => (StatusCode::NOT_FOUND, "unknown_generation"),
         Refused::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_changes"),
         Refused::NotServable { .. } => (StatusCode::CONFLICT, "not_servable"),
-        Refused::Catalogue(_) => (StatusCode::INTERNAL_SERVER_ERROR, "catalogue_failed"),
+        Refused::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "catalogue_failed"),
     }
 }
 
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
+        if let Refused::Storage(cause) = &refused {
+            tracing::error!(error = %cause, "a change of circuits cannot be stored");
+        }
         Self::Refused(refused)
     }
 }
@@ -271,7 +303,7 @@ fn fault_message(fault: &Fault) -> String {
 }
 
 impl IntoResponse for ApiError {
-    /// Hands the error to the layer that knows the request's id; see [`super::request_id`].
+    /// Passes the error on to the layer that knows the request's id; see [`super::request_id`].
     fn into_response(self) -> Response {
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         response.extensions_mut().insert(Arc::new(self));

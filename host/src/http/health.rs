@@ -1,25 +1,50 @@
-//! For orchestrators and scrapers: alive, ready, metrics.
+//! Routes for orchestrators and scrapers: liveness, readiness, metrics.
 
 use super::App;
-use crate::dispatch::Readiness;
+use crate::{dispatch::Readiness, policy::Pressure};
 use axum::{
+    Json,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use std::sync::Arc;
 
-/// The process answers.
-pub(crate) async fn healthz() -> &'static str {
-    "ok\n"
+/// The answer of a process that is alive, with its memory at the last sample.
+#[derive(Serialize)]
+pub(super) struct Health {
+    status: &'static str,
+    memory: Memory,
 }
 
-/// A call that came now would run at once or soon: the lanes live, and the queue has room.
-pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
+#[derive(Serialize)]
+struct Memory {
+    private_resident_bytes: u64,
+    granted_bytes: u64,
+    limit_bytes: Option<u64>,
+    pressure: Pressure,
+}
+
+pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Health> {
+    let process = app.dispatcher.process();
+    Json(Health {
+        status: "ok",
+        memory: Memory {
+            private_resident_bytes: process.resident_bytes(),
+            granted_bytes: process.granted_bytes(),
+            limit_bytes: process.limit_bytes(),
+            pressure: process.pressure(),
+        },
+    })
+}
+
+/// Answers with 200 if a call that came now would run at once or soon: the lanes work, and the queue has room.
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let unready = |reason: &'static str| (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
     match app.dispatcher.readiness() {
         Readiness::Ready => "ready\n".into_response(),
-        Readiness::LanesMissing => unready("lanes missing: some are stuck\n"),
+        Readiness::LanesMissing => unready("lanes missing: some stalled and could not be replaced\n"),
         Readiness::BreakerOpen => unready("breaker open: the image fails its calls\n"),
         Readiness::SwapStorm => unready("swap storm: the image swaps more than swap.per_minute_max\n"),
         Readiness::QueueFull => unready("queue full\n"),
@@ -27,13 +52,13 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.dispatcher.metrics().buffered(app.buffered_bytes());
-    app.dispatcher.metrics().connections_are(app.open_connections());
-    // Reading the kernel's account of every mapping takes a while, and is nothing for the runtime's threads.
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    app.dispatcher.metrics().set_buffered_bytes(app.buffered_bytes());
+    app.dispatcher.metrics().set_connections(app.open_connections());
+    // The kernel's account of every mapping takes a while, which the runtime's threads must not wait for.
     let text = tokio::task::spawn_blocking(move || {
         if let Some(rollup) = app.rollup() {
-            app.dispatcher.metrics().process_is(&rollup);
+            app.dispatcher.metrics().set_process_memory(&rollup);
         }
         app.dispatcher.render_metrics()
     });

@@ -1,4 +1,4 @@
-//! What there is to call: circuits and methods, across all images.
+//! Lists the circuits and methods of all images.
 
 use super::App;
 use axum::{Json, extract::State};
@@ -7,7 +7,7 @@ use snapback_snapshot::Digest;
 use std::sync::Arc;
 
 #[derive(Serialize)]
-pub(crate) struct Circuits {
+pub(super) struct Circuits {
     circuits: Vec<Circuit>,
 }
 
@@ -20,7 +20,7 @@ struct Circuit {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Methods {
+pub(super) struct Methods {
     methods: Vec<Method>,
 }
 
@@ -28,9 +28,13 @@ pub(crate) struct Methods {
 struct Method {
     name: String,
     image: String,
+    /// Media type of the request's body.
+    request: String,
+    /// Media type of the reply's body.
+    reply: String,
 }
 
-pub(crate) async fn circuits(State(app): State<Arc<App>>) -> Json<Circuits> {
+pub(super) async fn circuits(State(app): State<Arc<App>>) -> Json<Circuits> {
     let mut circuits = Vec::new();
     for service in app.dispatcher.services() {
         let generation = service.current();
@@ -45,13 +49,16 @@ pub(crate) async fn circuits(State(app): State<Arc<App>>) -> Json<Circuits> {
     Json(Circuits { circuits })
 }
 
-pub(crate) async fn methods(State(app): State<Arc<App>>) -> Json<Methods> {
+pub(super) async fn methods(State(app): State<Arc<App>>) -> Json<Methods> {
     let mut methods = Vec::new();
     for service in app.dispatcher.services() {
         let generation = service.current();
-        methods.extend(
-            generation.methods().map(|name| Method { name: name.into(), image: service.name().into() }),
-        );
+        methods.extend(generation.image().manifest.methods.iter().map(|method| Method {
+            name: method.name.clone(),
+            image: service.name().into(),
+            request: method.request.clone(),
+            reply: method.reply.clone(),
+        }));
     }
     Json(Methods { methods })
 }

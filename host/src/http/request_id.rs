@@ -1,6 +1,6 @@
 //! Gives every request an id, logs its end, and renders errors.
 //!
-//! Invariant: a log line holds route, status, code and times; never a path as sent, a header or a body.
+//! Invariant: a log line holds route, status, code and times, never a path as the client sent it, a header or a body.
 
 use super::{App, error::ApiError};
 use axum::{
@@ -11,34 +11,34 @@ use axum::{
 };
 use std::{fmt::Write, sync::Arc, time::Instant};
 
-/// Taken from the client where it is short and plain; else drawn.
-pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The header that carries the id: the client's where it is short and plain text, else a random one.
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const ID_LEN_MAX: usize = 64;
 
-/// Names one request in the reply, in errors and in logs.
+/// Identifies one request in the reply, in errors and in logs.
 #[derive(Clone)]
-pub(crate) struct RequestId(Arc<str>);
+pub(super) struct RequestId(Arc<str>);
 
 impl RequestId {
     fn of(request: &Request) -> Self {
         let given = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
         match given {
             Some(id) if is_plain(id) => Self(id.into()),
-            _ => Self::draw(),
+            _ => Self::random(),
         }
     }
 
-    fn draw() -> Self {
+    fn random() -> Self {
         let mut bytes = [0u8; 8];
-        getrandom::fill(&mut bytes).expect("the operating system gives entropy");
+        getrandom::fill(&mut bytes).expect("the operating system provides entropy");
         let mut id = String::with_capacity(16);
         for byte in bytes {
-            write!(id, "{byte:02x}").expect("a string takes any text");
+            write!(id, "{byte:02x}").expect("writing to a string does not fail");
         }
         Self(id.into())
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -48,7 +48,7 @@ fn is_plain(id: &str) -> bool {
         && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-pub(crate) async fn layer(
+pub(super) async fn layer(
     State(app): State<Arc<App>>,
     matched: Option<MatchedPath>,
     request: Request,
@@ -64,7 +64,7 @@ pub(crate) async fn layer(
     let mut response = error.as_ref().map_or(response, |error| error.respond(id.as_str()));
     let took = begun.elapsed();
     let status = response.status().as_u16();
-    app.dispatcher.metrics().requested(route, status, took);
+    app.dispatcher.metrics().request_ended(route, status, took);
     let (code, took_us) = (error.as_ref().map_or("ok", |error| error.code()), took.as_micros() as u64);
     if let (Some(_), 500..) = (&error, status) {
         tracing::warn!(request_id = id.as_str(), %method, route, status, code, took_us, "request failed");

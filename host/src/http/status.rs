@@ -1,14 +1,20 @@
-//! `/v1/status`: what is served, by how many lanes, with how much memory.
+//! `/v1/status` and `/v1/admin/status`: the images that are served, the lanes, and the memory.
 
 use super::App;
-use crate::{breaker::BreakerState, dispatch::Readiness, policy::Policy};
+use crate::{
+    dispatch::Readiness,
+    ids::GenerationId,
+    lanes::ExecutorStatus,
+    policy::{BreakerState, Policy},
+    service::Service,
+};
 use axum::{Json, extract::State};
 use serde::Serialize;
 use snapback_snapshot::Digest;
-use std::{fs, sync::Arc};
+use std::{collections::BTreeMap, fs, sync::Arc};
 
 #[derive(Serialize)]
-pub(crate) struct Status {
+pub(super) struct Status {
     version: &'static str,
     uptime_seconds: u64,
     state: &'static str,
@@ -23,7 +29,8 @@ pub(crate) struct Status {
 struct Image {
     name: String,
     digest: Digest,
-    generation: u64,
+    /// Number of the generation, as in `/v1/generations`.
+    generation: GenerationId,
     guest: String,
     circuits: Vec<String>,
     native_bytes: u64,
@@ -57,10 +64,34 @@ struct Swaps {
     total: u64,
 }
 
-pub(crate) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
+/// The status for operators: what `/v1/status` has, and the instances of every image on every lane.
+#[derive(Serialize)]
+pub(super) struct AdminStatus {
+    #[serde(flatten)]
+    status: Status,
+    instances: BTreeMap<String, Vec<ExecutorStatus>>,
+    /// Calls by image, method and outcome.
+    calls: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
+}
+
+pub(super) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
+    Json(read(&app))
+}
+
+pub(super) async fn admin_status(State(app): State<Arc<App>>) -> Json<AdminStatus> {
+    let services = app.dispatcher.services();
+    let name = |service: &Service| service.name().to_owned();
+    let instances =
+        services.iter().map(|service| (name(service), app.dispatcher.executors(service))).collect();
+    let metrics = app.dispatcher.metrics();
+    let calls = services.iter().map(|service| (name(service), metrics.calls_by_method(service.name())));
+    Json(AdminStatus { status: read(&app), instances, calls: calls.collect() })
+}
+
+fn read(app: &App) -> Status {
     let dispatcher = &app.dispatcher;
     let config = dispatcher.config();
-    let images = dispatcher.services().iter().enumerate().map(|(index, service)| {
+    let images = dispatcher.services().iter().map(|service| {
         let generation = service.current();
         let image = generation.image();
         Image {
@@ -71,11 +102,11 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
             circuits: image.manifest.circuits.iter().map(|circuit| circuit.name.clone()).collect(),
             native_bytes: image.native_bytes,
             memory_bytes: image.manifest.memory_bytes,
-            breaker: dispatcher.breaker(index),
+            breaker: dispatcher.breaker(service),
             policy: (*service.policy()).clone(),
         }
     });
-    Json(Status {
+    Status {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: app.started.elapsed().as_secs(),
         state: match dispatcher.readiness() {
@@ -96,7 +127,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
             process_limit_bytes: dispatcher.process().limit_bytes(),
         },
         swaps: Swaps { total: dispatcher.metrics().swaps_total() },
-    })
+    }
 }
 
 /// Resident memory of this process: proc(5), `statm`, second field, in pages.

@@ -1,26 +1,26 @@
-//! Runs a circuit's witness calculator: an untrusted module of circom's, in an instance of its own for each call, with its
-//! own deadline and memory limit.
+//! Runs a circuit's witness calculator: an untrusted module of circom's, in an instance of its own for each call, with
+//! its own deadline and memory limit.
 //!
-//! Source of the protocol: circom 2, `witness_calculator.js`, as the compiler writes it beside every module.
+//! Source of the protocol: circom 2, `witness_calculator.js`, which the compiler writes beside every module.
 //!
-//! Invariant: what a calculator does ends with its call, and nothing that it says holds a value.
+//! Invariant: nothing that a calculator does outlives its call, and no message of it holds a value.
 
-use super::inputs::{self, shown};
-use crate::meter::{Meter, OutOfMemory};
-use snapback_guest_plonk::{r1cs::Header, wtns};
+use super::{
+    calculator_error::CalculatorError,
+    inputs::{self, printable},
+};
+use crate::memory::meter::{Meter, OutOfMemory};
+use snapback_circom::wtns;
 use snapback_snapshot::{
-    calculators::{
-        IMPORT_BUFFER_MESSAGE, IMPORT_ERROR_MESSAGE, IMPORT_EXCEPTION, IMPORT_MODULE, IMPORT_SHOW_MEMORY,
-    },
     epochs,
+    imports::{self, CalculatorException, CalculatorState},
+    proof_systems::WitnessShape,
 };
-use std::{collections::BTreeSet, fmt, time::Duration};
-use wasmtime::{
-    Caller, Instance, InstancePre, Linker, Module, Store, Trap, TypedFunc, WasmParams, WasmResults,
-};
+use std::time::Duration;
+use wasmtime::{Instance, InstancePre, Module, Store, Trap, TypedFunc, WasmParams, WasmResults};
 use zeroize::Zeroizing;
 
-/// Longest message of a calculator that is kept.
+/// Longest message of a calculator that is kept, in bytes.
 const MESSAGE_BYTES_MAX: usize = 512;
 /// Most signals that a message names.
 const SIGNALS_NAMED_MAX: usize = 8;
@@ -32,110 +32,63 @@ const WORDS: u32 = 8;
 pub struct CalculatorLimits {
     /// How long it may run.
     pub deadline: Duration,
-    /// Linear memory that it may have, in bytes.
+    /// Linear memory that the calculator may have, in bytes.
     pub memory_bytes_max: u64,
 }
 
-/// A calculator, ready to be instantiated.
+/// A calculator that is ready to be instantiated.
 pub struct Calculator {
     pre: InstancePre<State>,
-    header: Header,
-    /// Names of the input signals, where they are known: to say which one is missing.
-    signals: BTreeSet<String>,
+    shape: WitnessShape,
     limits: CalculatorLimits,
 }
 
+/// State of the store of one run.
 struct State {
     meter: Meter,
     message: Vec<u8>,
 }
 
-/// The calculator gave up, with circom's number for why.
-#[derive(Debug)]
-struct Exception(i32);
-
-impl fmt::Display for Exception {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "exception {}", self.0)
+impl CalculatorState for State {
+    fn message(&mut self, message: &[u8]) {
+        let room = MESSAGE_BYTES_MAX.saturating_sub(self.message.len());
+        self.message.extend_from_slice(&message[..message.len().min(room)]);
     }
 }
 
-impl std::error::Error for Exception {}
-
-/// Why there is no witness.
-#[derive(Debug, thiserror::Error)]
-pub enum CalculatorError {
-    /// There is none.
-    #[error(
-        "the circuit has no witness calculator: send a .wtns file, or add the circuit with its calculator"
-    )]
-    Missing,
-    /// The inputs are not what the circuit has.
-    #[error("{0}")]
-    Inputs(String),
-    /// The inputs do not satisfy the circuit.
-    #[error("the inputs do not satisfy the circuit: {0}")]
-    Unsatisfied(String),
-    /// It is of another circuit.
-    #[error("the witness calculator is of another circuit: {0}; add the circuit with its own")]
-    Mismatch(String),
-    /// It trapped.
-    #[error("the witness calculator trapped: {0}")]
-    Trap(Trap),
-    /// It needs more memory than it may have.
-    #[error("the witness calculator ran out of memory: {0}: see circuits.calculator_memory_limit")]
-    OutOfMemory(#[from] OutOfMemory),
-    /// It ran longer than it may.
-    #[error("the witness calculator ran longer than circuits.calculator_deadline = {} ms", .0.as_millis())]
-    Deadline(Duration),
-    /// It could not be run.
-    #[error("the witness calculator cannot be run: {0}")]
-    Engine(wasmtime::Error),
-}
-
 impl Calculator {
-    /// Prepares a module for a circuit.
+    /// Prepares the module of a calculator for a circuit with witnesses of this shape.
     ///
     /// # Errors
-    /// When it imports something else than circom's modules do.
-    pub fn new(
-        module: &Module,
-        header: Header,
-        signals: BTreeSet<String>,
-        limits: CalculatorLimits,
-    ) -> wasmtime::Result<Self> {
-        let mut linker: Linker<State> = Linker::new(module.engine());
-        linker.func_wrap(IMPORT_MODULE, IMPORT_EXCEPTION, |code: i32| -> wasmtime::Result<()> {
-            Err(Exception(code).into())
-        })?;
-        linker.func_wrap(IMPORT_MODULE, IMPORT_ERROR_MESSAGE, take_message)?;
-        // What a circuit logs are its values: it is taken and dropped.
-        linker.func_wrap(IMPORT_MODULE, IMPORT_BUFFER_MESSAGE, drop_message)?;
-        linker.func_wrap(IMPORT_MODULE, IMPORT_SHOW_MEMORY, || {})?;
-        Ok(Self { pre: linker.instantiate_pre(module)?, header, signals, limits })
+    /// Returns an error if the module imports something that circom's modules do not import.
+    pub fn new(module: &Module, shape: WitnessShape, limits: CalculatorLimits) -> wasmtime::Result<Self> {
+        let linker = imports::calculator::<State>(module.engine())?;
+        Ok(Self { pre: linker.instantiate_pre(module)?, shape, limits })
     }
 
     /// Computes the witness of `{"inputs": {...}}`, as a `.wtns` file.
     ///
     /// # Errors
-    /// See [`CalculatorError`].
+    /// Returns why there is no witness.
     pub fn run(&self, json: &[u8]) -> Result<Zeroizing<Vec<u8>>, CalculatorError> {
-        let Header { prime, public_inputs, private_inputs, .. } = self.header;
-        let values_max = public_inputs as usize + private_inputs as usize;
-        let inputs = inputs::read(json, prime, values_max).map_err(CalculatorError::Inputs)?;
-        self.live(|run| self.witness(run, &inputs))
+        let WitnessShape { prime, inputs: values_max, .. } = self.shape;
+        let inputs = inputs::read(json, prime, values_max as usize).map_err(CalculatorError::Inputs)?;
+        self.with_instance(|run| self.witness(run, &inputs))
     }
 
-    /// Asks it whether it is of this circuit.
+    /// Checks that the calculator belongs to the circuit, as far as it can tell.
     ///
     /// # Errors
-    /// See [`CalculatorError`].
-    pub fn try_out(&self) -> Result<(), CalculatorError> {
-        self.live(|run| self.check(run))
+    /// Returns why it does not, or cannot be run.
+    pub fn check_circuit(&self) -> Result<(), CalculatorError> {
+        self.with_instance(|run| self.check(run))
     }
 
-    /// Does something with an instance that ends with it.
-    fn live<T>(&self, work: impl FnOnce(&mut Live) -> Result<T, Stop>) -> Result<T, CalculatorError> {
+    /// Runs `work` with an instance, which is dropped afterwards.
+    fn with_instance<T>(
+        &self,
+        work: impl FnOnce(&mut Live) -> Result<T, Stop>,
+    ) -> Result<T, CalculatorError> {
         let meter = Meter::new(self.limits.memory_bytes_max);
         let mut store = Store::new(self.pre.module().engine(), State { meter, message: Vec::new() });
         store.limiter(|state| &mut state.meter);
@@ -156,16 +109,16 @@ impl Calculator {
             let hash = fnv1a(name);
             let (high, low) = ((hash >> 32) as i32, hash as i32);
             let size: i32 = run.call("getInputSignalSize", (high, low))?;
-            // Circom's modules say zero, or minus one, of a signal that they do not know.
+            // Circom's modules return zero or minus one for an unknown signal.
             let known = usize::try_from(size).unwrap_or(0);
             if known == 0 && !values.is_empty() {
-                let message = format!("the circuit has no input signal `{}`", shown(name));
+                let message = format!("the circuit has no input signal `{}`", printable(name));
                 return Err(CalculatorError::Inputs(message).into());
             }
             if values.len() != known {
                 return Err(CalculatorError::Inputs(format!(
                     "input signal `{}` has {known} values, {} were sent",
-                    shown(name),
+                    printable(name),
                     values.len()
                 ))
                 .into());
@@ -180,10 +133,15 @@ impl Calculator {
         }
         let wanted: i32 = run.call("getInputSize", ())?;
         if set != wanted {
-            let missing: Vec<&str> =
-                self.signals.iter().filter(|name| !inputs.contains_key(*name)).map(String::as_str).collect();
+            let missing: Vec<&str> = self
+                .shape
+                .signals
+                .iter()
+                .filter(|name| !inputs.contains_key(*name))
+                .map(String::as_str)
+                .collect();
             let named = match missing.as_slice() {
-                [] if self.signals.is_empty() => {
+                [] if self.shape.signals.is_empty() => {
                     " (a circuit that was added with its .sym names them)".into()
                 }
                 [] => String::new(),
@@ -194,16 +152,16 @@ impl Calculator {
             ))
             .into());
         }
-        let mut values = Zeroizing::new(Vec::with_capacity(self.header.wires as usize));
-        for wire in 0..self.header.wires {
+        let mut values = Zeroizing::new(Vec::with_capacity(self.shape.wires as usize));
+        for wire in 0..self.shape.wires {
             run.call::<_, ()>("getWitness", wire as i32)?;
             values.push(run.shared()?);
         }
-        let modulus = self.header.prime.modulus();
+        let modulus = self.shape.prime.modulus();
         Ok(Zeroizing::new(wtns::write(&modulus, values.len(), values.iter().copied())))
     }
 
-    /// Whether it is of this circuit, as far as it can be asked.
+    /// Compares field and number of wires with those of the circuit.
     fn check(&self, run: &mut Live) -> Result<(), Stop> {
         let mismatch = |reason: String| Stop::Known(CalculatorError::Mismatch(reason));
         let words: i32 = run.call("getFieldNumLen32", ())?;
@@ -211,24 +169,24 @@ impl Calculator {
             return Err(mismatch(format!("its field elements have {words} words")));
         }
         run.call::<_, ()>("getRawPrime", ())?;
-        if run.shared()? != self.header.prime.modulus() {
-            return Err(mismatch(format!("it does not compute over {}", self.header.prime)));
+        if run.shared()? != self.shape.prime.modulus() {
+            return Err(mismatch(format!("it does not compute over {}", self.shape.prime)));
         }
         let wires: i32 = run.call("getWitnessSize", ())?;
-        if i64::from(wires) != i64::from(self.header.wires) {
-            return Err(mismatch(format!("it has {wires} wires, the circuit {}", self.header.wires)));
+        if i64::from(wires) != i64::from(self.shape.wires) {
+            return Err(mismatch(format!("it has {wires} wires, the circuit {}", self.shape.wires)));
         }
         Ok(())
     }
 
     fn classify(&self, error: wasmtime::Error, message: &[u8]) -> CalculatorError {
-        if let Some(Exception(code)) = error.downcast_ref() {
-            let said = String::from_utf8_lossy(message);
-            let said = shown(said.trim());
+        if let Some(CalculatorException(code)) = error.downcast_ref() {
+            let message = String::from_utf8_lossy(message);
+            let message = printable(message.trim());
             return match code {
                 1..=3 | 6 => CalculatorError::Inputs(format!("the circuit's inputs do not fit ({code})")),
-                4 if said.is_empty() => CalculatorError::Unsatisfied("an assertion failed".into()),
-                4 => CalculatorError::Unsatisfied(said),
+                4 if message.is_empty() => CalculatorError::Unsatisfied("an assertion failed".into()),
+                4 => CalculatorError::Unsatisfied(message),
                 _ => CalculatorError::Mismatch(format!("it gave up ({code})")),
             };
         }
@@ -249,7 +207,7 @@ struct Run {
     instance: Instance,
 }
 
-/// An instance whose shared memory can be read.
+/// An instance with its store, whose shared memory can be read.
 struct Live {
     store: Store<State>,
     instance: Instance,
@@ -287,7 +245,7 @@ impl Live {
         self.instance.get_typed_func::<P, R>(&mut self.store, name)?.call(&mut self.store, params)
     }
 
-    /// The field element in shared memory, little-endian.
+    /// Reads the field element in shared memory, little-endian.
     fn shared(&mut self) -> wasmtime::Result<[u8; 32]> {
         let mut element = [0; 32];
         for (word, bytes) in (0..).zip(element.as_chunks_mut::<4>().0) {
@@ -297,37 +255,9 @@ impl Live {
     }
 }
 
-/// Circom's name for a signal.
+/// Hash of a signal's name, by which circom's modules know the signal: FNV-1a of 64 bits.
 fn fnv1a(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
-}
-
-/// Reads the message that is ready, where the calculator has one: it names templates and lines.
-fn take_message(mut caller: Caller<'_, State>) -> wasmtime::Result<()> {
-    let message = message(&mut caller)?;
-    let kept = &mut caller.data_mut().message;
-    let room = MESSAGE_BYTES_MAX.saturating_sub(kept.len());
-    kept.extend_from_slice(&message[..message.len().min(room)]);
-    Ok(())
-}
-
-fn drop_message(mut caller: Caller<'_, State>) -> wasmtime::Result<()> {
-    message(&mut caller).map(drop)
-}
-
-fn message(caller: &mut Caller<'_, State>) -> wasmtime::Result<Vec<u8>> {
-    let mut message = Vec::new();
-    let Some(next) = caller.get_export("getMessageChar").and_then(wasmtime::Extern::into_func) else {
-        return Ok(message);
-    };
-    let next = next.typed::<(), i32>(&mut *caller)?;
-    // A calculator that never comes to an end is stopped by its deadline.
-    while let Ok(byte @ 1..) = u8::try_from(next.call(&mut *caller, ())?) {
-        if message.len() < MESSAGE_BYTES_MAX {
-            message.push(byte);
-        }
-    }
-    Ok(message)
 }

@@ -1,66 +1,57 @@
 //! Inputs of a circuit as snarkjs takes them: `{"inputs": {"x": "7", "siblings": [1, "0x2", ["3"]]}}`.
 //!
-//! Numbers, decimal and hexadecimal strings, also negative ones, are taken modulo the prime; arrays are taken in order,
-//! whatever their nesting. Values are secrets: messages name signals and never say what they are.
+//! Numbers, decimal and hexadecimal strings, also negative ones, are reduced modulo the prime. Arrays are read in
+//! order, whatever their nesting. Values are secrets, so messages name signals only.
 //!
-//! Invariant: what is read is bounded by the text it was read from, and overwritten when it is dropped.
+//! Invariant: the size of the values is bounded by the text from which they are read, and values are overwritten when
+//! they are dropped.
 
-use halo2_proofs::pasta::{Fp, Fq};
 use serde::{
     Deserializer,
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
-use snapback_guest_plonk::{Prime, Scalar};
-use std::{cell::Cell, collections::BTreeMap, fmt, marker::PhantomData};
+use snapback_circom::{Prime, number};
+use std::{cell::Cell, collections::BTreeMap, fmt};
 use zeroize::Zeroizing;
 
 /// Deepest nesting of arrays.
 const DEPTH_MAX: usize = 32;
-/// Values and signals beyond those of the circuit that are still read, so that the one that is too much can be named.
+/// Values and signals beyond those of the circuit that are still read, so that an error can name the surplus signal.
 const SURPLUS_MAX: usize = 1024;
-/// Longest number, in digits: many times a prime's.
-const DIGITS_MAX: usize = 1024;
 
 /// The values of input signals, each little-endian and below the prime.
 pub type Inputs = BTreeMap<String, Zeroizing<Vec<[u8; 32]>>>;
 
-/// Whether a body is JSON: no witness, proof or statement in binary begins as it does.
+/// Whether a body is JSON. No witness, proof or statement in binary begins like it.
 #[must_use]
 pub fn is_json(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'{')
 }
 
-/// Reads inputs of a circuit with `values_max` input values; many more are not kept.
+/// Reads the inputs of a circuit over `prime` with `values_max` input values. Far more values than that are not kept.
 ///
 /// # Errors
-/// What is wrong, without any value.
+/// Returns what is wrong, without any value.
 pub fn read(json: &[u8], prime: Prime, values_max: usize) -> Result<Inputs, String> {
-    match prime {
-        Prime::Pallas => read_over::<Fp>(json, values_max),
-        Prime::Vesta => read_over::<Fq>(json, values_max),
-    }
-}
-
-fn read_over<F: Scalar>(json: &[u8], values_max: usize) -> Result<Inputs, String> {
     if json.trim_ascii().is_empty() {
         return Err(r#"the body is empty: send {"inputs": {...}}"#.into());
     }
-    let room = Room { values_max, values: Cell::new(values_max.saturating_add(SURPLUS_MAX)) };
+    let room = Room { prime, values_max, values: Cell::new(values_max.saturating_add(SURPLUS_MAX)) };
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let read = Request::<F>(&room, PhantomData).deserialize(&mut deserializer);
+    let read = Envelope(&room).deserialize(&mut deserializer);
     let read = read.and_then(|inputs| deserializer.end().map(|()| inputs));
     read.map_err(|error| describe(&error))
 }
 
-/// The error's place and kind: serde's own text may quote a value.
+/// Describes an error by place and kind, since serde's own text may quote a value.
 fn describe(error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     match error.classify() {
         serde_json::error::Category::Data => {
             let text = error.to_string();
-            // Ours, which quotes no value, begins with the signal.
+            // Messages of this file begin with the signal, and quote no value.
             if text.starts_with("signal ") {
-                return text.rsplit_once(" at line ").map_or(text.as_str(), |(said, _)| said).into();
+                return text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).into();
             }
             format!(
                 r#"expected {{"inputs": {{...}}}}, with circom's input.json inside; see line {line} column {column}"#
@@ -70,16 +61,17 @@ fn describe(error: &serde_json::Error) -> String {
     }
 }
 
-/// What is still taken.
+/// The field, and how many values are still read.
 struct Room {
+    prime: Prime,
     values_max: usize,
     values: Cell<usize>,
 }
 
 /// `{"inputs": {...}}` and nothing else.
-struct Request<'a, F>(&'a Room, PhantomData<F>);
+struct Envelope<'a>(&'a Room);
 
-impl<'de, F: Scalar> DeserializeSeed<'de> for Request<'_, F> {
+impl<'de> DeserializeSeed<'de> for Envelope<'_> {
     type Value = Inputs;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Inputs, D::Error> {
@@ -87,7 +79,7 @@ impl<'de, F: Scalar> DeserializeSeed<'de> for Request<'_, F> {
     }
 }
 
-impl<'de, F: Scalar> Visitor<'de> for Request<'_, F> {
+impl<'de> Visitor<'de> for Envelope<'_> {
     type Value = Inputs;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,7 +90,7 @@ impl<'de, F: Scalar> Visitor<'de> for Request<'_, F> {
         let Some("inputs") = map.next_key::<String>()?.as_deref() else {
             return Err(A::Error::missing_field("inputs"));
         };
-        let inputs = map.next_value_seed(Signals::<F>(self.0, PhantomData))?;
+        let inputs = map.next_value_seed(Signals(self.0))?;
         match map.next_key::<String>()? {
             None => Ok(inputs),
             Some(_) => Err(A::Error::custom("only inputs are expected")),
@@ -107,9 +99,9 @@ impl<'de, F: Scalar> Visitor<'de> for Request<'_, F> {
 }
 
 /// Values by the name of their signal.
-struct Signals<'a, F>(&'a Room, PhantomData<F>);
+struct Signals<'a>(&'a Room);
 
-impl<'de, F: Scalar> DeserializeSeed<'de> for Signals<'_, F> {
+impl<'de> DeserializeSeed<'de> for Signals<'_> {
     type Value = Inputs;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Inputs, D::Error> {
@@ -117,7 +109,7 @@ impl<'de, F: Scalar> DeserializeSeed<'de> for Signals<'_, F> {
     }
 }
 
-impl<'de, F: Scalar> Visitor<'de> for Signals<'_, F> {
+impl<'de> Visitor<'de> for Signals<'_> {
     type Value = Inputs;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,67 +117,66 @@ impl<'de, F: Scalar> Visitor<'de> for Signals<'_, F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Inputs, A::Error> {
-        let Self(room, field) = self;
+        let Self(room) = self;
         let mut inputs = Inputs::new();
         while let Some(name) = map.next_key::<String>()? {
             if inputs.len() >= room.values_max.saturating_add(SURPLUS_MAX) {
                 return Err(A::Error::custom("signal names: there are too many"));
             }
             let mut values = Zeroizing::new(Vec::new());
-            let seed = Values::<F> { into: &mut values, signal: &name, room, depth: 0, field };
+            let seed = Values { into: &mut values, signal: &name, room, depth: 0 };
             map.next_value_seed(seed)?;
             if inputs.insert(name.clone(), values).is_some() {
-                return Err(A::Error::custom(format_args!("signal `{}` comes twice", shown(&name))));
+                return Err(A::Error::custom(format_args!("signal `{}` comes twice", printable(&name))));
             }
         }
         Ok(inputs)
     }
 }
 
-/// A name as a message may hold it.
-pub(crate) fn shown(name: &str) -> String {
+/// A name as a message may hold it: short, and without control characters.
+pub(super) fn printable(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
 /// A number, or an array of such.
-struct Values<'a, F> {
+struct Values<'a> {
     into: &'a mut Zeroizing<Vec<[u8; 32]>>,
     signal: &'a str,
     room: &'a Room,
     depth: usize,
-    field: PhantomData<F>,
 }
 
-impl<F: Scalar> Values<'_, F> {
-    fn take<E: Error>(self, value: Option<F>) -> Result<(), E> {
+impl Values<'_> {
+    fn take<E: Error>(self, value: Option<[u8; 32]>) -> Result<(), E> {
         let value = value.ok_or_else(|| self.bad::<E>())?;
-        let Room { values_max, values } = self.room;
+        let Room { values_max, values, .. } = self.room;
         let left = values.get().checked_sub(1).ok_or_else(|| {
-            let signal = shown(self.signal);
+            let signal = printable(self.signal);
             E::custom(format_args!(
                 "signal `{signal}` has more values than all of the circuit's {values_max}"
             ))
         })?;
         values.set(left);
         if self.into.len() == self.into.capacity() {
-            // Grown by hand, so that no copy of a secret is left behind.
+            // A vector that grows by itself would leave a copy of its secrets behind.
             let mut larger = Zeroizing::new(Vec::with_capacity(2 * self.into.len() + 1));
             larger.extend_from_slice(self.into);
             *self.into = larger;
         }
-        self.into.push(value.to_repr());
+        self.into.push(value);
         Ok(())
     }
 
     fn bad<E: Error>(&self) -> E {
-        let signal = shown(self.signal);
+        let signal = printable(self.signal);
         E::custom(format_args!(
             "signal `{signal}` has a value that is no integer, or a number beyond 2^64: send that as a string"
         ))
     }
 }
 
-impl<'de, F: Scalar> DeserializeSeed<'de> for Values<'_, F> {
+impl<'de> DeserializeSeed<'de> for Values<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -193,7 +184,7 @@ impl<'de, F: Scalar> DeserializeSeed<'de> for Values<'_, F> {
     }
 }
 
-impl<'de, F: Scalar> Visitor<'de> for Values<'_, F> {
+impl<'de> Visitor<'de> for Values<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -201,16 +192,17 @@ impl<'de, F: Scalar> Visitor<'de> for Values<'_, F> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.take(Some(F::from(u64::from(value))))
+        self.visit_u64(u64::from(value))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.take(Some(F::from(value)))
+        let value = number::from_u64(value, false, self.room.prime);
+        self.take(Some(value))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        let size = F::from(value.unsigned_abs());
-        self.take(Some(if value < 0 { -size } else { size }))
+        let value = number::from_u64(value.unsigned_abs(), value < 0, self.room.prime);
+        self.take(Some(value))
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
@@ -222,7 +214,8 @@ impl<'de, F: Scalar> Visitor<'de> for Values<'_, F> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        self.take(number(text))
+        let value = number::parse(text, self.room.prime);
+        self.take(value)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
@@ -231,14 +224,14 @@ impl<'de, F: Scalar> Visitor<'de> for Values<'_, F> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         if self.depth == DEPTH_MAX {
-            let signal = shown(self.signal);
+            let signal = printable(self.signal);
             return Err(A::Error::custom(format_args!(
                 "signal `{signal}` has arrays in more than {DEPTH_MAX} levels"
             )));
         }
-        let Self { into, signal, room, depth, field } = self;
+        let Self { into, signal, room, depth } = self;
         loop {
-            let below = Values::<F> { into: &mut *into, signal, room, depth: depth + 1, field };
+            let below = Values { into: &mut *into, signal, room, depth: depth + 1 };
             if seq.next_element_seed(below)?.is_none() {
                 return Ok(());
             }
@@ -246,30 +239,11 @@ impl<'de, F: Scalar> Visitor<'de> for Values<'_, F> {
     }
 }
 
-/// An integer in decimal or, after `0x`, hexadecimal digits, modulo the prime.
-pub(crate) fn number<F: Scalar>(text: &str) -> Option<F> {
-    let (is_negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text),
-    };
-    let (radix, digits) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(digits) => (16, digits),
-        None => (10, digits),
-    };
-    if digits.is_empty() || digits.len() > DIGITS_MAX {
-        return None;
-    }
-    let base = F::from(u64::from(radix));
-    let value = digits
-        .chars()
-        .try_fold(F::ZERO, |value, digit| Some(value * base + F::from(u64::from(digit.to_digit(radix)?))))?;
-    Some(if is_negative { -value } else { value })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use ff::{Field, PrimeField};
+    use halo2_proofs::pasta::Fp;
     use proptest::prelude::*;
 
     fn values(json: &str) -> Result<Vec<[u8; 32]>, String> {
@@ -292,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_integer_is_refused_without_being_said() {
+    fn a_value_that_is_not_an_integer_is_refused_and_not_repeated() {
         for bad in
             ["1.5", "1e30", "18446744073709551616", r#""12a""#, r#""""#, "null", "{}", r#""0x""#, r#""--1""#]
         {

@@ -1,8 +1,16 @@
-//! From what a client knows to what is proven: inputs as JSON, and the circuit's own calculator that makes a witness of them.
+//! Makes witnesses from the inputs of clients: reads inputs as JSON, and runs the circuit's own calculator, which
+//! computes the witness.
+//!
+//! ```text
+//! inputs             reads {"inputs": {...}}      calculator   runs circom's module
+//! calculator_error   why there is no witness
+//! ```
 //!
 //! Invariant: values are overwritten when their call ends, and no message holds one.
 
 mod calculator;
+mod calculator_error;
 pub mod inputs;
 
-pub use calculator::{Calculator, CalculatorError, CalculatorLimits};
+pub use calculator::{Calculator, CalculatorLimits};
+pub use calculator_error::CalculatorError;

@@ -1,0 +1,93 @@
+//! Circom's `.sym`: the names that wires have in the source, one line for each signal.
+//!
+//! ```text
+//! label,wire,component,name        wire -1: the signal was optimised away
+//! ```
+
+use crate::{Error, r1cs::Wire};
+use std::collections::BTreeMap;
+
+const FORMAT: &str = "a .sym file";
+/// Longest name that is accepted, in bytes.
+const NAME_BYTES_MAX: usize = 512;
+
+/// The names of the wires of a circuit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    text: String,
+    /// Offset and length of the name of each wire in `text`.
+    places: BTreeMap<Wire, (u32, u32)>,
+}
+
+impl Names {
+    /// Reads the names of a circuit with `wires` wires. If a wire has several names, the first one counts.
+    ///
+    /// # Errors
+    /// Returns an error if a line does not follow the format, or names a wire that the circuit lacks.
+    pub fn read(bytes: &[u8], wires: u32) -> Result<Self, Error> {
+        let malformed = |line: usize, reason: &str| Error::Malformed {
+            format: FORMAT,
+            reason: format!("line {}: {reason}", line + 1),
+        };
+        let text = std::str::from_utf8(bytes).map_err(|_| malformed(0, "the file is not UTF-8"))?;
+        let mut names = Self::default();
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+            let mut fields = line.splitn(4, ',');
+            let (Some(_), Some(wire), Some(_), Some(name)) =
+                (fields.next(), fields.next(), fields.next(), fields.next())
+            else {
+                return Err(malformed(number, "expected label,wire,component,name"));
+            };
+            let wire: i64 = wire.parse().map_err(|_| malformed(number, "its wire is not a number"))?;
+            if wire == -1 {
+                continue;
+            }
+            let wire = Wire::try_from(wire).ok().filter(|wire| *wire < wires);
+            let wire = wire.ok_or_else(|| malformed(number, "the circuit has no such wire"))?;
+            if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
+                return Err(malformed(number, "its name is empty, too long or not readable"));
+            }
+            let place = |at: usize| u32::try_from(at).map_err(|_| malformed(number, "too many names"));
+            let (begin, len) = (place(names.text.len())?, place(name.len())?);
+            if let std::collections::btree_map::Entry::Vacant(entry) = names.places.entry(wire) {
+                entry.insert((begin, len));
+                names.text.push_str(name);
+            }
+        }
+        names.text.shrink_to_fit();
+        Ok(names)
+    }
+
+    /// Returns the name of a wire, if it has one.
+    #[must_use]
+    pub fn of(&self, wire: Wire) -> Option<&str> {
+        let (begin, len) = self.places.get(&wire)?;
+        self.text.get(*begin as usize..(*begin + *len) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wires_have_the_first_of_their_names() {
+        let names = Names::read(b"1,1,0,main.out\n2,-1,0,main.gone\n3,1,0,main.other\n4,2,0,main.x[3]\n", 3)
+            .expect("readable");
+        assert_eq!((names.of(1), names.of(2), names.of(0)), (Some("main.out"), Some("main.x[3]"), None));
+    }
+
+    #[test]
+    fn malformed_lines_are_named_by_number() {
+        for (text, wanted) in [
+            ("1,1,0,a\n1,9,0,b", "line 2: the circuit has no such wire"),
+            ("1,x,0,a", "line 1: its wire is not a number"),
+            ("1,1", "line 1: expected"),
+            ("1,1,0,", "line 1: its name is empty"),
+            ("1,-2,0,a", "line 1: the circuit has no such wire"),
+        ] {
+            let error = Names::read(text.as_bytes(), 3).expect_err(text).to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Requests of clients to a registry, and the answers.
+
+use super::shelf::CatalogueError;
+use crate::ids::{ChangeId, GenerationId};
+use snapback_snapshot::{
+    Digest,
+    proof_systems::{CircuitError, CircuitFiles},
+};
+
+/// Whether a circuit may replace another of its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replace {
+    /// It may not. If it is the same circuit, files that are not sent again stay.
+    #[default]
+    No,
+    /// It may, with the files that are sent and no others.
+    Yes,
+}
+
+/// A circuit whose name and files were checked.
+pub(super) struct Admitted<'a> {
+    pub(super) name: &'a str,
+    /// The digest that identifies the circuit.
+    pub(super) circuit: Digest,
+    pub(super) files: &'a CircuitFiles,
+}
+
+/// The result of submitting a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// The change is on disk, and will be carried out.
+    Accepted(ChangeId),
+    /// Nothing has to change; this generation is served.
+    Unchanged(GenerationId),
+}
+
+/// Why a change is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The name does not follow the rules.
+    #[error("`{0}` cannot name a circuit: 1 to 128 of a-z A-Z 0-9 . _ -, and neither . nor - first")]
+    Name(String),
+    /// The files of the circuit are refused.
+    #[error(transparent)]
+    Circuit(#[from] CircuitError),
+    /// The name belongs to another circuit.
+    #[error("`{0}` is another circuit: ?replace=true (--replace) puts this one in its place")]
+    NameTaken(String),
+    /// The name belongs to a circuit of another image.
+    #[error("`{name}` is a circuit of the image `{image}`: give this one another name")]
+    NameTakenElsewhere {
+        /// The name.
+        name: String,
+        /// The other image.
+        image: String,
+    },
+    /// There is no such circuit.
+    #[error("no circuit `{0}`: GET /v1/circuits (`snapback circuits list`) lists them")]
+    NoSuchCircuit(String),
+    /// There is no such generation.
+    #[error(
+        "no generation {0}: GET /v1/generations (`snapback circuits generations`) lists those that are kept"
+    )]
+    NoSuchGeneration(GenerationId),
+    /// Too many changes wait.
+    #[error("{0} changes wait already (circuits.changes_max)")]
+    TooMany(usize),
+    /// The generation cannot be served.
+    #[error("generation {id} cannot be served: {reason}")]
+    NotServable {
+        /// Number of the generation.
+        id: GenerationId,
+        /// Why not.
+        reason: String,
+    },
+    /// The change cannot be made durable. The cause is for the log alone: it names paths of the server.
+    #[error("the server cannot store the change: its log says why")]
+    Storage(#[from] CatalogueError),
+}

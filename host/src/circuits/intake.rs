@@ -1,0 +1,112 @@
+//! Admission of circuits: the one way in for every client.
+//!
+//! Invariant: a defect of a circuit itself is reported at once, not by a change that fails later; and a name is checked
+//! against all images under one lock, so that two clients cannot both get it.
+
+use super::{
+    admission::{Admitted, Refused, Replace, Submitted},
+    registry::Registry,
+};
+use crate::{dispatch::Dispatcher, ids::ServiceId};
+use snapback_abi::circuits::is_name;
+use snapback_snapshot::{
+    Digest, calculators,
+    proof_systems::{CircuitError, CircuitFiles, FileKind, FileSpec, Presence},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The registries of a server, by service.
+pub struct Registries {
+    dispatcher: Arc<Dispatcher>,
+    by_service: BTreeMap<ServiceId, Arc<Registry>>,
+    /// Held while a name is checked and taken.
+    names: Mutex<()>,
+}
+
+impl Registries {
+    /// Collects the registries of a server.
+    #[must_use]
+    pub fn new(dispatcher: &Arc<Dispatcher>, registries: impl IntoIterator<Item = Arc<Registry>>) -> Self {
+        let by_service = registries.into_iter().map(|registry| (registry.service().id(), registry));
+        Self { dispatcher: Arc::clone(dispatcher), by_service: by_service.collect(), names: Mutex::new(()) }
+    }
+
+    /// The registry of a service, if its circuits come as data.
+    #[must_use]
+    pub fn get(&self, service: ServiceId) -> Option<&Arc<Registry>> {
+        self.by_service.get(&service)
+    }
+
+    /// Every registry.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Registry>> {
+        self.by_service.values()
+    }
+
+    /// Whether no service takes circuits as data.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_service.is_empty()
+    }
+
+    /// Admits a circuit, and accepts the change.
+    ///
+    /// # Errors
+    /// Returns why the circuit is refused.
+    pub fn add(
+        &self,
+        registry: &Registry,
+        name: &str,
+        files: &CircuitFiles,
+        replace: Replace,
+    ) -> Result<Submitted, Refused> {
+        if !is_name(name) || name.starts_with(['.', '-']) {
+            return Err(Refused::Name(name.to_owned()));
+        }
+        let circuit = self.check(registry, files)?;
+        let _names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = self.owner_elsewhere(registry, name) {
+            return Err(Refused::NameTakenElsewhere { name: name.to_owned(), image });
+        }
+        registry.add(&Admitted { name, circuit, files }, replace)
+    }
+
+    /// Checks the files as the bake will; returns the digest that identifies the circuit.
+    fn check(&self, registry: &Registry, files: &CircuitFiles) -> Result<Digest, CircuitError> {
+        let specs = registry.system().files();
+        check_kinds(specs, files)?;
+        let circuit = registry.system().identify(files)?;
+        if let Some(wasm) = files.get(&FileKind::WASM) {
+            calculators::check(wasm, registry.config.calculators.memory_bytes_max)
+                .map_err(|error| CircuitError::Malformed(format!("the part `wasm` is refused: {error}")))?;
+        }
+        Ok(circuit)
+    }
+
+    /// The other image that has a circuit of this name, or will have.
+    fn owner_elsewhere(&self, registry: &Registry, name: &str) -> Option<String> {
+        let services = self.dispatcher.services().iter();
+        let mut others = services.filter(|service| service.id() != registry.service().id());
+        let owner = others.find(|service| {
+            service.current().has_circuit(name)
+                || self.get(service.id()).is_some_and(|registry| registry.has_or_awaits(name))
+        });
+        owner.map(|service| service.name().to_owned())
+    }
+}
+
+fn check_kinds(specs: &[FileSpec], files: &CircuitFiles) -> Result<(), CircuitError> {
+    for (kind, _) in files.iter() {
+        if !specs.iter().any(|spec| spec.kind == *kind) {
+            let known: Vec<&str> = specs.iter().map(|spec| spec.kind.as_str()).collect();
+            let message = format!("no part is called `{kind}`; there are {}", known.join(", "));
+            return Err(CircuitError::Malformed(message));
+        }
+    }
+    for spec in specs.iter().filter(|spec| spec.presence == Presence::Needed) {
+        files.needed(&spec.kind)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! The registry's own thread: takes the changes that wait, has them baked, and publishes the result.
+//!
+//! Invariant: everything about a generation that can fail is done before the catalogue names the generation, and the
+//! catalogue names it before a lane serves it.
+
+use super::{
+    bake_process::{BakeError, Order, Step},
+    catalogue::{Change, ChangeKind, ChangeState, Entry, GenerationRecord, of_manifest, wanted},
+    change_error::ChangeError,
+    registry::Registry,
+};
+use crate::ids::ChangeId;
+use snapback_snapshot::{Digest, Error, calculators, proof_systems::FileKind};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::PoisonError,
+    time::Duration,
+};
+
+/// Whether a baked image was published.
+enum Published {
+    Yes,
+    /// An operator activated another generation meanwhile: the changes have to be applied to that one.
+    Superseded,
+}
+
+impl Registry {
+    /// Works on changes until the registry stops.
+    pub(super) fn reconcile(&self) {
+        while let Some(batch) = self.next_batch() {
+            // A rebuild comes first, and the other changes are applied to its result.
+            let (rebuild, rest): (Vec<Change>, Vec<Change>) =
+                batch.into_iter().partition(|change| change.kind == ChangeKind::Rebuild);
+            let together: Vec<Change> = rebuild.iter().chain(&rest).cloned().collect();
+            // Interrupted changes come with the next batch, in their order.
+            let _ = self.apply(&together);
+        }
+    }
+
+    /// Carries out all changes except those that fail by themselves.
+    fn apply(&self, changes: &[Change]) -> ControlFlow<()> {
+        match self.try_together(changes) {
+            Ok(()) => {}
+            Err(ChangeError::Bake(BakeError::Interrupted)) => {
+                self.pause();
+                return ControlFlow::Break(());
+            }
+            Err(error) if changes.len() == 1 => self.fail(changes, &error),
+            // Bisecting finds the change that fails in a few bakes, and keeps the others together as far as possible.
+            Err(_) => {
+                let (first, second) = changes.split_at(changes.len() / 2);
+                self.apply(first)?;
+                self.apply(second)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Carries the changes out together. A panic costs these changes, not the thread.
+    fn try_together(&self, changes: &[Change]) -> Result<(), ChangeError> {
+        catch_unwind(AssertUnwindSafe(|| self.bake_and_publish(changes)))
+            .unwrap_or(Err(ChangeError::Panicked))
+    }
+
+    /// Waits after an interrupted bake: either the server is about to stop, or the bake begins again.
+    fn pause(&self) {
+        const PAUSE: Duration = Duration::from_secs(1);
+        let mut state = self.state();
+        state.step = None;
+        // The caller reads the state again, whether the wait timed out or not.
+        let _ = self.work.wait_timeout_while(state, PAUSE, |state| !state.is_stopping);
+    }
+
+    /// Waits for changes and takes all that wait; returns `None` when the registry stops.
+    fn next_batch(&self) -> Option<Vec<Change>> {
+        let state = self.state();
+        let mut state = self
+            .work
+            .wait_while(state, |state| !state.is_stopping && state.catalogue.open_changes().next().is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.is_stopping {
+            return None;
+        }
+        let batch: Vec<Change> = state.catalogue.open_changes().cloned().collect();
+        state.catalogue.set_state(&ids(&batch), &ChangeState::Baking);
+        drop(state);
+        self.notify();
+        Some(batch)
+    }
+
+    fn fail(&self, changes: &[Change], error: &ChangeError) {
+        let mut state = self.state();
+        state.step = None;
+        if state.is_stopping {
+            return;
+        }
+        tracing::warn!(image = self.service.name(), %error, "a change of circuits failed; the served generation stays");
+        self.dispatcher.metrics().change_ended(self.service.name(), "failed");
+        state.catalogue.set_state(&ids(changes), &ChangeState::Failed { reason: error.for_clients() });
+        if let Err(error) = self.shelf.save(&state.catalogue) {
+            tracing::error!(%error, "the catalogue cannot be written");
+        }
+        drop(state);
+        self.sweep();
+        self.notify();
+    }
+
+    /// Bakes the image that the changes need, and publishes it.
+    fn bake_and_publish(&self, changes: &[Change]) -> Result<(), ChangeError> {
+        loop {
+            let active = self.state().catalogue.active().clone();
+            let is_rebuild = changes.iter().any(|change| change.kind == ChangeKind::Rebuild)
+                || !self.is_base(&active.image);
+            let (base, there) = if is_rebuild {
+                (self.started_with, self.circuits_started_with()?)
+            } else {
+                (active.image, active.circuits.clone())
+            };
+            // Circuits that came with an earlier image go with it; those that were added stay.
+            let own = active.circuits.iter().filter(|(name, entry)| self.is_complete(name, entry));
+            let mut circuits = there.clone();
+            circuits.extend(own.map(|(name, entry)| (name.clone(), entry.clone())));
+            let circuits = wanted(&circuits, changes.iter().map(|change| &change.kind));
+            self.keep_calculators(&circuits)?;
+            let image = self.bake(&base, &there, &circuits)?;
+            let published = self.publish_baked(&active, changes, image, circuits, is_rebuild);
+            if let Ok(Published::Yes) = published {
+                return Ok(());
+            }
+            if image != base {
+                self.state().catalogue.baked.insert(image);
+            }
+            published?;
+        }
+    }
+
+    /// Publishes an image, unless another generation than `active` is active by now.
+    fn publish_baked(
+        &self,
+        active: &GenerationRecord,
+        changes: &[Change],
+        image: Digest,
+        circuits: BTreeMap<String, Entry>,
+        is_rebuild: bool,
+    ) -> Result<Published, ChangeError> {
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = {
+            let state = self.state();
+            if state.catalogue.active != active.id {
+                return Ok(Published::Superseded);
+            }
+            // Generations are numbered only while `publishing` is held, so this one keeps its number.
+            state.catalogue.next_generation()
+        };
+        // A policy that changed between the check and the publication would have been checked against the wrong image.
+        let policies = self.dispatcher.lock_policies();
+        let generation = self.prepare(id, &image, &circuits)?;
+        let mut state = self.state();
+        let mut next = state.catalogue.clone();
+        if image != active.image {
+            next.baked.insert(image);
+        }
+        next.publish(image, circuits);
+        if is_rebuild {
+            next.from = self.started_with;
+        }
+        next.set_state(&ids(changes), &ChangeState::Done { generation: id });
+        next.prune(self.config.generations_kept, self.config.generation_age_max);
+        self.shelf.save(&next)?;
+        state.catalogue = next;
+        state.step = None;
+        // Published before anybody can see that the changes are done.
+        self.publish(generation);
+        drop(state);
+        drop(policies);
+        self.notify();
+        self.sweep();
+        self.dispatcher.metrics().change_ended(self.service.name(), "done");
+        Ok(Published::Yes)
+    }
+
+    /// Whether a bake can start from an image: it is there, and of the version of the guest that the server was started
+    /// with.
+    fn is_base(&self, image: &Digest) -> bool {
+        let guest = |image| self.store.open_image(image).map(|image| image.manifest().guest.digest);
+        matches!((guest(image), guest(&self.started_with)), (Ok(image), Ok(given)) if image == given)
+    }
+
+    /// Whether all files of a circuit are there, so that it can be built again.
+    fn is_complete(&self, name: &str, entry: &Entry) -> bool {
+        let damaged = entry.files.values().find_map(|file| self.shelf.get(file).err());
+        if let Some(error) = &damaged {
+            tracing::error!(circuit = name, %error, "a circuit is left out: add it again");
+        }
+        damaged.is_none() && !entry.files.is_empty()
+    }
+
+    /// The circuits that came with the image that the server was started with.
+    fn circuits_started_with(&self) -> Result<BTreeMap<String, Entry>, Error> {
+        Ok(of_manifest(self.store.open_image(&self.started_with)?.manifest()))
+    }
+
+    /// Compiles the calculators that are new.
+    fn keep_calculators(&self, circuits: &BTreeMap<String, Entry>) -> Result<(), BakeError> {
+        for wasm in circuits.values().filter_map(|entry| entry.files.get(&FileKind::WASM)) {
+            if calculators::find(&self.store, wasm).is_none() {
+                let is_stopping = || self.state().is_stopping;
+                self.bake_process.keep_calculator(&self.shelf.path(wasm), is_stopping)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bake(
+        &self,
+        base: &Digest,
+        there: &BTreeMap<String, Entry>,
+        wanted: &BTreeMap<String, Entry>,
+    ) -> Result<Digest, ChangeError> {
+        let is_same = |name: &String, entry: &Entry| {
+            there.get(name).is_some_and(|there| self.baked_files(there).eq(self.baked_files(entry)))
+        };
+        let add: Vec<(&str, &Entry)> = wanted
+            .iter()
+            .filter(|(name, entry)| !is_same(name, entry))
+            .map(|(name, entry)| (name.as_str(), entry))
+            .collect();
+        if let Some((name, _)) = add.iter().find(|(_, entry)| entry.files.is_empty()) {
+            return Err(ChangeError::NoFiles((*name).to_owned()));
+        }
+        let goes = |name: &String| wanted.get(name).is_none_or(|entry| !is_same(name, entry));
+        let remove: Vec<&str> = there.keys().filter(|name| goes(name)).map(String::as_str).collect();
+        if add.is_empty() && remove.is_empty() {
+            return Ok(*base);
+        }
+        let progress = |step: Step| {
+            self.state().step = Some(step);
+            self.notify();
+        };
+        let order = Order { base: *base, remove, add };
+        let file = |digest: &Digest| self.shelf.path(digest);
+        Ok(self.bake_process.bake(&order, &*self.system, file, progress, || self.state().is_stopping)?)
+    }
+
+    /// The files of a circuit that are baked into the image.
+    fn baked_files<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = (&'a FileKind, &'a Digest)> {
+        let specs = self.system.files();
+        entry
+            .files
+            .iter()
+            .filter(move |(kind, _)| specs.iter().any(|spec| spec.kind == **kind && spec.input.is_some()))
+    }
+}
+
+fn ids(changes: &[Change]) -> Vec<ChangeId> {
+    changes.iter().map(|change| change.id).collect()
+}

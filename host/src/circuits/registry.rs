@@ -1,0 +1,254 @@
+//! The circuits of one service: accepts changes, and serves an earlier generation again. The registry's own thread
+//! bakes and publishes; see `reconciler`.
+//!
+//! Invariant: one bake at a time. Changes that are accepted meanwhile are baked together afterwards, and a change that
+//! fails takes no other with it.
+
+use super::{
+    admission::{Admitted, Refused, Replace, Submitted},
+    bake_process::{BakeProcess, Step},
+    catalogue::{Catalogue, Change, ChangeKind, ChangeState, Entry, GenerationRecord},
+    recovery::Recovery,
+    shelf::{CatalogueError, Shelf},
+};
+use crate::{
+    config::{CircuitSettings, Config},
+    dispatch::Dispatcher,
+    ids::{ChangeId, GenerationId, ServiceId},
+    service::Service,
+};
+use snapback_snapshot::{Digest, Error, ImageStore, NativeCache, proof_systems::ProofSystem};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+    thread,
+};
+use tokio::sync::watch;
+use wasmtime::Engine;
+
+/// The circuits of one service.
+pub struct Registry {
+    pub(super) service: Arc<Service>,
+    pub(super) system: Arc<dyn ProofSystem>,
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) engine: Engine,
+    pub(super) store: ImageStore,
+    pub(super) cache: NativeCache,
+    pub(super) shelf: Shelf,
+    /// The image that the server was started with.
+    pub(super) started_with: Digest,
+    pub(super) bake_process: BakeProcess,
+    pub(super) config: CircuitSettings,
+    state: Mutex<State>,
+    /// Notified when there is a change to work on, or when the registry stops.
+    pub(super) work: Condvar,
+    /// Held from the moment a generation is chosen until it is published.
+    pub(super) publishing: Mutex<()>,
+    changed: watch::Sender<u64>,
+    /// Read while files are stored that the catalogue does not name yet; written while files are removed that nothing
+    /// names.
+    files: RwLock<()>,
+}
+
+pub(super) struct State {
+    pub(super) catalogue: Catalogue,
+    /// Progress of the current bake.
+    pub(super) step: Option<Step>,
+    pub(super) is_stopping: bool,
+}
+
+/// Progress of the bake of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The stage, in words.
+    pub stage: String,
+    /// Share of the stages that are done, in percent.
+    pub percent: u32,
+}
+
+impl Registry {
+    /// Starts to work on the changes that wait, and to accept more.
+    ///
+    /// # Errors
+    /// Returns an error if the store cannot be opened, or no thread can be started.
+    pub fn start(
+        recovery: Recovery,
+        service: ServiceId,
+        dispatcher: &Arc<Dispatcher>,
+        engine: &Engine,
+        config: &Config,
+    ) -> Result<Arc<Self>, Error> {
+        let Recovery { shelf, catalogue, started_with, system } = recovery;
+        let service = Arc::clone(dispatcher.service(service).expect("a service of this dispatcher"));
+        let registry = Arc::new(Self {
+            service,
+            system,
+            dispatcher: Arc::clone(dispatcher),
+            engine: engine.clone(),
+            store: ImageStore::open(&config.state_dir)?,
+            cache: config.native_cache(),
+            shelf,
+            started_with,
+            bake_process: BakeProcess::new(config),
+            config: config.circuits,
+            state: Mutex::new(State { catalogue, step: None, is_stopping: false }),
+            work: Condvar::new(),
+            publishing: Mutex::new(()),
+            changed: watch::Sender::new(0),
+            files: RwLock::new(()),
+        });
+        dispatcher.metrics().register_changes(registry.service.name());
+        let worker = Arc::clone(&registry);
+        thread::Builder::new()
+            .name("reconciler".into())
+            .spawn(move || worker.reconcile())
+            .map_err(|source| Error::Io { action: "start the thread", path: "reconciler".into(), source })?;
+        Ok(registry)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The service whose circuits these are.
+    #[must_use]
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// The proof system of the circuits.
+    #[must_use]
+    pub fn system(&self) -> &dyn ProofSystem {
+        &*self.system
+    }
+
+    /// Returns a receiver that is notified whenever a change or a generation changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn notify(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// A change, and the progress of its bake while it is baked.
+    #[must_use]
+    pub fn change(&self, id: ChangeId) -> Option<(Change, Option<Progress>)> {
+        let state = self.state();
+        let change = state.catalogue.changes.iter().find(|change| change.id == id)?.clone();
+        let step = state.step.as_ref().filter(|_| change.state == ChangeState::Baking);
+        let progress = step.map(|step| Progress {
+            stage: step.stage.clone(),
+            percent: step.step.saturating_sub(1) * 100 / step.steps.max(1),
+        });
+        Some((change, progress))
+    }
+
+    /// Numbers of all changes that are remembered.
+    #[must_use]
+    pub fn changes(&self) -> Vec<ChangeId> {
+        self.state().catalogue.changes.iter().map(|change| change.id).collect()
+    }
+
+    /// All generations that are kept, and the number of the active one.
+    #[must_use]
+    pub fn generations(&self) -> (Vec<GenerationRecord>, GenerationId) {
+        let state = self.state();
+        (state.catalogue.generations.clone(), state.catalogue.active)
+    }
+
+    /// Whether a circuit of this name is served, or will be once the accepted changes are done.
+    pub(super) fn has_or_awaits(&self, name: &str) -> bool {
+        self.state().catalogue.wanted().contains_key(name)
+    }
+
+    /// Stores the files of a circuit that [`intake`](super::intake) has admitted, and accepts the change.
+    pub(super) fn add(&self, admitted: &Admitted<'_>, replace: Replace) -> Result<Submitted, Refused> {
+        let storing = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let files = admitted.files.iter().map(|(kind, bytes)| Ok((kind.clone(), self.shelf.put(bytes)?)));
+        let files = files.collect::<Result<BTreeMap<_, _>, CatalogueError>>()?;
+        let entry = Entry { circuit: Some(admitted.circuit), files };
+        let submitted = self.submit_add(admitted.name, entry, replace);
+        drop(storing);
+        if !matches!(submitted, Ok(Submitted::Accepted(_))) {
+            self.sweep();
+        }
+        submitted
+    }
+
+    fn submit_add(&self, name: &str, mut entry: Entry, replace: Replace) -> Result<Submitted, Refused> {
+        let mut state = self.state();
+        let catalogue = &mut state.catalogue;
+        let wanted = catalogue.wanted();
+        let there = wanted.get(name);
+        if let Some(there) = there.filter(|there| there.circuit == entry.circuit)
+            && replace == Replace::No
+        {
+            // Files that were not sent again stay, unless all of them are to be replaced.
+            for (kind, digest) in &there.files {
+                entry.files.entry(kind.clone()).or_insert(*digest);
+            }
+        }
+        match there {
+            Some(there) if *there == entry => {
+                let kind = ChangeKind::Add { name: name.to_owned(), entry };
+                let same = catalogue.open_changes().filter(|change| change.kind == kind).last();
+                let same = same.map(|change| Submitted::Accepted(change.id));
+                return Ok(same.unwrap_or(Submitted::Unchanged(catalogue.active)));
+            }
+            Some(there) if there.circuit != entry.circuit && replace == Replace::No => {
+                return Err(Refused::NameTaken(name.to_owned()));
+            }
+            _ => {}
+        }
+        let id = self.accept(catalogue, ChangeKind::Add { name: name.to_owned(), entry })?;
+        drop(state);
+        self.wake();
+        Ok(Submitted::Accepted(id))
+    }
+
+    /// Removes a circuit.
+    ///
+    /// # Errors
+    /// Returns why the change is not accepted.
+    pub fn remove(&self, name: &str) -> Result<Submitted, Refused> {
+        let mut state = self.state();
+        if !state.catalogue.wanted().contains_key(name) {
+            return Err(Refused::NoSuchCircuit(name.to_owned()));
+        }
+        let id = self.accept(&mut state.catalogue, ChangeKind::Remove { name: name.to_owned() })?;
+        drop(state);
+        self.wake();
+        Ok(Submitted::Accepted(id))
+    }
+
+    /// Makes a change durable.
+    fn accept(&self, catalogue: &mut Catalogue, kind: ChangeKind) -> Result<ChangeId, Refused> {
+        if catalogue.open_changes().count() >= self.config.changes_max {
+            return Err(Refused::TooMany(self.config.changes_max));
+        }
+        let mut next = catalogue.clone();
+        let id = next.submit(kind);
+        self.shelf.save(&next)?;
+        *catalogue = next;
+        Ok(id)
+    }
+
+    fn wake(&self) {
+        self.work.notify_all();
+        self.notify();
+    }
+
+    /// Ends the current bake. Its changes stay on disk, and begin again at the next start.
+    pub fn stop(&self) {
+        self.state().is_stopping = true;
+        self.work.notify_all();
+    }
+
+    /// Runs `sweep` while no files are being stored that the catalogue does not name yet.
+    pub(super) fn without_storing(&self, sweep: impl FnOnce()) {
+        let _files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        sweep();
+    }
+}

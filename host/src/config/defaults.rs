@@ -1,0 +1,56 @@
+//! The default of every setting. The table in `settings` shows the same values, which a test checks.
+
+use super::{
+    model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat},
+    values::default_dir,
+};
+use crate::{policy::Policy, witness::CalculatorLimits};
+use snapback_snapshot::{BakeLimits, CacheMode};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+impl Config {
+    /// The defaults.
+    pub(super) fn defaults() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            state_dir: default_dir("XDG_STATE_HOME", ".local/state").unwrap_or_default(),
+            key_file: default_dir("XDG_DATA_HOME", ".local/share").unwrap_or_default().join("native.key"),
+            native_cache: CacheMode::On,
+            cold_start_target: Duration::from_millis(15),
+            lanes: std::thread::available_parallelism().map_or(1, usize::from),
+            policy: Policy::default(),
+            images: BTreeMap::new(),
+            sample_interval: Duration::from_secs(5),
+            process_limit_bytes: None,
+            standby_max: None,
+            queue_depth: 64,
+            reply_bytes_max: 64 << 20,
+            http: HttpConfig {
+                body_bytes_max: 8 << 20,
+                buffered_bytes_max: 256 << 20,
+                unread_bytes_max: 128 << 20,
+                connections_max: 1024,
+                header_timeout: Duration::from_secs(10),
+                body_timeout: Duration::from_secs(30),
+                upload_bytes_max: 64 << 20,
+            },
+            admin_listen: None,
+            admin_token_file: None,
+            drain_deadline: Duration::from_secs(90),
+            bake: BakeLimits::default(),
+            circuits: CircuitSettings {
+                generations_kept: 8,
+                generation_age_max: Duration::from_hours(30 * 24),
+                changes_max: 32,
+                bake_deadline: Duration::from_mins(30),
+                calculators: CalculatorLimits {
+                    deadline: Duration::from_secs(10),
+                    memory_bytes_max: 512 << 20,
+                },
+            },
+            circuit_changes: CircuitChanges::Auto,
+            log_level: "info".into(),
+            log_format: LogFormat::Text,
+        }
+    }
+}

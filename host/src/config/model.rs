@@ -1,0 +1,315 @@
+//! The settings of a program, as types.
+
+use super::{
+    error::ConfigError,
+    settings::{of_image, of_method},
+    values::{bytes, duration, long_duration, number, or_off, path, percent},
+};
+use crate::{
+    lanes::LaneConfig,
+    policy::{MethodPolicy, Policy},
+    witness::CalculatorLimits,
+};
+use snapback_snapshot::{BakeLimits, CacheMode, MEMORY_BYTES_MAX, NativeCache};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Bounds of circuits as data.
+#[derive(Clone, Copy, Debug)]
+pub struct CircuitSettings {
+    /// Most generations that are kept beside the active one.
+    pub generations_kept: usize,
+    /// How long a generation is kept after another one took its place.
+    pub generation_age_max: Duration,
+    /// Most changes that may wait.
+    pub changes_max: usize,
+    /// Longest bake of a change.
+    pub bake_deadline: Duration,
+    /// Bounds of witness calculators.
+    pub calculators: CalculatorLimits,
+}
+
+/// Every setting.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `listen`
+    pub listen: SocketAddr,
+    /// `state_dir`
+    pub state_dir: PathBuf,
+    /// `lanes`
+    pub lanes: usize,
+    /// Policy of images without settings of their own.
+    pub policy: Policy,
+    /// Policies of images with settings of their own: `image.NAME.*`.
+    pub images: BTreeMap<String, Policy>,
+    /// `memory.sample_interval`
+    pub sample_interval: Duration,
+    /// `memory.process_limit`; `None` means the limit of the cgroup.
+    pub process_limit_bytes: Option<u64>,
+    /// `standby.max`; `None` derives it from the number of lanes and images.
+    pub standby_max: Option<usize>,
+    /// `queue.depth`
+    pub queue_depth: usize,
+    /// `call.reply_bytes_max`
+    pub reply_bytes_max: u64,
+    /// `http.*`
+    pub http: HttpConfig,
+    /// `admin.listen`
+    pub admin_listen: Option<SocketAddr>,
+    /// `admin.token_file`
+    pub admin_token_file: Option<PathBuf>,
+    /// `drain.deadline`
+    pub drain_deadline: Duration,
+    /// `native.key_file`
+    pub key_file: PathBuf,
+    /// `native.cache`
+    pub native_cache: CacheMode,
+    /// `cold_start.target`
+    pub cold_start_target: Duration,
+    /// `bake.*`
+    pub bake: BakeLimits,
+    /// `circuits.*`
+    pub circuits: CircuitSettings,
+    /// `circuits.changes`
+    pub circuit_changes: CircuitChanges,
+    /// `log.level`
+    pub log_level: String,
+    /// `log.format`
+    pub log_format: LogFormat,
+}
+
+/// Whether circuits may be changed on the public listener; the admin routes always take changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitChanges {
+    /// They may if only this machine reaches the listener.
+    Auto,
+    /// They may.
+    On,
+    /// They may not.
+    Off,
+}
+
+/// The settings of the HTTP server.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpConfig {
+    /// `http.body_bytes_max`
+    pub body_bytes_max: u64,
+    /// `http.buffered_bytes_max`
+    pub buffered_bytes_max: u64,
+    /// `http.unread_bytes_max`
+    pub unread_bytes_max: u64,
+    /// `http.connections_max`
+    pub connections_max: usize,
+    /// `http.header_timeout`
+    pub header_timeout: Duration,
+    /// `http.body_timeout`
+    pub body_timeout: Duration,
+    /// `circuits.upload_bytes_max`
+    pub upload_bytes_max: u64,
+}
+
+impl Config {
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "listen" => {
+                self.listen = value.parse().map_err(|_| "an address and port such as 127.0.0.1:8080")?;
+            }
+            "state_dir" => self.state_dir = path(value)?,
+            "lanes" => self.lanes = number(value, 1, 1024)?,
+            "memory.sample_interval" => self.sample_interval = duration(value)?,
+            "memory.process_limit" => {
+                self.process_limit_bytes = match value {
+                    "cgroup" => None,
+                    size => Some(
+                        bytes(size, 1 << 20, 1 << 50)
+                            .map_err(|accepted| format!("`cgroup`, or {accepted}"))?,
+                    ),
+                };
+            }
+            "standby.max" => {
+                self.standby_max = match value {
+                    "auto" => None,
+                    count => {
+                        Some(number(count, 1, 1024).map_err(|accepted| format!("`auto`, or {accepted}"))?)
+                    }
+                };
+            }
+            "queue.depth" => self.queue_depth = number(value, 1, 1 << 16)?,
+            "call.reply_bytes_max" => self.reply_bytes_max = bytes(value, 1, u64::from(u32::MAX))?,
+            "http.body_bytes_max" => self.http.body_bytes_max = bytes(value, 1, 1 << 30)?,
+            "http.buffered_bytes_max" => self.http.buffered_bytes_max = bytes(value, 1 << 16, 1 << 31)?,
+            "http.unread_bytes_max" => self.http.unread_bytes_max = bytes(value, 1, 1 << 40)?,
+            "http.connections_max" => self.http.connections_max = number(value, 1, 1 << 20)?,
+            "http.header_timeout" => self.http.header_timeout = duration(value)?,
+            "http.body_timeout" => self.http.body_timeout = duration(value)?,
+            "admin.listen" => {
+                self.admin_listen = or_off(value, |value| {
+                    value.parse().map_err(|_| "an address and port such as 127.0.0.1:9090".into())
+                })?;
+            }
+            "admin.token_file" => {
+                self.admin_token_file = if value == "none" { None } else { Some(path(value)?) };
+            }
+            "drain.deadline" => self.drain_deadline = duration(value)?,
+            "native.key_file" => self.key_file = path(value)?,
+            "native.cache" => {
+                self.native_cache = match value {
+                    "on" => CacheMode::On,
+                    "off" => CacheMode::Off,
+                    _ => return Err("`on` or `off`".into()),
+                };
+            }
+            "cold_start.target" => self.cold_start_target = duration(value)?,
+            "bake.memory_limit" => self.bake.memory_bytes_max = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?,
+            "bake.deadline" => self.bake.deadline = duration(value)?,
+            "bake.image_bytes_max" => self.bake.image_bytes_max = bytes(value, 1, MEMORY_BYTES_MAX)?,
+            "bake.input_bytes_max" => self.bake.input_bytes_max = bytes(value, 1, MEMORY_BYTES_MAX)?,
+            "circuits.changes" => {
+                self.circuit_changes = match value {
+                    "auto" => CircuitChanges::Auto,
+                    "on" => CircuitChanges::On,
+                    "off" => CircuitChanges::Off,
+                    _ => return Err("`auto`, `on` or `off`".into()),
+                };
+            }
+            "circuits.upload_bytes_max" => self.http.upload_bytes_max = bytes(value, 1, 1 << 30)?,
+            "circuits.changes_max" => self.circuits.changes_max = number(value, 1, 1 << 16)?,
+            "circuits.bake_deadline" => self.circuits.bake_deadline = duration(value)?,
+            "circuits.calculator_deadline" => self.circuits.calculators.deadline = duration(value)?,
+            "circuits.calculator_memory_limit" => {
+                self.circuits.calculators.memory_bytes_max = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?;
+            }
+            "circuits.generations_kept" => self.circuits.generations_kept = number(value, 0, 1 << 16)?,
+            "circuits.generation_age_max" => self.circuits.generation_age_max = long_duration(value)?,
+            "log.level" => {
+                value
+                    .parse::<tracing_subscriber::EnvFilter>()
+                    .map_err(|error| format!("a level or a filter: {error}"))?;
+                self.log_level = value.into();
+            }
+            "log.format" => {
+                self.log_format = match value {
+                    "text" => LogFormat::Text,
+                    "json" => LogFormat::Json,
+                    _ => return Err("`text` or `json`".into()),
+                };
+            }
+            key => match of_image(key) {
+                Some((image, key)) => {
+                    let policy = self.images.entry(image.into()).or_insert_with(|| self.policy.clone());
+                    set_policy(policy, key, value)?;
+                }
+                None => set_policy(&mut self.policy, key, value)?,
+            },
+        }
+        Ok(())
+    }
+
+    /// The policy of the image that is served under this name.
+    #[must_use]
+    pub fn policy_of(&self, image: &str) -> Policy {
+        self.images.get(image).unwrap_or(&self.policy).clone()
+    }
+
+    /// Sizes of the lanes and their queue.
+    #[must_use]
+    pub fn lane_config(&self) -> LaneConfig {
+        LaneConfig {
+            lanes: self.lanes,
+            queue_depth: self.queue_depth,
+            reply_bytes_max: self.reply_bytes_max,
+            sample_interval: self.sample_interval,
+            standby_max: self.standby_max,
+        }
+    }
+
+    /// The cache of native code.
+    #[must_use]
+    pub fn native_cache(&self) -> NativeCache {
+        NativeCache::open(&self.state_dir, &self.key_file, self.bake.memory_bytes_max)
+            .with_mode(self.native_cache)
+    }
+
+    /// Checks that the values agree with each other.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let contradiction = |message: String| Err(ConfigError::Contradiction(message));
+        if self.http.buffered_bytes_max < self.http.body_bytes_max {
+            return contradiction(
+                "`http.buffered_bytes_max` is less than `http.body_bytes_max`: the longest body would never be taken"
+                    .into(),
+            );
+        }
+        if self.admin_listen.is_some() && self.admin_token_file.is_none() {
+            return contradiction("`admin.listen` needs `admin.token_file`: a file with a token".into());
+        }
+        let own = self.images.iter().map(|(image, policy)| (format!("image.{image}."), policy));
+        for (prefix, policy) in own.chain([(String::new(), &self.policy)]) {
+            if policy.warn > policy.critical {
+                return contradiction(format!(
+                    "`{prefix}memory.warn` = {} is above `{prefix}memory.critical` = {}: \
+                     no standby would be ready for the swap",
+                    policy.warn, policy.critical
+                ));
+            }
+            if self.standby_max.is_some_and(|most| policy.standby_min > most) {
+                return contradiction(format!(
+                    "`{prefix}standby.min` = {} is above `standby.max`",
+                    policy.standby_min
+                ));
+            }
+        }
+        if self.state_dir.as_os_str().is_empty() { Err(ConfigError::NoHome) } else { Ok(()) }
+    }
+}
+
+/// Sets one key of a policy. Admin requests use the same names.
+///
+/// # Errors
+/// Returns the accepted values if the value is not accepted, or a message that there is no such key.
+pub fn set_policy(policy: &mut Policy, key: &str, value: &str) -> Result<(), String> {
+    match key {
+        "memory.limit" => policy.memory_limit_bytes = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?,
+        "memory.warn" => policy.warn = percent(value)?,
+        "memory.critical" => policy.critical = percent(value)?,
+        "swap.policy" => policy.swap = value.parse()?,
+        "swap.share" => policy.share = percent(value)?,
+        "standby.min" => policy.standby_min = number(value, 0, 1024)?,
+        "swap.calls_max" => {
+            policy.calls_max = or_off(value, |value| number(value, 1, usize::MAX))?.map(|calls| calls as u64);
+        }
+        "swap.age_max" => policy.age_max = or_off(value, duration)?,
+        "swap.idle_max" => policy.idle_max = or_off(value, duration)?,
+        "swap.jitter" => policy.jitter = percent(value)?,
+        "swap.life_min" => {
+            policy.life_min = if value == "0s" { Duration::ZERO } else { duration(value)? };
+        }
+        "swap.per_minute_max" => {
+            policy.swaps_per_minute_max =
+                u32::try_from(number(value, 1, u32::MAX as usize)?).expect("the number is checked");
+        }
+        "call.deadline" => policy.deadline = duration(value)?,
+        "call.stall_timeout" => policy.stall_timeout = duration(value)?,
+        "breaker.failures" => {
+            policy.breaker_failures =
+                u32::try_from(number(value, 1, u32::MAX as usize)?).expect("the number is checked");
+        }
+        "breaker.open_for" => policy.breaker_open_for = duration(value)?,
+        key => {
+            let (method, what) = of_method(key).ok_or("a setting that can be set for one image")?;
+            let method: &mut MethodPolicy = policy.methods.entry(method.into()).or_default();
+            match what {
+                "deadline" => method.deadline = Some(duration(value)?),
+                _ => method.repeatable = Some(value.parse().map_err(|_| "`true` or `false`")?),
+            }
+        }
+    }
+    Ok(())
+}

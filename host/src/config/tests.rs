@@ -1,0 +1,105 @@
+//! Tests of the table, its sources and its types together.
+
+use super::{
+    ConfigError, SETTINGS, Scope, Setting, Sources,
+    model::{Config, set_policy},
+};
+use crate::policy::{MethodPolicy, Percent, Policy, SwapPolicy};
+use std::{io::Write, time::Duration};
+
+fn resolve(fill: impl FnOnce(&mut Sources) -> Result<(), ConfigError>) -> Result<Config, ConfigError> {
+    let mut sources = Sources::default();
+    sources.set("state_dir", "/tmp".into(), "test".into())?;
+    fill(&mut sources)?;
+    sources.resolve()
+}
+
+fn toml(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(text.as_bytes()).expect("room for it");
+    file
+}
+
+#[test]
+fn flags_beat_variables_and_variables_beat_the_file() {
+    let file = toml("lanes = 1\nqueue.depth = 1\n[call]\ndeadline = \"1s\"\n");
+    let config = resolve(|sources| {
+        sources.file(file.path())?;
+        let variables = [("SNAPBACK_QUEUE_DEPTH", "2"), ("SNAPBACK_CALL_DEADLINE", "2s")];
+        sources.variables(variables.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        sources.set("call.deadline", "3s".into(), "--call-deadline".into())
+    })
+    .expect("valid settings");
+    assert_eq!((config.lanes, config.queue_depth), (1, 2));
+    assert_eq!(config.policy.deadline, Duration::from_secs(3));
+}
+
+#[test]
+fn an_unknown_key_names_itself_and_its_file() {
+    let file = toml("[memory]\nlimits = \"1GiB\"\n");
+    let error = resolve(|sources| sources.file(file.path())).expect_err("a misspelt key").to_string();
+    assert!(error.contains("memory.limits") && error.contains("memory.limit,"), "{error}");
+    assert!(error.contains(&file.path().display().to_string()), "{error}");
+}
+
+#[test]
+fn every_setting_refuses_nonsense_and_says_what_it_takes() {
+    for Setting { key, .. } in SETTINGS {
+        // Any text is a path, except the empty one.
+        let value = if ["state_dir", "native.key_file", "admin.token_file"].contains(key) {
+            ""
+        } else {
+            "=nonsense="
+        };
+        let error = resolve(|sources| sources.set(key, value.into(), format!("--{key}")));
+        let error = error.expect_err(key).to_string();
+        assert!(error.contains(key) && error.contains("not accepted"), "{error}");
+    }
+}
+
+#[test]
+fn every_default_is_what_the_table_says() {
+    for Setting { key, default, .. } in SETTINGS {
+        if !["lanes", "state_dir", "native.key_file"].contains(key) {
+            let written = resolve(|sources| sources.set(key, (*default).into(), "table".into()));
+            let written = format!("{:?}", written.expect(key));
+            let unset = format!("{:?}", resolve(|_| Ok(())).expect("defaults"));
+            assert_eq!(written, unset, "{key}");
+        }
+    }
+}
+
+#[test]
+fn limits_of_zero_are_refused() {
+    for key in ["lanes", "memory.limit", "queue.depth", "http.connections_max", "call.deadline"] {
+        assert!(resolve(|sources| sources.set(key, "0".into(), "test".into())).is_err(), "{key}");
+    }
+}
+
+#[test]
+fn a_policy_that_is_shown_can_be_set_again() {
+    let method = MethodPolicy { deadline: Some(Duration::from_secs(3)), repeatable: Some(false) };
+    let policy = Policy {
+        swap: SwapPolicy::Threshold,
+        memory_limit_bytes: 256 << 20,
+        share: Percent::new(25),
+        standby_min: 2,
+        warn: Percent::new(50),
+        calls_max: Some(7),
+        age_max: Some(Duration::from_mins(90)),
+        idle_max: Some(Duration::from_millis(1500)),
+        methods: [("prove".to_owned(), method)].into(),
+        ..Policy::default()
+    };
+    let shown = serde_json::to_value(&policy).expect("a map with text keys");
+    let shown = shown.as_object().expect("a map");
+    for setting in SETTINGS.iter().filter(|setting| setting.scope == Scope::Image) {
+        assert!(shown.contains_key(setting.key), "{}", setting.key);
+    }
+    let mut again = Policy::default();
+    for (key, value) in shown {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        set_policy(&mut again, key, &value).unwrap_or_else(|accepted| panic!("{key}: {accepted}"));
+    }
+    assert_eq!(again, policy);
+}

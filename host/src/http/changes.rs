@@ -1,0 +1,135 @@
+//! The states of changes of circuits, as a list, one by one, or as a stream of events.
+
+use super::{
+    App,
+    error::ApiError,
+    selection::{WhichQuery, off_path, registry, which},
+};
+use crate::{
+    circuits::{Change, ChangeState, Progress, Registry},
+    ids::ChangeId,
+};
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+    response::{
+        IntoResponse, Response,
+        sse::{self, KeepAlive, Sse},
+    },
+};
+use futures_util::{Stream, stream};
+use serde::Serialize;
+use std::{convert::Infallible, sync::Arc};
+use tokio::sync::watch;
+
+/// A change, as clients see it.
+#[derive(Serialize)]
+pub(super) struct ChangeView {
+    id: ChangeId,
+    image: String,
+    change: serde_json::Value,
+    #[serde(flatten)]
+    state: ChangeState,
+    /// The stage of the bake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<String>,
+    percent: u32,
+}
+
+impl ChangeView {
+    pub(super) fn of(registry: &Registry, id: ChangeId) -> Option<Self> {
+        let (Change { id, kind, state }, progress) = registry.change(id)?;
+        let change = serde_json::to_value(kind).expect("a change has string keys only");
+        let (stage, percent) = match (&state, progress) {
+            (ChangeState::Done { .. }, _) => (None, 100),
+            (_, Some(Progress { stage, percent })) => (Some(stage), percent),
+            (_, None) => (None, 0),
+        };
+        Some(Self { id, image: registry.service().name().to_owned(), change, state, stage, percent })
+    }
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>, query: WhichQuery) -> Result<Response, ApiError> {
+    let registry = registry(&app, &which(query)?)?;
+    let changes = off_path(move || {
+        let ids = registry.changes();
+        ids.into_iter().filter_map(|id| ChangeView::of(&registry, id)).collect::<Vec<_>>()
+    });
+    Ok(Json(serde_json::json!({ "changes": changes.await? })).into_response())
+}
+
+type ChangePath = Result<Path<ChangeId>, PathRejection>;
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    id: ChangePath,
+    query: WhichQuery,
+) -> Result<Response, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
+    let registry = registry(&app, &which(query)?)?;
+    let view = view(&registry, id).await?;
+    Ok(Json(view.ok_or(ApiError::NoSuchChange(id))?).into_response())
+}
+
+async fn view(registry: &Arc<Registry>, id: ChangeId) -> Result<Option<ChangeView>, ApiError> {
+    let registry = Arc::clone(registry);
+    off_path(move || ChangeView::of(&registry, id)).await
+}
+
+/// Follows a change, and ends when the change does or the server drains.
+pub(super) async fn events(
+    State(app): State<Arc<App>>,
+    id: ChangePath,
+    query: WhichQuery,
+) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>> + Send>, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
+    let registry = registry(&app, &which(query)?)?;
+    view(&registry, id).await?.ok_or(ApiError::NoSuchChange(id))?;
+    let follower = Follower {
+        id,
+        changes: registry.watch(),
+        draining: app.draining.subscribe(),
+        registry,
+        last: String::new(),
+        has_ended: false,
+    };
+    let stream = stream::unfold(follower, |mut follower| async {
+        let event = follower.next().await?;
+        Some((Ok(event), follower))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+/// Follows one change.
+struct Follower {
+    id: ChangeId,
+    registry: Arc<Registry>,
+    changes: watch::Receiver<u64>,
+    draining: watch::Receiver<bool>,
+    /// The last event that was sent.
+    last: String,
+    has_ended: bool,
+}
+
+impl Follower {
+    /// Waits for the next event; returns `None` after the last one.
+    async fn next(&mut self) -> Option<sse::Event> {
+        if self.has_ended {
+            return None;
+        }
+        loop {
+            self.changes.mark_unchanged();
+            let view = view(&self.registry, self.id).await.ok()??;
+            self.has_ended = !view.state.is_open();
+            let text = serde_json::to_string(&view).expect("a view has string keys only");
+            if text != self.last {
+                self.last.clone_from(&text);
+                return Some(sse::Event::default().event("change").data(text));
+            }
+            tokio::select! {
+                changed = self.changes.changed() => changed.ok()?,
+                _ = self.draining.wait_for(|draining| *draining) => return None,
+            }
+        }
+    }
+}

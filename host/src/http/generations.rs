@@ -1,0 +1,45 @@
+//! Generations that are kept, and serving an earlier one again.
+
+use super::{
+    App,
+    circuits::check_allowed,
+    error::ApiError,
+    selection::{WhichQuery, off_path, registry, which},
+};
+use crate::ids::GenerationId;
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+    response::{IntoResponse, Response},
+};
+use std::sync::Arc;
+
+pub(super) async fn list(State(app): State<Arc<App>>, query: WhichQuery) -> Result<Response, ApiError> {
+    let registry = registry(&app, &which(query)?)?;
+    let image = registry.service().name().to_owned();
+    let (generations, active) = off_path(move || registry.generations()).await?;
+    let list = serde_json::json!({ "image": image, "active": active, "generations": generations });
+    Ok(Json(list).into_response())
+}
+
+type GenerationPath = Result<Path<GenerationId>, PathRejection>;
+
+pub(super) async fn activate(
+    State(app): State<Arc<App>>,
+    id: GenerationPath,
+    query: WhichQuery,
+) -> Result<Response, ApiError> {
+    check_allowed(&app)?;
+    activate_as_operator(State(app), id, query).await
+}
+
+pub(super) async fn activate_as_operator(
+    State(app): State<Arc<App>>,
+    id: GenerationPath,
+    query: WhichQuery,
+) -> Result<Response, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
+    let registry = registry(&app, &which(query)?)?;
+    off_path(move || registry.activate(id)).await??;
+    Ok(Json(serde_json::json!({ "active": id })).into_response())
+}

@@ -1,0 +1,69 @@
+//! Every route: the public ones, and those of operators.
+
+use super::{
+    App, Token, admin, calls, changes, circuits, error::ApiError, generations, health, listing, request_id,
+    status, token, unread,
+};
+use axum::{
+    Router, middleware,
+    routing::{get, post, put},
+};
+use std::sync::Arc;
+
+/// The routes of the public listener.
+pub(super) fn public(app: &Arc<App>) -> Router {
+    let change = put(circuits::add).delete(circuits::remove);
+    let router = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/v1/status", get(status::status))
+        .route("/v1/circuits", get(listing::circuits))
+        .route("/v1/circuits/{circuit}/prove", post(calls::prove))
+        .route("/v1/circuits/{circuit}/verify", post(calls::verify))
+        .route("/v1/circuits/{circuit}", circuits::with_upload_limit(app, change))
+        .route("/v1/changes", get(changes::list))
+        .route("/v1/changes/{id}", get(changes::show))
+        .route("/v1/changes/{id}/events", get(changes::events))
+        .route("/v1/generations", get(generations::list))
+        .route("/v1/generations/{id}/activate", post(generations::activate))
+        .route("/v1/methods", get(listing::methods))
+        .route("/v1/methods/{method}", post(calls::method));
+    with_layers(with_fallbacks(router), app)
+}
+
+/// The routes of operators, each behind the token.
+pub(super) fn admin(app: &Arc<App>, token: Token) -> Router {
+    let change = put(circuits::add_as_operator).delete(circuits::remove_as_operator);
+    let router = Router::new()
+        .route("/v1/admin/status", get(status::admin_status))
+        .route("/v1/admin/prepare", post(admin::prepare))
+        .route("/v1/admin/swap", post(admin::swap))
+        .route("/v1/admin/drain", post(admin::drain))
+        .route("/v1/admin/policy", get(admin::policy).patch(admin::change_policy))
+        .route("/v1/admin/events", get(admin::events))
+        .route("/v1/circuits", get(listing::circuits))
+        .route("/v1/circuits/{circuit}", circuits::with_upload_limit(app, change))
+        .route("/v1/changes", get(changes::list))
+        .route("/v1/changes/{id}", get(changes::show))
+        .route("/v1/changes/{id}/events", get(changes::events))
+        .route("/v1/generations", get(generations::list))
+        .route("/v1/generations/{id}/activate", post(generations::activate_as_operator));
+    let router = with_fallbacks(router);
+    // A client without the token does not learn which routes exist.
+    let router = router.layer(middleware::from_fn_with_state(Arc::new(token), token::authorise));
+    with_layers(router, app)
+}
+
+fn with_fallbacks(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    router
+        .fallback(|| async { ApiError::NoRoute })
+        .method_not_allowed_fallback(|| async { ApiError::WrongMethod })
+}
+
+fn with_layers(router: Router<Arc<App>>, app: &Arc<App>) -> Router {
+    router
+        .layer(middleware::from_fn_with_state(Arc::clone(app), request_id::layer))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), unread::layer))
+        .with_state(Arc::clone(app))
+}

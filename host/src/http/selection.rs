@@ -1,0 +1,103 @@
+//! Finds the image that a request concerns.
+//!
+//! If several images are served, `?image=NAME` names one. Without it, the request concerns the only image that has the
+//! circuit or method in its path.
+
+use super::{App, error::ApiError};
+use crate::{circuits::Registry, instance::Generation, service::Service};
+use axum::extract::{
+    Path, Query,
+    rejection::{PathRejection, QueryRejection},
+};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// The query of requests that concern one image.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    image: Option<String>,
+    /// The circuit that the call of a method concerns, if the path does not name it.
+    #[serde(default)]
+    pub(super) circuit: String,
+}
+
+impl Which {
+    /// Selects the image with this name, or any image.
+    pub(super) fn image(image: Option<String>) -> Self {
+        Self { image, circuit: String::new() }
+    }
+}
+
+pub(super) type WhichQuery = Result<Query<Which>, QueryRejection>;
+pub(super) type PathText = Result<Path<String>, PathRejection>;
+
+/// Returns the query, or an error if it is malformed.
+pub(super) fn which(query: WhichQuery) -> Result<Which, ApiError> {
+    query.map(|Query(which)| which).map_err(|error| ApiError::BadQuery(error.body_text()))
+}
+
+/// Returns a segment of the path. A segment that is not UTF-8 names nothing that exists.
+pub(super) fn segment(segment: PathText) -> Result<String, ApiError> {
+    segment.map(|Path(text)| text).map_err(|_| ApiError::NoRoute)
+}
+
+/// Returns the service of the image that the query names, or else the only service for which `has` returns true. `what`
+/// names the requested thing in errors.
+pub(super) fn service<'a>(
+    app: &'a App,
+    which: &Which,
+    what: &str,
+    has: impl Fn(&Generation) -> bool,
+    absent: impl Fn(String) -> ApiError,
+) -> Result<&'a Arc<Service>, ApiError> {
+    let services = app.dispatcher.services();
+    if let Some(image) = &which.image {
+        let service = app.dispatcher.service_named(image);
+        let service = service.ok_or_else(|| ApiError::NoSuchImage(image.clone()))?;
+        return if has(&service.current()) { Ok(service) } else { Err(absent(what.into())) };
+    }
+    let fits: Vec<&Arc<Service>> = services.iter().filter(|service| has(&service.current())).collect();
+    match fits.as_slice() {
+        [one] => Ok(one),
+        [] => Err(absent(what.into())),
+        several => Err(ApiError::Ambiguous {
+            what: what.into(),
+            images: several.iter().map(|service| service.name().to_owned()).collect(),
+        }),
+    }
+}
+
+/// Returns the service that has a circuit.
+pub(super) fn service_of_circuit<'a>(
+    app: &'a App,
+    which: &Which,
+    circuit: &str,
+) -> Result<&'a Arc<Service>, ApiError> {
+    service(app, which, circuit, |generation| generation.has_circuit(circuit), ApiError::NoSuchCircuit)
+}
+
+/// Returns the registry of the image that the query names, or else the only registry.
+pub(super) fn registry(app: &App, which: &Which) -> Result<Arc<Registry>, ApiError> {
+    if let Some(image) = &which.image {
+        let service = app.dispatcher.service_named(image);
+        let service = service.ok_or_else(|| ApiError::NoSuchImage(image.clone()))?;
+        return app.registries.get(service.id()).cloned().ok_or(ApiError::NoCircuitsAsData);
+    }
+    let mut all = app.registries.iter();
+    match (all.next(), all.next()) {
+        (None, _) => Err(ApiError::NoCircuitsAsData),
+        (Some(only), None) => Ok(Arc::clone(only)),
+        (Some(_), Some(_)) => Err(ApiError::Ambiguous {
+            what: "circuits as data".into(),
+            images: app.registries.iter().map(|registry| registry.service().name().to_owned()).collect(),
+        }),
+    }
+}
+
+/// Runs work that waits for disks or locks, off the runtime's threads.
+pub(super) async fn off_path<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::Lost)
+}

@@ -1,0 +1,152 @@
+//! Reads on after an early answer.
+//!
+//! A request may be answered before its body has arrived: it is refused, or its path does not exist. If the server then
+//! closed the connection with unread bytes, the kernel would reset it, and many clients would report a broken pipe
+//! instead of the answer. So the rest of the body is read and dropped while the client takes its answer.
+//!
+//! Invariant: what is read and dropped is bounded in bytes (`http.unread_bytes_max`), in time (`http.body_timeout`) and
+//! ends when the server drains; none of it is kept.
+
+use super::App;
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+use http_body::{Frame, SizeHint};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+/// Where a request's body is left when its handler drops it.
+type Slot = Arc<Mutex<Option<Body>>>;
+
+/// Hands on the request with a body that is not lost when the handler drops it, and reads what is left of it once the
+/// answer is written.
+pub(super) async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    // A client that waits for `100 Continue` sends nothing after another answer, and needs no reader.
+    let awaits_continue = request.headers().contains_key(header::EXPECT);
+    let slot = Slot::default();
+    let request = request.map(|body| {
+        if body.is_end_stream() || awaits_continue {
+            return body;
+        }
+        Body::new(Watched { body: Some(body), slot: Arc::clone(&slot) })
+    });
+    let response = next.run(request).await;
+    let rest = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match rest {
+        // A client that was too slow with its body gets no more time.
+        Some(rest) if response.status() != StatusCode::REQUEST_TIMEOUT => {
+            response.map(|body| Body::new(Answer { body, unread: Some(Unread { rest, app }) }))
+        }
+        _ => response,
+    }
+}
+
+/// A request's body that goes into its slot when it is dropped before its end.
+struct Watched {
+    body: Option<Body>,
+    slot: Slot,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(context);
+        if let Poll::Ready(None | Some(Err(_))) = polled {
+            self.body = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+    }
+}
+
+/// The answer. When it has been written and is dropped, the rest of the request's body is read.
+struct Answer {
+    body: Body,
+    unread: Option<Unread>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let (Some(unread), Ok(runtime)) = (self.unread.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(unread.discard());
+        }
+    }
+}
+
+/// What is left of a request's body.
+struct Unread {
+    rest: Body,
+    app: Arc<App>,
+}
+
+impl Unread {
+    /// Reads and drops, within the bounds.
+    async fn discard(self) {
+        let Self { mut rest, app } = self;
+        let mut draining = app.draining.subscribe();
+        let mut left = app.http.unread_bytes_max;
+        let read = async {
+            while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut rest).poll_frame(context)).await {
+                let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+                app.dispatcher.metrics().unread_discarded(bytes);
+                left = match left.checked_sub(bytes) {
+                    Some(left) => left,
+                    None => return,
+                };
+            }
+        };
+        tokio::select! {
+            _ = tokio::time::timeout(app.http.body_timeout, read) => {}
+            _ = draining.wait_for(|draining| *draining) => {}
+        }
+    }
+}

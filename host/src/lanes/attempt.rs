@@ -1,0 +1,124 @@
+//! One call on one lane: prepares its body, runs it, and decides whether it may run once more.
+//!
+//! Invariant: a panic of the host costs one call and its instance, and all attempts at a call share one deadline.
+
+use super::{
+    context::LaneContext,
+    job::{BodyKind, CallRequest},
+};
+use crate::{
+    ids::LaneId,
+    instance::{Call, Entropy, Fault, Instance},
+    policy::{Policy, Reason},
+    witness::CalculatorError,
+};
+use snapback_snapshot::call::Reply;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+use zeroize::Zeroizing;
+
+/// One call, for as long as it runs.
+pub(super) struct Attempt<'a> {
+    request: &'a CallRequest,
+    context: &'a LaneContext,
+    lane: LaneId,
+    begun: Instant,
+    deadline: Duration,
+    is_repeatable: bool,
+    /// The witness, where the client sent inputs of a circuit.
+    witness: Option<Zeroizing<Vec<u8>>>,
+    witness_took: Duration,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        request: &'a CallRequest,
+        policy: &Policy,
+        lane: LaneId,
+        context: &'a LaneContext,
+    ) -> Self {
+        Self {
+            request,
+            context,
+            lane,
+            begun: Instant::now(),
+            deadline: policy.deadline_of(&request.method),
+            is_repeatable: policy.is_repeatable(&request.method),
+            witness: None,
+            witness_took: Duration::ZERO,
+        }
+    }
+
+    /// When the call began.
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// How long the witness calculator ran.
+    pub(super) fn witness_took(&self) -> Duration {
+        self.witness_took
+    }
+
+    /// Makes a witness of the client's inputs, with the calculator of the generation that the call runs in. The
+    /// deadline of the call begins after it: the calculator has one of its own.
+    pub(super) fn calculate_witness(
+        &mut self,
+        instance: &Instance,
+        image: &str,
+    ) -> Result<(), CalculatorError> {
+        if self.request.kind == BodyKind::Raw {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let calculator =
+            instance.generation().calculator(&self.request.circuit).ok_or(CalculatorError::Missing)?;
+        let result = catch_unwind(AssertUnwindSafe(|| calculator.run(&self.request.body.bytes)));
+        let panicked = |_| Err(CalculatorError::Engine(wasmtime::Error::msg("the host panicked")));
+        let result = result.unwrap_or_else(panicked);
+        self.context.telemetry.metrics.witness_calculated(image, begun.elapsed());
+        self.witness = Some(result?);
+        self.witness_took = self.begun.elapsed();
+        Ok(())
+    }
+
+    /// Runs the call for the first time.
+    pub(super) fn run(&self, instance: &mut Instance) -> Result<Reply, Fault> {
+        self.call(instance, self.deadline)
+    }
+
+    /// Runs the call again, within what is left of its deadline.
+    pub(super) fn run_again(&self, instance: &mut Instance) -> Result<Reply, Fault> {
+        let left = (self.deadline + self.witness_took).saturating_sub(self.begun.elapsed());
+        self.call(instance, left.max(Duration::from_millis(1)))
+    }
+
+    /// Why the call is to run again in a fresh instance, if it is: it failed in a used one in a way that the earlier
+    /// calls may have caused.
+    pub(super) fn retry_reason(&self, result: &Result<Reply, Fault>, was_used: bool) -> Option<Reason> {
+        match result {
+            Err(fault @ (Fault::OutOfMemory(_) | Fault::Trap(_))) if was_used && self.is_repeatable => {
+                Some(fault.reason())
+            }
+            _ => None,
+        }
+    }
+
+    fn call(&self, instance: &mut Instance, deadline: Duration) -> Result<Reply, Fault> {
+        let CallRequest { method, circuit, body, .. } = self.request;
+        let call = Call {
+            method,
+            circuit,
+            body: self.witness.as_deref().unwrap_or(&body.bytes),
+            entropy: Entropy::fresh(),
+            deadline,
+            reply_bytes_max: self.context.reply_bytes_max,
+        };
+        catch_unwind(AssertUnwindSafe(|| {
+            self.context.seams.faults.call(self.lane, method);
+            instance.call(&call)
+        }))
+        .unwrap_or_else(|_| Err(Fault::host_panicked()))
+    }
+}

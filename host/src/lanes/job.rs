@@ -1,0 +1,57 @@
+//! A call on its way: what a client asks for, and its place in the queue.
+//!
+//! Invariant: a body and its share of `http.buffered_bytes_max` live and die together, whatever becomes of the client.
+
+use super::reply_sink::Reply;
+use crate::{ids::ServiceId, policy::breaker::Probe};
+use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use zeroize::Zeroizing;
+
+/// The body of a request; overwritten when it is dropped.
+#[derive(Default)]
+pub struct Body {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// Its share of the budget for all bodies.
+    pub(crate) share: Option<OwnedSemaphorePermit>,
+}
+
+impl From<Vec<u8>> for Body {
+    /// A body outside the budget, from a caller in this process.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes: Zeroizing::new(bytes), share: None }
+    }
+}
+
+/// A call that a client asks for.
+pub struct CallRequest {
+    /// The service.
+    pub service: ServiceId,
+    /// Name of the method.
+    pub method: String,
+    /// The circuit that the call concerns; empty if none.
+    pub circuit: String,
+    /// The client's bytes.
+    pub body: Body,
+    /// What these bytes are.
+    pub kind: BodyKind,
+}
+
+/// What the body of a request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyKind {
+    /// Input of the guest's method.
+    #[default]
+    Raw,
+    /// Inputs of a circuit, from which its witness calculator makes the input of the method.
+    Inputs,
+}
+
+/// A call in the queue.
+pub(crate) struct Job {
+    pub(crate) request: CallRequest,
+    pub(crate) queued: Instant,
+    pub(crate) reply: Reply,
+    /// Number of the probe, if the call probes the breaker of its image.
+    pub(crate) probe: Option<Probe>,
+}

@@ -1,0 +1,11 @@
+//! Measuring memory: of one instance, and of the process as a whole.
+//!
+//! ```text
+//! meter      linear memory of one instance: size now, limit, refused growth
+//! process    resident memory of the process and what its instances were granted, against the limit
+//! ```
+//!
+//! Invariant: this room measures and refuses; it never decides to replace an instance.
+
+pub mod meter;
+pub mod process;

@@ -1,0 +1,102 @@
+//! Circom's circuits over Pasta, proven with halo2: the native implementation for the guest `plonk`.
+//!
+//! ```text
+//! bake          circuits of a bake and checks of their image      srs    structured reference strings
+//! proof_json    proofs as JSON
+//! ```
+
+mod bake;
+mod proof_json;
+mod srs;
+
+use super::{BakePlan, CircuitError, CircuitFiles, FileKind, FileSpec, Presence, ProofSystem, VerifyError};
+use crate::{Digest, Error, Guest, inputs::Input, manifest::Manifest, references::ReferenceStore};
+use snapback_circom::{r1cs::Header, sym::Names};
+use snapback_guest_plonk::{self as plonk, GUEST_NAME, KeyFile};
+
+/// The bake input that carries a circuit: `circuit/NAME`, an `.r1cs` file.
+pub const INPUT_CIRCUIT: &str = "circuit";
+/// The bake input that carries the names of a circuit's signals: `sym/NAME`, a `.sym` file.
+pub const INPUT_SYM: &str = "sym";
+/// The bake input that carries a reference string: `srs/PRIME`.
+const INPUT_SRS: &str = "srs";
+
+static FILES: [FileSpec; 3] = [
+    FileSpec {
+        kind: FileKind::R1CS,
+        presence: Presence::Needed,
+        input: Some(INPUT_CIRCUIT),
+        about: "the constraints, from `circom --r1cs`",
+    },
+    FileSpec {
+        kind: FileKind::SYM,
+        presence: Presence::Optional,
+        input: Some(INPUT_SYM),
+        about: "the names of the signals, from `circom --sym`",
+    },
+    FileSpec {
+        kind: FileKind::WASM,
+        presence: Presence::Optional,
+        input: None,
+        about: "the witness calculator, from `circom --wasm`",
+    },
+];
+
+/// The proof system of the guest `plonk`.
+pub struct Plonk;
+
+impl ProofSystem for Plonk {
+    fn id(&self) -> &'static str {
+        GUEST_NAME
+    }
+
+    fn owns(&self, guest: &Digest) -> bool {
+        Guest::find(GUEST_NAME).is_some_and(|known| known.digest == *guest)
+    }
+
+    fn files(&self) -> &'static [FileSpec] {
+        &FILES
+    }
+
+    fn identify(&self, files: &CircuitFiles) -> Result<Digest, CircuitError> {
+        let r1cs = files.needed(&FileKind::R1CS)?;
+        let circuit = plonk::identify(r1cs).map_err(|error| match error {
+            plonk::Error::Unsupported(message) => CircuitError::Unsupported(message),
+            error => CircuitError::Malformed(error.to_string()),
+        })?;
+        if let Some(sym) = files.get(&FileKind::SYM) {
+            Names::read(sym, Header::read(r1cs)?.wires)?;
+        }
+        Ok(Digest::from_bytes(circuit))
+    }
+
+    fn plan_bake<'a>(
+        &self,
+        references: &ReferenceStore,
+        base: Option<&'a Manifest>,
+        inputs: &'a [Input],
+    ) -> Result<Box<dyn BakePlan + 'a>, Error> {
+        Ok(Box::new(bake::Plan::new(references, base, inputs)?))
+    }
+
+    fn proof_to_json(&self, proof: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+        proof_json::encode(proof)
+    }
+
+    fn proof_from_json(&self, json: &[u8]) -> Result<Vec<u8>, String> {
+        proof_json::decode(json)
+    }
+
+    fn reads_key(&self, key: &[u8]) -> bool {
+        KeyFile::is_key(key)
+    }
+
+    fn verify(&self, key: &[u8], proof: &[u8]) -> Result<(), VerifyError> {
+        let unusable = |error: plonk::Error| VerifyError::Key(error.to_string());
+        let key = KeyFile::read(key).map_err(unusable)?.prepare().map_err(unusable)?;
+        key.verify(proof).map_err(|error| match error {
+            plonk::Error::Refuted(_) => VerifyError::Refuted(error.to_string()),
+            error => VerifyError::Proof(error.to_string()),
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! Admission of circuits: one way in for all images, and no inner detail in what clients see.
+
+mod harness;
+
+use harness::{
+    Server,
+    circuits::{done, own_state, put, serve, squares::squares},
+    snapback,
+};
+use std::fs;
+
+#[test]
+fn a_name_is_taken_from_the_moment_its_change_is_accepted() {
+    let state = own_state();
+    let mut command = snapback();
+    command.args(["serve", "one=plonk", "two=plonk", "--state-dir"]).arg(state.path());
+    let server = Server::of(&mut command);
+    let (r1cs, witness) = squares(4, 2);
+    let accepted = put(&server, "/v1/circuits/x?image=one", &[("r1cs", &r1cs)]);
+    assert_eq!(accepted.status, 202);
+    // The change still waits or is being baked, and the name belongs to it already.
+    let refused = put(&server, "/v1/circuits/x?image=two", &[("r1cs", &r1cs)]);
+    assert!(refused.error(409, "name_taken").contains("`one`"));
+    done(&server, &accepted);
+    put(&server, "/v1/circuits/x?image=two", &[("r1cs", &r1cs)]).error(409, "name_taken");
+    // So the name alone says which circuit is meant.
+    server.post("/v1/circuits/x/prove", &witness).ok();
+}
+
+#[test]
+fn paths_of_the_server_are_for_its_log() {
+    let state = own_state();
+    let server = serve(state.path(), &[]);
+    fs::remove_dir_all(state.path().join("circuits/plonk/files")).expect("ours");
+    let (r1cs, _) = squares(4, 2);
+    let message = put(&server, "/v1/circuits/x", &[("r1cs", &r1cs)]).error(500, "catalogue_failed");
+    let path = state.path().to_str().expect("UTF-8");
+    assert!(!message.contains(path) && !message.contains("files"), "{message}");
+    assert!(message.contains("log"), "{message}");
+    assert!(server.stop().contains(path));
+}
+
+#[test]
+fn generations_have_one_number_and_changes_a_route_of_their_own() {
+    let state = own_state();
+    let server = serve(state.path(), &[]);
+    let served = |server: &Server| server.get("/v1/status").json()["images"][0]["generation"].clone();
+    let active = |server: &Server| server.get("/v1/generations").json()["active"].clone();
+    assert_eq!((served(&server), active(&server)), (1.into(), 1.into()));
+    let (r1cs, _) = squares(4, 2);
+    let accepted = put(&server, "/v1/circuits/x", &[("r1cs", &r1cs)]);
+    assert!(accepted.header("location").is_some_and(|place| place.starts_with("/v1/changes/")));
+    let generation = done(&server, &accepted);
+    assert_eq!((served(&server), active(&server)), (generation.into(), generation.into()));
+    server.post("/v1/generations/1/activate", b"").ok();
+    assert_eq!(served(&server), 1);
+    // `/v1/jobs` is left free.
+    server.get("/v1/jobs").error(404, "no_route");
+    // The number survives a restart.
+    server.post(&format!("/v1/generations/{generation}/activate"), b"").ok();
+    server.stop();
+    let server = serve(state.path(), &[]);
+    assert_eq!((served(&server), active(&server)), (generation.into(), generation.into()));
+}
