@@ -44,6 +44,9 @@ const GUESTS: [Embedded; 3] = [
     },
 ];
 
+/// Guests that are compiled with the others but not embedded: tests read them from the target directory.
+const TEST_GUESTS: [&str; 1] = ["snapback-guest-toy"];
+
 fn main() -> ExitCode {
     match embed() {
         Ok(()) => ExitCode::SUCCESS,
@@ -116,7 +119,9 @@ fn compile(toolchain: &Toolchain, root: &Path, target_dir: &Path) -> Result<(), 
     cargo
         .current_dir(root)
         .args(["build", "--locked", "--profile", "guest", "--target", "wasm32-unknown-unknown"])
-        .args(GUESTS.iter().flat_map(|guest| ["--package", guest.package]))
+        .args(
+            GUESTS.iter().map(|guest| guest.package).chain(TEST_GUESTS).flat_map(|name| ["--package", name]),
+        )
         .arg("--target-dir")
         .arg(target_dir);
     toolchain.prepare(&mut cargo, root);
