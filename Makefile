@@ -20,6 +20,7 @@ test: toolchain ## run every test, in release mode: proofs take minutes without 
 lint: toolchain
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	@sh tests/one_build.sh
 
 bench: toolchain ## run the benches, and write docs/benchmarks.md
 	rm -rf target/criterion
