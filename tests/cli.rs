@@ -33,6 +33,21 @@ fn completions_contain_the_subcommands() {
 }
 
 #[test]
+fn output_that_nobody_reads_or_that_does_not_fit_causes_no_panic() {
+    for args in [["settings", "--toml"], ["settings", "--json"], ["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = snapback().args(args).stdout(writer).output().expect("it runs");
+        assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{args:?}");
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        let output = snapback().args(args).stdout(full).output().expect("it runs");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(message.starts_with("snapback: cannot write to standard output: No space left"), "{message}");
+    }
+}
+
+#[test]
 fn a_mistyped_variable_is_reported_and_those_of_orchestrators_are_not() {
     let state = tempfile::tempdir().expect("a directory");
     let listed = snapback()

@@ -2,6 +2,7 @@
 
 use super::{
     exit::{Exit, Failure},
+    output::outln,
     progress::{Bar, Lines, Watched, printable},
     resolve::{State, is_path},
 };
@@ -106,9 +107,9 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
             "extra_exports": baked.extra_exports,
             "manifest": baked.manifest,
         });
-        println!("{json}");
+        outln!("{json}");
     } else {
-        println!("{}", baked.digest);
+        outln!("{}", baked.digest);
     }
     Ok(())
 }

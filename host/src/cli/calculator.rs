@@ -1,6 +1,6 @@
 //! `snapback calculator`: checks, compiles and keeps a witness calculator, in a process of its own.
 
-use super::resolve::State;
+use super::{output::outln, resolve::State};
 use crate::{config::Config, subprocess::step_back};
 use anyhow::Context;
 use snapback_snapshot::{calculators, proof_systems::ProofSystems};
@@ -17,6 +17,6 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
     let state = State::open(config, systems)?;
     let wasm = fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let digest = calculators::keep(&state.store, &state.cache, &wasm, config.bake.memory_bytes_max)?;
-    println!("{}", serde_json::json!({ "digest": digest }));
+    outln!("{}", serde_json::json!({ "digest": digest }));
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::{
     client::{ApiRequest, Client},
     exit::{Exit, Failure},
     files,
+    output::outln,
     progress::printable,
 };
 use anyhow::Context;
@@ -152,12 +153,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let circuits = list["circuits"].as_array_mut().context("not a list of circuits")?;
             circuits.retain(|circuit| place.image.as_ref().is_none_or(|image| circuit["image"] == **image));
             if place.json {
-                println!("{list}");
+                outln!("{list}");
                 return Ok(());
             }
             for circuit in circuits {
                 let text = |key: &str| printable(circuit[key].as_str().unwrap_or_default());
-                println!("{:<24} {:<12} key {}", text("name"), text("image"), text("vk_digest"));
+                outln!("{:<24} {:<12} key {}", text("name"), text("image"), text("vk_digest"));
             }
             Ok(())
         }
@@ -178,14 +179,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let request = ApiRequest { method: "GET", path: &["v1", "generations"], ..ApiRequest::default() };
             let list = place.send(request, &[])?;
             if place.json {
-                println!("{list}");
+                outln!("{list}");
                 return Ok(());
             }
             for generation in list["generations"].as_array().context("not a list of generations")? {
                 let circuits = generation["circuits"].as_object().into_iter().flatten();
                 let names: Vec<&str> = circuits.map(|(name, _)| name.as_str()).collect();
                 let mark = if generation["id"] == list["active"] { "active" } else { "" };
-                println!("{:>4} {mark:<6} {}", generation["id"], printable(&names.join(",")));
+                outln!("{:>4} {mark:<6} {}", generation["id"], printable(&names.join(",")));
             }
             Ok(())
         }
@@ -196,9 +197,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let answer =
                 place.send(ApiRequest { method: "POST", path: &path, ..ApiRequest::default() }, &[])?;
             if place.json {
-                println!("{answer}");
+                outln!("{answer}");
             } else {
-                println!("generation {generation} is served");
+                outln!("generation {generation} is served");
             }
             Ok(())
         }
@@ -210,7 +211,7 @@ fn changes(place: &Place) -> anyhow::Result<()> {
     let request = ApiRequest { method: "GET", path: &["v1", "changes"], ..ApiRequest::default() };
     let list = place.send(request, &[])?;
     if place.json {
-        println!("{list}");
+        outln!("{list}");
         return Ok(());
     }
     for change in list["changes"].as_array().context("not a list of changes")? {
@@ -226,7 +227,7 @@ fn changes(place: &Place) -> anyhow::Result<()> {
             _ => change["stage"].as_str().unwrap_or_default().to_owned(),
         };
         let [what, state, detail] = [what, state.to_owned(), detail].map(|text| printable(&text));
-        println!("{:>4} {state:<8} {what:<32} {detail}", change["id"]);
+        outln!("{:>4} {state:<8} {what:<32} {detail}", change["id"]);
     }
     Ok(())
 }
@@ -286,9 +287,9 @@ impl MultipartForm {
 fn follow(place: &Place, change: &Value, done: &str) -> anyhow::Result<()> {
     let Some(id) = change["id"].as_u64() else {
         if place.json {
-            println!("{change}");
+            outln!("{change}");
         } else {
-            println!("{done} already: nothing changed");
+            outln!("{done} already: nothing changed");
         }
         return Ok(());
     };
@@ -306,12 +307,12 @@ fn follow(place: &Place, change: &Value, done: &str) -> anyhow::Result<()> {
         eprintln!("[{:>3} %] {}", last["percent"], printable(stage));
     }
     if place.json {
-        println!("{last}");
+        outln!("{last}");
     }
     match last["state"].as_str() {
         Some("done") => {
             if !place.json {
-                println!("{done}, in generation {}", last["generation"]);
+                outln!("{done}, in generation {}", last["generation"]);
             }
             Ok(())
         }

@@ -1,7 +1,7 @@
 //! `snapback completions`
 
+use super::files;
 use clap_complete::Shell;
-use std::io;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -13,8 +13,8 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every subcommand has this signature")]
 pub(super) fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<()> {
-    clap_complete::generate(args.shell, &mut command, "snapback", &mut io::stdout());
-    Ok(())
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "snapback", &mut script);
+    files::write(None, &script)
 }

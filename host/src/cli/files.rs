@@ -1,5 +1,6 @@
 //! Reads and writes the files of commands; `-` stands for the standard streams.
 
+use super::output;
 use anyhow::Context;
 use std::{
     fs,
@@ -32,6 +33,9 @@ pub(super) fn write(path: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
             .open(path)
             .and_then(|mut file| file.write_all(bytes))
             .with_context(|| format!("cannot write {}", path.display())),
-        None => io::stdout().write_all(bytes).context("cannot write the result"),
+        None => {
+            output::write(bytes);
+            Ok(())
+        }
     }
 }

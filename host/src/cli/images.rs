@@ -2,6 +2,7 @@
 
 use super::{
     exit::{Exit, Failure},
+    output::outln,
     progress::printable,
     resolve::State,
 };
@@ -60,11 +61,11 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
                 state.cache.remove(digest)?;
                 state.store.remove(digest)?;
                 if !args.json {
-                    println!("{digest}");
+                    outln!("{digest}");
                 }
             }
             if args.json {
-                println!("{}", serde_json::json!({ "removed": digests }));
+                outln!("{}", serde_json::json!({ "removed": digests }));
             }
             Ok(())
         }
@@ -83,7 +84,7 @@ fn list(state: &State, json: bool) -> anyhow::Result<()> {
                 }
             })
             .collect();
-        println!("{}", serde_json::Value::from(images));
+        outln!("{}", serde_json::Value::from(images));
         return Ok(());
     }
     for Stored { digest, bytes, manifest } in &images {
@@ -92,13 +93,13 @@ fn list(state: &State, json: bool) -> anyhow::Result<()> {
             Ok(manifest) => {
                 let circuits: Vec<&str> =
                     manifest.circuits.iter().map(|circuit| circuit.name.as_str()).collect();
-                println!(
+                outln!(
                     "{digest}  {size:>10}  {}  {}",
                     printable(&manifest.guest.name),
                     printable(&circuits.join(","))
                 );
             }
-            Err(error) => println!("{digest}  {size:>10}  {error}"),
+            Err(error) => outln!("{digest}  {size:>10}  {error}"),
         }
     }
     if images.iter().any(|image| image.manifest.is_err()) {

@@ -1,6 +1,6 @@
 //! `snapback inspect`
 
-use super::{progress::printable, resolve::State};
+use super::{output::outln, progress::printable, resolve::State};
 use crate::config::Config;
 use bytesize::ByteSize;
 use snapback_snapshot::{CopyOnWrite, LoadedImage, engine, manifest::ImageKind, proof_systems::ProofSystems};
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
             "copy_on_write": { "holds": copy_on_write.holds(), "mapped_bytes": mapped },
             "manifest": loaded.manifest,
         });
-        println!("{json}");
+        outln!("{json}");
     } else {
         print(&loaded, image_bytes, copy_on_write);
     }
@@ -47,30 +47,30 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
 fn print(image: &LoadedImage, image_bytes: u64, copy_on_write: CopyOnWrite) {
     let size = |bytes| ByteSize(bytes).display().iec();
     let manifest = &image.manifest;
-    println!("image          {}", image.digest);
-    println!("  size         {}, native code and memory {}", size(image_bytes), size(image.native_bytes));
-    println!("guest          {} {}", printable(&manifest.guest.name), manifest.guest.digest);
+    outln!("image          {}", image.digest);
+    outln!("  size         {}, native code and memory {}", size(image_bytes), size(image.native_bytes));
+    outln!("guest          {} {}", printable(&manifest.guest.name), manifest.guest.digest);
     for input in &manifest.inputs {
-        println!("input          {} {} {}", printable(&input.name), size(input.bytes), input.digest);
+        outln!("input          {} {} {}", printable(&input.name), size(input.bytes), input.digest);
     }
     for circuit in &manifest.circuits {
-        println!("circuit        {} {}", printable(&circuit.name), circuit.vk_digest);
+        outln!("circuit        {} {}", printable(&circuit.name), circuit.vk_digest);
     }
     let kind = match &manifest.kind {
         ImageKind::Service => "service".to_owned(),
         ImageKind::Circuits { proof_system } => format!("circuits as data, proven with {proof_system}"),
         ImageKind::Calculator => "witness calculator".to_owned(),
     };
-    println!("kind           {}", printable(&kind));
+    outln!("kind           {}", printable(&kind));
     for method in &manifest.methods {
         let name = printable(&method.name);
-        println!("method         {name}: {} -> {}", printable(&method.request), printable(&method.reply));
+        outln!("method         {name}: {} -> {}", printable(&method.request), printable(&method.reply));
     }
-    println!("memory         {} in a fresh instance", size(manifest.memory_bytes));
+    outln!("memory         {} in a fresh instance", size(manifest.memory_bytes));
     if let Some(trial) = &manifest.trial {
         let name = [trial.method.as_str(), &trial.circuit].join("/");
-        println!("trial          {} of {}", printable(name.trim_end_matches('/')), size(trial.input_bytes));
-        println!(
+        outln!("trial          {} of {}", printable(name.trim_end_matches('/')), size(trial.input_bytes));
+        outln!(
             "  memory       {} at most, {} of it written, {} more with each call",
             size(trial.peak_bytes),
             size(trial.dirty_bytes),
@@ -78,13 +78,10 @@ fn print(image: &LoadedImage, image_bytes: u64, copy_on_write: CopyOnWrite) {
         );
     }
     match copy_on_write {
-        CopyOnWrite::Mapped { bytes } => println!("copy-on-write  holds: {} mapped", size(bytes)),
-        CopyOnWrite::Nothing => println!("copy-on-write  holds: nothing to map"),
-        CopyOnWrite::Copied => println!("copy-on-write  LOST: every instance copies its memory"),
+        CopyOnWrite::Mapped { bytes } => outln!("copy-on-write  holds: {} mapped", size(bytes)),
+        CopyOnWrite::Nothing => outln!("copy-on-write  holds: nothing to map"),
+        CopyOnWrite::Copied => outln!("copy-on-write  LOST: every instance copies its memory"),
     }
     let tools = &manifest.tools;
-    println!(
-        "made by        snapback {}, wasmtime {}, wizer {}",
-        tools.snapback, tools.wasmtime, tools.wizer
-    );
+    outln!("made by        snapback {}, wasmtime {}, wizer {}", tools.snapback, tools.wasmtime, tools.wizer);
 }

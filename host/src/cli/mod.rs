@@ -5,7 +5,8 @@
 //! calculator · ready      hidden subcommands, which a server runs in processes of their own
 //! setting_args            settings as flags         resolve   finds the image that a user names
 //! client                  requests to a server      progress  bars, stages, printable text
-//! files                   reading and writing files exit      exit codes
+//! files                   reading and writing files output    standard output, with readers that leave
+//! exit                    exit codes
 //! ```
 //!
 //! Invariant: results go to standard output and everything else to standard error; the exit code says how the command
@@ -21,6 +22,7 @@ mod files;
 mod images;
 mod inspect;
 mod oneshot;
+mod output;
 mod progress;
 mod ready;
 mod resolve;

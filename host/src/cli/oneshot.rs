@@ -4,6 +4,7 @@ use super::{
     client::{ApiRequest, Client},
     exit::{Exit, Failure, describe, exit_of},
     files,
+    output::outln,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit},
 };
 use crate::{
@@ -85,14 +86,14 @@ pub(super) fn verify(args: &VerifyArgs, config: &Config, systems: &ProofSystems)
         None => call(&args.place, METHOD_VERIFY, &input, config, systems).map(|_| None),
     };
     if args.json {
-        println!("{}", as_json(&verified));
+        outln!("{}", as_json(&verified));
     }
     let proof = verified?;
     if !args.json {
-        println!("valid");
+        outln!("valid");
         let public = proof.iter().filter_map(|proof| proof.get("public")?.as_array()).flatten();
         for (index, value) in public.enumerate() {
-            println!("public signal {index}: {}", value.as_str().unwrap_or_default());
+            outln!("public signal {index}: {}", value.as_str().unwrap_or_default());
         }
     }
     Ok(())

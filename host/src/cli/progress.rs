@@ -1,5 +1,6 @@
 //! The progress of a bake: a bar on a terminal, a line for each stage elsewhere, and lines of JSON for a server.
 
+use super::output::outln;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use snapback_snapshot::{Progress, Stage};
 use std::{io::IsTerminal, sync::Arc, time::Duration};
@@ -21,7 +22,7 @@ pub(super) struct Lines;
 impl Progress for Lines {
     fn stage(&self, stage: Stage) {
         let (step, steps) = (stage.position(), Stage::ALL.len());
-        println!("{}", serde_json::json!({ "stage": stage.to_string(), "step": step, "steps": steps }));
+        outln!("{}", serde_json::json!({ "stage": stage.to_string(), "step": step, "steps": steps }));
     }
 
     fn log(&self, _: &str) {}

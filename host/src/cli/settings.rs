@@ -1,6 +1,10 @@
 //! `snapback settings`: every setting, with its value and where the value comes from.
 
-use super::{progress::printable, setting_args::SettingArgs};
+use super::{
+    output::{self, outln},
+    progress::printable,
+    setting_args::SettingArgs,
+};
 use crate::config::{SETTINGS, Scope, Setting, SettingInForce};
 use serde_json::json;
 
@@ -22,7 +26,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, settings: &SettingArgs) -> anyhow::Result<()> {
     if args.toml {
-        print!("{}", toml());
+        output::print(format_args!("{}", toml()));
         return Ok(());
     }
     let in_force = settings.in_force()?;
@@ -43,13 +47,13 @@ pub(super) fn run(args: &Args, settings: &SettingArgs) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        println!("{}", serde_json::Value::from(list));
+        outln!("{}", serde_json::Value::from(list));
         return Ok(());
     }
     for SettingInForce { key, value, origin } in &in_force {
-        println!("{key:<32} {:<24} {}", printable(value), printable(origin));
+        outln!("{key:<32} {:<24} {}", printable(value), printable(origin));
         if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
-            println!("    {}", setting.help);
+            outln!("    {}", setting.help);
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! `snapback size`
 
 use super::{
+    output::outln,
     progress::printable,
     resolve::{DEFAULT_IMAGE, State, own_name},
 };
@@ -40,13 +41,13 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
         config.http.buffered_bytes_max,
     );
     if args.json {
-        println!("{}", serde_json::to_string(&sizing)?);
+        outln!("{}", serde_json::to_string(&sizing)?);
         return Ok(());
     }
     let line = |name: &str, bytes: u64, why: &str| {
-        println!("{name:<22} {:>11}   {why}", ByteSize(bytes).display().iec().to_string());
+        outln!("{name:<22} {:>11}   {why}", ByteSize(bytes).display().iec().to_string());
     };
-    println!("{} lanes, swap.policy = {}", sizing.lanes, policy.swap);
+    outln!("{} lanes, swap.policy = {}", sizing.lanes, policy.swap);
     line("image", sizing.image_bytes, "mapped from its file, once for all instances");
     let what = match &sizing.measured {
         Measured::Trial { call } => {
