@@ -11,7 +11,7 @@ use super::App;
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::StatusCode,
     middleware::Next,
     response::Response,
 };
@@ -29,11 +29,9 @@ type Slot = Arc<Mutex<Option<Body>>>;
 /// Hands on the request with a body that is not lost when the handler drops it, and reads what is left of it once the
 /// answer is written.
 pub(super) async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    // A client that waits for `100 Continue` sends nothing after another answer, and needs no reader.
-    let awaits_continue = request.headers().contains_key(header::EXPECT);
     let slot = Slot::default();
     let request = request.map(|body| {
-        if body.is_end_stream() || awaits_continue {
+        if body.is_end_stream() {
             return body;
         }
         Body::new(Watched { body: Some(body), slot: Arc::clone(&slot) })
