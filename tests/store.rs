@@ -287,6 +287,13 @@ fn images_are_listed_and_removed_with_their_native_code() {
     let digest = listed.split(' ').next().expect("a digest").to_owned();
     let stderr = run_err(state.snapback("images").args(["remove", &digest[..3]]), 2);
     assert!(stderr.contains("no image"), "{stderr}");
+    // What a catalogue that cannot be read needs is unknown, so nothing is removed.
+    let catalogue = state.dir.path().join("circuits/plonk");
+    fs::create_dir_all(&catalogue).expect("ours");
+    fs::write(catalogue.join("catalogue.json"), "[").expect("ours");
+    let stderr = run_err(state.snapback("images").args(["remove", &digest[..8]]), 1);
+    assert!(stderr.contains("--force"), "{stderr}");
+    fs::remove_file(catalogue.join("catalogue.json")).expect("ours");
     run_ok(state.snapback("images").args(["remove", &digest[..8]]));
     assert_eq!(run_ok(&mut state.snapback("images")), "");
     assert_eq!(fs::read_dir(state.dir.path().join("native")).expect("a directory").count(), 0);

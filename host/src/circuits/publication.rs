@@ -69,7 +69,13 @@ impl Registry {
             // A copy, so that clients can ask about changes meanwhile.
             let catalogue = self.state().catalogue.clone();
             self.shelf.sweep(&catalogue);
-            let named = named_by_any(self.shelf.state_dir());
+            let named = match named_by_any(self.shelf.state_dir()) {
+                Ok(named) => named,
+                Err(error) => {
+                    tracing::warn!(%error, "unused images stay, because a catalogue cannot be read");
+                    return;
+                }
+            };
             let is_unused = |image: &Digest| *image != self.started_with && !named.contains(image);
             let baked = catalogue.baked.into_iter().filter(is_unused);
             let unused = calculators::kept(&self.store).into_iter().filter(|(wasm, _)| !named.contains(wasm));

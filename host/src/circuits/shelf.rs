@@ -149,20 +149,33 @@ impl Shelf {
 
 /// Returns every digest that any catalogue of a state directory names in generations and open changes: of images, files
 /// and circuits.
-#[must_use]
-pub fn named_by_any(state_dir: &Path) -> BTreeSet<Digest> {
+///
+/// # Errors
+/// Returns an error if a catalogue cannot be read. What it names is unknown then, and nothing may be removed.
+pub fn named_by_any(state_dir: &Path) -> io::Result<BTreeSet<Digest>> {
     let mut named = BTreeSet::new();
-    for catalogue in fs::read_dir(state_dir.join(CIRCUITS)).into_iter().flatten().flatten() {
-        let text = fs::read(catalogue.path().join("catalogue.json")).unwrap_or_default();
-        let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&text) else { continue };
+    let Some(entries) = if_found(fs::read_dir(state_dir.join(CIRCUITS)))? else { return Ok(named) };
+    for entry in entries {
+        let Some(text) = if_found(fs::read(entry?.path().join("catalogue.json")))? else { continue };
+        let mut json: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text)?;
         // Images that were baked for the catalogue may go unless something else names them.
-        json["baked"] = serde_json::Value::Null;
-        if let Some(changes) = json["changes"].as_array_mut() {
+        json.remove("baked");
+        if let Some(serde_json::Value::Array(changes)) = json.get_mut("changes") {
             changes.retain(|change| matches!(change["state"]["state"].as_str(), Some("waiting" | "baking")));
         }
-        collect(&json, &mut named);
+        json.values().for_each(|value| collect(value, &mut named));
     }
-    named
+    Ok(named)
+}
+
+fn if_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn collect(json: &serde_json::Value, digests: &mut BTreeSet<Digest>) {

@@ -7,6 +7,7 @@ use super::{
     resolve::State,
 };
 use crate::{circuits::named_by_any, config::Config};
+use anyhow::Context;
 use bytesize::ByteSize;
 use clap::Subcommand;
 use snapback_snapshot::{Digest, Stored, proof_systems::ProofSystems};
@@ -50,7 +51,12 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
                 .iter()
                 .map(|text| text.parse::<Digest>().or_else(|_| state.store.resolve(text)))
                 .collect::<Result<Vec<_>, _>>()?;
-            let needed = if *force { BTreeSet::new() } else { named_by_any(&config.state_dir) };
+            let needed = if *force {
+                BTreeSet::new()
+            } else {
+                named_by_any(&config.state_dir)
+                    .context("cannot read what the circuits of servers need (--force does not ask)")?
+            };
             if let Some(digest) = digests.iter().find(|digest| needed.contains(digest)) {
                 let message = format!(
                     "a server's circuits need {digest} (`snapback circuits generations`): --force removes it all the same"
