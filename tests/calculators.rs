@@ -48,7 +48,9 @@ fn inputs_are_proven_and_the_proof_verifies_in_every_form() {
     let public = &snapback_guest_plonk::ProofFile::decode(&raw).expect("a proof file").publics;
     assert_eq!(public[1][0], 5);
     let body = serde_json::to_vec(&json).expect("JSON");
-    assert_eq!(server.post_json("/v1/circuits/x5chain/verify", &body).json()["valid"], true);
+    let verified = server.post_json("/v1/circuits/x5chain/verify", &body);
+    assert!(verified.header("server-timing").is_some_and(|timing| timing.starts_with("call;dur=")));
+    assert_eq!(verified.json()["valid"], true);
     let file = Plonk.proof_from_json(&body).expect("a proof");
     verifies_natively(&fixture("x5chain/x5chain.r1cs"), &file);
     assert_eq!(snapback_guest_plonk::ProofFile::decode(&file).expect("one").publics, *public);

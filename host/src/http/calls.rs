@@ -69,8 +69,9 @@ pub(super) async fn verify(
         body = taken;
         body.bytes = bytes.into();
     }
-    Call { service, method: METHOD_VERIFY, circuit, body, kind: BodyKind::Raw }.run(&app).await?;
-    Ok(axum::Json(json!({ "valid": true })).into_response())
+    let call = Call { service, method: METHOD_VERIFY, circuit, body, kind: BodyKind::Raw };
+    let Answered { took, .. } = call.run(&app).await?;
+    Ok(timed(axum::Json(json!({ "valid": true })), took))
 }
 
 pub(super) async fn method(
@@ -175,17 +176,22 @@ impl Answered {
         let proof_took = self.took.saturating_sub(self.witness_took);
         let timings = json!({ "witness_ms": ms(self.witness_took), "proof_ms": ms(proof_took) });
         json.insert("timings".into(), timings);
-        Ok(axum::Json(json).into_response())
+        Ok(timed(axum::Json(json), self.took))
     }
 }
 
 impl IntoResponse for Answered {
     fn into_response(self) -> Response {
-        let mut response = Bytes::from_owner(self.body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, self.media_type);
-        let timing = format!("call;dur={:.3}", self.took.as_secs_f64() * 1e3);
-        headers.insert("server-timing", HeaderValue::from_str(&timing).expect("digits"));
+        let mut response = timed(Bytes::from_owner(self.body), self.took);
+        response.headers_mut().insert(header::CONTENT_TYPE, self.media_type);
         response
     }
+}
+
+/// The response with the header `server-timing`: how long the call ran on its lane.
+fn timed(response: impl IntoResponse, took: Duration) -> Response {
+    let mut response = response.into_response();
+    let timing = format!("call;dur={:.3}", took.as_secs_f64() * 1e3);
+    response.headers_mut().insert("server-timing", HeaderValue::from_str(&timing).expect("digits"));
+    response
 }
