@@ -78,8 +78,7 @@ impl Input {
             return Err(Error::Input {
                 name: label.into(),
                 reason: format!(
-                    "{} has {len} bytes, more than bake.input_bytes_max = {}",
-                    path.display(),
+                    "it has {len} bytes, more than bake.input_bytes_max = {}",
                     limits.input_bytes_max
                 ),
             });

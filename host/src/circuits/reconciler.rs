@@ -177,7 +177,9 @@ impl Registry {
         drop(policies);
         self.notify();
         self.sweep();
-        self.dispatcher.metrics().change_ended(self.service.name(), "done");
+        for _ in changes {
+            self.dispatcher.metrics().change_ended(self.service.name(), "done");
+        }
         Ok(Published::Yes)
     }
 

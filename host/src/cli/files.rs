@@ -5,7 +5,7 @@ use anyhow::Context;
 use std::{
     fs,
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 use zeroize::Zeroizing;
@@ -31,7 +31,10 @@ pub(super) fn write(path: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
             .truncate(true)
             .mode(0o600)
             .open(path)
-            .and_then(|mut file| file.write_all(bytes))
+            .and_then(|mut file| {
+                // The mode above is for a new file.
+                file.set_permissions(fs::Permissions::from_mode(0o600)).and_then(|()| file.write_all(bytes))
+            })
             .with_context(|| format!("cannot write {}", path.display())),
         None => {
             output::write(bytes);

@@ -1,6 +1,6 @@
 //! Standard output, which may be a pipe whose reader has gone, or a file on a full disk.
 //!
-//! Invariant: text that cannot be written ends the program with an exit code, not with a panic.
+//! Invariant: text that cannot be written causes no panic, and a reader that has left changes no exit code.
 
 use super::exit::Exit;
 use std::{
@@ -22,19 +22,16 @@ pub(super) fn print(text: fmt::Arguments<'_>) {
     write(text.to_string().as_bytes());
 }
 
-/// Writes bytes to standard output.
+/// Writes bytes to standard output. If the reader has left, as `head` does, they are dropped, and the command goes on; if
+/// they cannot be written for another reason, the program ends.
 pub(super) fn write(bytes: &[u8]) {
     let mut stdout = io::stdout().lock();
-    if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        end(&error);
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            // Standard error may be the same full device.
+            let _ = writeln!(io::stderr(), "snapback: cannot write to standard output: {error}");
+            process::exit(Exit::Failed as i32)
+        }
+        _ => {}
     }
-}
-
-/// Ends the program. A reader that has read enough, such as `head`, is no failure.
-fn end(error: &io::Error) -> ! {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        process::exit(0);
-    }
-    eprintln!("snapback: cannot write to standard output: {error}");
-    process::exit(Exit::Failed as i32)
 }

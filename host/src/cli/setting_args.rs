@@ -132,6 +132,8 @@ fn variables() -> impl Iterator<Item = (String, String)> {
 fn log(config: &Config) {
     let filter = EnvFilter::new(&config.log_level);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    // To report a failed write, the subscriber would write to the same stream, and panic on the thread that logs.
+    let logs = logs.log_internal_errors(false);
     // Fails if a log was started before, which then stays.
     let _ = match config.log_format {
         LogFormat::Json => logs.json().flatten_event(true).try_init(),

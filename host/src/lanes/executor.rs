@@ -122,7 +122,7 @@ impl Executor {
         self.witness_took = Duration::ZERO;
         let mut active = self.take_active(request, policy, context)?;
         let was_used = active.is_used();
-        let before_bytes = active.linear_bytes();
+        let mut before_bytes = active.linear_bytes();
         if let Err(error) = attempt.calculate_witness(&active.instance, self.service.name()) {
             self.active = Some(active);
             return Err(error.into());
@@ -141,6 +141,7 @@ impl Executor {
             self.reporter.swap_started(reason, context);
             context.retire(active.instance);
             active = self.fresh(policy, context)?;
+            before_bytes = active.linear_bytes();
             self.swapped(reason, attempt.begun(), context);
             result = attempt.run_again(&mut active.instance);
         }

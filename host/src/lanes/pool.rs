@@ -209,6 +209,8 @@ impl LanePool {
         }
         self.fill_vacant();
         self.answer_without_lanes();
+        // A drain waits for an empty queue and for lanes at work; both may have changed here.
+        self.ended.notify_all();
     }
 
     /// Starts a lane in every vacant place, as long as there are threads. A lane that cannot be made is tried again at
