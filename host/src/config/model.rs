@@ -89,7 +89,7 @@ pub struct Config {
 /// Whether circuits may be changed on the public listener; the admin routes always take changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitChanges {
-    /// They may if only this machine reaches the listener.
+    /// They may if the listener has a loopback address.
     Auto,
     /// They may.
     On,

@@ -119,7 +119,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "circuits.changes",
         "auto",
-        "whether circuits can be added and removed on `listen`: on, off, or auto (if only this machine reaches it); \
+        "whether circuits can be added and removed on `listen`: on, off, or auto (on if `listen` is a loopback address); \
          the admin routes always take changes",
     ),
     setting("circuits.upload_bytes_max", "64MiB", "a circuit with its calculator and names, all together"),
