@@ -148,14 +148,14 @@ fn refusals_of_circuits_are_seen_by_every_client() {
     // Two uploads that go on for ever take all room; a third one is refused at once.
     let head = "PUT /v1/circuits/y HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\
                 Content-Type: multipart/form-data; boundary=0123456789\r\n\r\n--0123456789\r\n";
-    let uploads: Vec<TcpStream> = (0..2)
-        .map(|_| {
-            let mut stream = open.connect();
-            stream.write_all(head.as_bytes()).expect("the server reads");
-            stream
-        })
-        .collect();
-    until("the uploads have begun", || circuits::put(&open, "/v1/circuits/z", &[]).status == 429);
+    let mut uploads: Vec<TcpStream> = Vec::new();
+    until("two uploads have begun", || {
+        // The question is an upload too, so one that begins meanwhile may be refused: another takes its place.
+        let mut stream = open.connect();
+        stream.write_all(head.as_bytes()).expect("the server reads");
+        uploads.push(stream);
+        circuits::put(&open, "/v1/circuits/z", &[]).status == 429
+    });
     put(&open, 429, "uploads_full").by_every_client();
     drop(uploads);
 }
