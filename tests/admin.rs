@@ -2,95 +2,19 @@
 
 mod harness;
 
-use harness::{Answer, SECONDS_OF_WORK, Server, run_err, snapback, state_with, until};
+use harness::{
+    SECONDS_OF_WORK, Server,
+    operated::{Operated, TOKEN, settings_file, token_file},
+    run_err, snapback, state_with, until,
+};
 use std::{
-    fs,
     io::{BufRead, BufReader},
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
     thread,
 };
-use tempfile::TempDir;
-
-const TOKEN: &str = "correct-horse-battery";
-
-/// A server with admin routes.
-struct Operated {
-    server: Server,
-    admin: String,
-    dir: TempDir,
-}
-
-impl Operated {
-    fn start(args: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let server = Server::of(
-            snapback()
-                .args(["serve", "fixtures", "--config"])
-                .arg(settings_file(&dir, "memory.limit = '256MiB'\n"))
-                .arg("--state-dir")
-                .arg(state_with("fixtures"))
-                .arg("--admin-token-file")
-                .arg(token_file(&dir, TOKEN, 0o600))
-                .args(["--admin-listen", "127.0.0.1:0", "--lanes", "2"])
-                .args(args),
-        );
-        let log = server.log_so_far();
-        let admin = log
-            .lines()
-            .find_map(|line| line.split_once("admin routes at "))
-            .map(|(_, url)| url.trim_end_matches('/').to_owned())
-            .expect("the address is logged");
-        Self { server, admin, dir }
-    }
-
-    fn request(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.admin))
-            .header("authorization", format!("Bearer {token}"))
-            .body(body.to_owned())
-            .expect("a request");
-        Answer::run(request)
-    }
-
-    fn post(&self, path: &str) -> Answer {
-        self.request("POST", path, TOKEN, "")
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.request("GET", path, TOKEN, "")
-    }
-
-    fn change(&self, body: &str) -> Answer {
-        self.request("PATCH", "/policy", TOKEN, body)
-    }
-
-    fn shown(&self, key: &str) -> serde_json::Value {
-        self.get("/policy").json()["fixtures"][key].clone()
-    }
-
-    fn swaps(&self, reason: &str) -> f64 {
-        self.server.metric(&format!(r#"snapback_swaps_total{{image="fixtures",reason="{reason}"}}"#))
-    }
-}
-
-fn token_file(dir: &TempDir, token: &str, mode: u32) -> PathBuf {
-    let path = dir.path().join("token");
-    fs::write(&path, token).expect("the file is written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("the test owns the file");
-    path
-}
-
-fn settings_file(dir: &TempDir, settings: &str) -> PathBuf {
-    let path = dir.path().join("snapback.toml");
-    fs::write(&path, settings).expect("the file is written");
-    path
-}
 
 #[test]
 fn no_admin_request_is_carried_out_without_the_token() {
-    let operated = Operated::start(&[]);
+    let operated = Operated::start(2, &[]);
     for (method, path) in [
         ("GET", "/status"),
         ("POST", "/prepare"),
@@ -132,7 +56,7 @@ fn a_token_that_others_can_read_or_guess_is_refused_and_so_are_admin_routes_with
 
 #[test]
 fn prepare_and_swap_reach_one_lane_or_all() {
-    let operated = Operated::start(&["--swap-policy", "threshold"]);
+    let operated = Operated::start(2, &["--swap-policy", "threshold"]);
     assert_eq!(operated.post("/prepare").status, 202);
     assert_eq!(operated.post("/swap?lane=1&image=fixtures").status, 202);
     until("one lane swaps", || operated.swaps("operator") == 1.0);
@@ -147,7 +71,7 @@ fn prepare_and_swap_reach_one_lane_or_all() {
 
 #[test]
 fn a_policy_changes_without_a_restart_and_as_a_whole() {
-    let operated = Operated::start(&[]);
+    let operated = Operated::start(2, &[]);
     let remember = || operated.server.post("/v1/methods/remember", b"kept").ok();
     for _ in 0..6 {
         assert_eq!(remember(), b"", "every call has a fresh instance");
@@ -181,7 +105,7 @@ fn a_policy_changes_without_a_restart_and_as_a_whole() {
 
 #[test]
 fn sighup_reads_the_settings_again() {
-    let operated = Operated::start(&[]);
+    let operated = Operated::start(2, &[]);
     assert_eq!(operated.shown("memory.limit"), 256 << 20);
     let limit_is = |bytes: u64| {
         until("the file is read", || operated.shown("memory.limit") == bytes);
@@ -201,7 +125,7 @@ fn sighup_reads_the_settings_again() {
 
 #[test]
 fn events_are_sent_as_a_stream() {
-    let operated = Operated::start(&["--swap-policy", "threshold"]);
+    let operated = Operated::start(2, &["--swap-policy", "threshold"]);
     let request = ureq::http::Request::get(format!("{}/events", operated.admin))
         .header("authorization", format!("Bearer {TOKEN}"))
         .body(())
@@ -234,7 +158,7 @@ fn events_are_sent_as_a_stream() {
 
 #[test]
 fn the_drain_route_does_what_sigterm_does() {
-    let operated = Operated::start(&["--call-deadline", "1h"]);
+    let operated = Operated::start(2, &["--call-deadline", "1h"]);
     thread::scope(|scope| {
         let running = scope.spawn(|| operated.server.post("/v1/methods/leak", SECONDS_OF_WORK));
         until("the call runs", || {

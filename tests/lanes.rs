@@ -3,19 +3,21 @@
 mod harness;
 
 use harness::{
-    Answer, Server,
+    Server,
     inside::{Host, policy},
+    operated::Operated,
     rig::Rig,
-    snapback, state_with, until,
+    snapback,
+    threshold::{leak, swapped, threshold},
+    until,
 };
 use snapback_host::{
     lanes::StandbyStatus,
     policy::{Percent, Policy, SwapPolicy},
 };
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
 
 const MIB: u64 = 1 << 20;
-const TOKEN: &str = "0123456789abcdef0123";
 
 #[test]
 fn a_rollout_applies_the_policy_to_its_share_of_calls() {
@@ -36,6 +38,16 @@ fn a_rollout_applies_the_policy_to_its_share_of_calls() {
     host.set_policy(Policy { swap: SwapPolicy::EveryCall, ..policy() });
     assert_eq!(host.call("remember", b"x"), b"");
     assert_eq!(host.call("remember", b"x"), b"");
+}
+
+#[test]
+fn a_new_policy_applies_to_an_idle_instance() {
+    let host = Host::start(1, Policy { swap: SwapPolicy::Off, ..threshold() }, Rig::new().seams());
+    // Full enough for a swap, which `off` does not make.
+    leak(&host, 55 << 20);
+    assert_eq!(host.swaps("memory"), 0.0);
+    host.set_policy(threshold());
+    swapped(&host, "memory", 1.0);
 }
 
 #[test]
@@ -60,45 +72,16 @@ fn contradictory_numbers_of_standbys_are_refused() {
     assert!(message.contains("standby.min") && message.contains("standby.max"), "{message}");
 }
 
-/// A server with admin routes.
-fn operated(args: &[&str]) -> (Server, String, tempfile::TempDir) {
-    let dir = tempfile::tempdir().expect("a directory");
-    let token = dir.path().join("token");
-    fs::write(&token, TOKEN).expect("written");
-    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("allowed");
-    let server = Server::of(
-        snapback()
-            .args(["serve", "fixtures", "--admin-listen", "127.0.0.1:0", "--admin-token-file"])
-            .arg(&token)
-            .args(args)
-            .arg("--state-dir")
-            .arg(state_with("fixtures")),
-    );
-    let log = server.log_so_far();
-    let admin = log.lines().find_map(|line| line.strip_prefix("snapback: admin routes at "));
-    let admin = admin.expect("admin routes").trim_end_matches('/').to_owned();
-    (server, admin, dir)
-}
-
-fn ask(admin: &str, method: &str, path: &str) -> Answer {
-    let request = ureq::http::Request::builder().method(method).uri(format!("{admin}{path}"));
-    let request = request.header("authorization", format!("Bearer {TOKEN}")).body(String::new());
-    Answer::run(request.expect("a request"))
-}
-
-fn status(admin: &str) -> serde_json::Value {
-    ask(admin, "GET", "/status").json()
-}
-
 #[test]
 fn operators_see_every_instance() {
-    let (server, admin, _dir) =
-        operated(&["--lanes", "1", "--swap-policy", "off", "--memory-limit", "64MiB"]);
+    let operated = Operated::start(1, &["--swap-policy", "off", "--memory-limit", "64MiB"]);
+    let server = &operated.server;
+    let status = || operated.get("/status").json();
     for _ in 0..3 {
         server.post("/v1/methods/leak", b"1000000").ok();
     }
     server.post("/v1/methods/echo", b"x").ok();
-    let instance = || status(&admin)["instances"]["fixtures"][0].clone();
+    let instance = || status()["instances"]["fixtures"][0].clone();
     until("the lane has reported", || instance()["calls"] == 4);
     let instance = instance();
     assert!(instance["used_bytes"].as_u64().expect("a size") > 3_000_000, "{instance}");
@@ -106,14 +89,14 @@ fn operators_see_every_instance() {
     assert_eq!((&instance["pressure"], &instance["standby"]), (&"calm".into(), &"none".into()));
     let samples = instance["samples"].as_array().expect("a list");
     assert!(samples.len() >= 4 && samples.len() <= 100, "{}", samples.len());
-    let status = status(&admin);
-    assert_eq!(status["calls"]["fixtures"]["leak"]["ok"], 3);
-    assert_eq!(status["images"][0]["generation"], 1);
+    let shown = status();
+    assert_eq!(shown["calls"]["fixtures"]["leak"]["ok"], 3);
+    assert_eq!(shown["images"][0]["generation"], 1);
     // No more than a hundred samples are kept.
     for _ in 0..150 {
         server.post("/v1/methods/echo", b"x").ok();
     }
-    let len = || self::status(&admin)["instances"]["fixtures"][0]["samples"].as_array().map_or(0, Vec::len);
+    let len = || status()["instances"]["fixtures"][0]["samples"].as_array().map_or(0, Vec::len);
     until("a hundred samples are there", || len() == 100);
 }
 
@@ -132,8 +115,9 @@ fn health_has_the_memory_of_the_process() {
 
 #[test]
 fn after_a_leak_and_a_swap_the_memory_of_the_process_is_back_at_its_baseline() {
-    let (server, admin, _token) =
-        operated(&["--lanes", "1", "--swap-policy", "threshold", "--standby-min", "1"]);
+    let args = ["--swap-policy", "threshold", "--standby-min", "1", "--memory-limit", "4GiB"];
+    let operated = Operated::start(1, &args);
+    let server = &operated.server;
     let private = || {
         let memory = &server.get("/v1/status").json()["memory"];
         memory["private_resident_bytes"].as_u64().expect("a size")
@@ -144,8 +128,8 @@ fn after_a_leak_and_a_swap_the_memory_of_the_process_is_back_at_its_baseline() {
     // 400 MB: too little for a swap because of memory, now or predicted.
     server.post("/v1/methods/leak", b"400000000").ok();
     until("the leak is seen", || private() > baseline + 300 * MIB);
-    assert_eq!(ask(&admin, "POST", "/swap").status, 202);
-    until("it swaps", || server.metric(r#"snapback_swaps_total{image="fixtures",reason="operator"}"#) >= 1.0);
+    assert_eq!(operated.post("/swap").status, 202);
+    until("it swaps", || operated.swaps("operator") >= 1.0);
     until("the memory is given back", || private() < baseline + 16 * MIB);
 }
 

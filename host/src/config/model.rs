@@ -252,19 +252,7 @@ impl Config {
         }
         let own = self.images.iter().map(|(image, policy)| (format!("image.{image}."), policy));
         for (prefix, policy) in own.chain([(String::new(), &self.policy)]) {
-            if policy.warn > policy.critical {
-                return contradiction(format!(
-                    "`{prefix}memory.warn` = {} is above `{prefix}memory.critical` = {}: \
-                     no standby would be ready for the swap",
-                    policy.warn, policy.critical
-                ));
-            }
-            if self.standby_max.is_some_and(|most| policy.standby_min > most) {
-                return contradiction(format!(
-                    "`{prefix}standby.min` = {} is above `standby.max`",
-                    policy.standby_min
-                ));
-            }
+            policy.check_values(&prefix, self.standby_max).map_err(ConfigError::Contradiction)?;
         }
         if self.state_dir.as_os_str().is_empty() { Err(ConfigError::NoHome) } else { Ok(()) }
     }

@@ -1,6 +1,6 @@
 //! One call on one lane: prepares its body, runs it, and decides whether it may run once more.
 //!
-//! Invariant: a panic of the host costs one call and its instance, and all attempts at a call share one deadline.
+//! Invariant: a panic of the host while it runs the call costs that call and its instance, and all attempts at a call share one deadline.
 
 use super::{
     context::LaneContext,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ids::LaneId,
-    instance::{Call, Entropy, Fault, Instance},
+    instance::{Call, Condition, Entropy, Fault, Instance},
     policy::{Policy, Reason},
     witness::CalculatorError,
 };
@@ -95,29 +95,27 @@ impl<'a> Attempt<'a> {
     }
 
     /// Why the call is to run again in a fresh instance, if it is: it failed in a used one in a way that the earlier
-    /// calls may have caused.
-    pub(super) fn retry_reason(&self, result: &Result<Reply, Fault>, was_used: bool) -> Option<Reason> {
+    /// calls may have caused. `before` is the condition in which the call found the instance.
+    pub(super) fn retry_reason(&self, result: &Result<Reply, Fault>, before: Condition) -> Option<Reason> {
+        let may_repeat = self.is_repeatable && before == Condition::Used;
         match result {
-            Err(fault @ (Fault::OutOfMemory(_) | Fault::Trap(_))) if was_used && self.is_repeatable => {
-                Some(fault.reason())
-            }
+            Err(fault @ (Fault::OutOfMemory(_) | Fault::Trap(_))) if may_repeat => Some(fault.reason()),
             _ => None,
         }
     }
 
     fn call(&self, instance: &mut Instance, deadline: Duration) -> Result<Reply, Fault> {
         let CallRequest { method, circuit, body, .. } = self.request;
-        let call = Call {
-            method,
-            circuit,
-            body: self.witness.as_deref().unwrap_or(&body.bytes),
-            entropy: Entropy::fresh(),
-            deadline,
-            reply_bytes_max: self.context.reply_bytes_max,
-        };
         catch_unwind(AssertUnwindSafe(|| {
             self.context.seams.faults.call(self.lane, method);
-            instance.call(&call)
+            instance.call(&Call {
+                method,
+                circuit,
+                body: self.witness.as_deref().unwrap_or(&body.bytes),
+                entropy: Entropy::fresh(),
+                deadline,
+                reply_bytes_max: self.context.reply_bytes_max,
+            })
         }))
         .unwrap_or_else(|_| Err(Fault::host_panicked()))
     }

@@ -23,7 +23,7 @@ use crate::{
         Policy, Reason, SwapPolicy,
         decision::{self, Decision},
         growth::Growth,
-        share::ShareCounter,
+        share::{Rollout, ShareCounter},
     },
     service::Service,
     telemetry::metrics::RefusedGrowth,
@@ -44,8 +44,8 @@ pub(super) struct Executor {
     gate: SwapGate,
     growth: Growth,
     share: ShareCounter,
-    /// The swap policy that applied to the last call.
-    swap_policy: SwapPolicy,
+    /// Whether `swap.policy` applied to the last call.
+    rollout: Rollout,
     commands: Arc<PendingCommands>,
     listener: GrowthListener,
     grant: Grant,
@@ -79,7 +79,7 @@ impl Executor {
             gate: SwapGate::default(),
             growth: Growth::default(),
             share: ShareCounter::default(),
-            swap_policy: policy.swap,
+            rollout: Rollout::Chosen,
             commands: control.commands,
             listener,
             grant,
@@ -88,7 +88,7 @@ impl Executor {
         };
         let instance = Instance::instantiate(&service.current(), policy.memory_limit_bytes)?;
         executor.activate(instance, &policy, context);
-        executor.standbys.restock(&policy, true, context.now());
+        executor.standbys.restock(&policy, context.now());
         executor.update_status(context);
         Ok(executor)
     }
@@ -104,8 +104,8 @@ impl Executor {
 
     /// Chooses the swap policy of the next call: the image's, or `off` for the calls that `swap.share` leaves out.
     pub(super) fn choose_policy(&mut self, policy: &Policy) -> SwapPolicy {
-        self.swap_policy = if self.share.next(policy.share) { policy.swap } else { SwapPolicy::Off };
-        self.swap_policy
+        self.rollout = self.share.next(policy.share);
+        self.rollout.swap_policy(policy)
     }
 
     /// Runs a call. One that trapped or ran out of memory in a used instance runs once more in a fresh one.
@@ -121,7 +121,7 @@ impl Executor {
         let mut attempt = Attempt::new(request, policy, self.lane, context);
         self.witness_took = Duration::ZERO;
         let mut active = self.take_active(request, policy, context)?;
-        let was_used = active.is_used();
+        let before = active.instance.condition();
         let mut before_bytes = active.linear_bytes();
         if let Err(error) = attempt.calculate_witness(&active.instance, self.service.name()) {
             self.active = Some(active);
@@ -129,11 +129,11 @@ impl Executor {
         }
         self.witness_took = attempt.witness_took();
         let mut result = attempt.run(&mut active.instance);
-        if was_used && result.is_ok() {
+        if before == Condition::Used && result.is_ok() {
             let added = active.linear_bytes() - before_bytes;
             self.growth.record(&request.method, &request.circuit, added);
         }
-        if let Some(reason) = attempt.retry_reason(&result, was_used) {
+        if let Some(reason) = attempt.retry_reason(&result, before) {
             if reason == Reason::OutOfMemory {
                 context.telemetry.metrics.growth_refused(self.service.name(), RefusedGrowth::Retried);
             }
@@ -163,7 +163,7 @@ impl Executor {
         context: &LaneContext,
     ) -> Result<Active, Fault> {
         self.retire_outdated(policy, context);
-        match self.swap_policy {
+        match self.rollout.swap_policy(policy) {
             SwapPolicy::Threshold if self.is_too_full_for(request) => {
                 self.growth.decay(&request.method, &request.circuit);
                 self.swap(Reason::Predicted, policy, context);
@@ -218,7 +218,8 @@ impl Executor {
             return self.swap(fault.unwrap_or(Reason::Fault), policy, context);
         }
         // The guest's hooks are called only where their answer matters.
-        let sample = match self.swap_policy {
+        let swap_policy = self.rollout.swap_policy(policy);
+        let sample = match swap_policy {
             SwapPolicy::Threshold => active.sample(self.growth.largest(), warn, context),
             SwapPolicy::EveryCall | SwapPolicy::Off => Ok(active.sample_outside(policy.warn, context)),
         };
@@ -226,10 +227,10 @@ impl Executor {
             return self.swap(Reason::Fault, policy, context);
         };
         self.reporter.sampled(&sample, policy, context);
-        if self.swap_policy == SwapPolicy::Threshold {
+        if swap_policy == SwapPolicy::Threshold {
             self.standbys.refresh(policy, context);
         }
-        match decision::decide(&sample, self.swap_policy, policy) {
+        match decision::decide(&sample, swap_policy, policy) {
             Decision::Keep => {}
             Decision::Prepare => self.standbys.order(policy, context.now()),
             Decision::Swap(reason) => self.swap(reason, policy, context),
@@ -337,7 +338,10 @@ impl Executor {
     }
 
     fn restock(&mut self, policy: &Policy, context: &LaneContext) {
-        self.standbys.restock(policy, self.active.is_some(), context.now());
+        match self.active {
+            Some(_) => self.standbys.restock(policy, context.now()),
+            None => self.standbys.order(policy, context.now()),
+        }
     }
 
     fn update_status(&self, context: &LaneContext) {

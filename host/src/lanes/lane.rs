@@ -21,7 +21,7 @@ pub(super) struct Lane {
     jobs: Receiver<Job>,
     executors: Vec<Executor>,
     /// When the lane last did the work that follows a reply: from and to.
-    settling: (Instant, Instant),
+    after_reply: (Instant, Instant),
 }
 
 /// How a lane ended.
@@ -51,7 +51,7 @@ impl Lane {
         });
         let executors = executors.collect::<Result<_, StartError>>()?;
         let now = Instant::now();
-        Ok(Self { id, context, control, jobs, executors, settling: (now, now) })
+        Ok(Self { id, context, control, jobs, executors, after_reply: (now, now) })
     }
 
     /// Works until no more jobs can come, or until another lane has taken its place because it stalled.
@@ -93,7 +93,7 @@ impl Lane {
         let service = Arc::clone(executor.service());
         metrics.call_dequeued(service.name(), queued.elapsed());
         // How long this call waited for its lane to swap, and for nothing else.
-        let (from, to) = self.settling;
+        let (from, to) = self.after_reply;
         metrics.swap_delayed_call(service.name(), to.saturating_duration_since(queued.max(from)));
         if reply.is_closed() {
             // The client left before its turn. A call that has begun is finished instead, since its deadline bounds it.
@@ -129,7 +129,7 @@ impl Lane {
         executor.after_call(reason, &policy, context);
         // Overwriting the body comes after the reply as well: a client's data outlives its call by no more than this.
         drop(request);
-        self.settling = (replied, Instant::now());
+        self.after_reply = (replied, Instant::now());
         None
     }
 
@@ -141,7 +141,7 @@ impl Lane {
             executor.between_calls(&policy, &self.context);
             executor.after_call(None, &policy, &self.context);
         }
-        self.settling = (from, Instant::now());
+        self.after_reply = (from, Instant::now());
     }
 }
 

@@ -226,11 +226,10 @@ impl Standbys {
         self.orders.ensure(self.stock(policy).with_at_least_one());
     }
 
-    /// Has as many standbys made as the policy keeps ready, and at least one while there is no active instance.
-    pub(super) fn restock(&mut self, policy: &Policy, has_active: bool, now: Instant) {
+    /// Has as many standbys made as the policy keeps ready.
+    pub(super) fn restock(&mut self, policy: &Policy, now: Instant) {
         self.end_backoff(now);
-        let stock = self.stock(policy);
-        self.orders.ensure(if has_active { stock } else { stock.with_at_least_one() });
+        self.orders.ensure(self.stock(policy));
     }
 
     /// Number of standbys that a policy keeps ready while nothing presses.

@@ -118,21 +118,32 @@ impl Policy {
     /// # Errors
     /// Returns a sentence that names the settings that disagree.
     pub fn check(&self, initial_memory_bytes: u64, standby_max: Option<usize>) -> Result<(), String> {
-        let Self { warn, critical, memory_limit_bytes, .. } = self;
-        if warn > critical {
-            return Err(format!(
-                "`memory.warn` = {warn} is above `memory.critical` = {critical}: no standby would be ready for \
-                 the swap"
-            ));
-        }
-        if let Some(most) = standby_max.filter(|most| self.standby_min > *most) {
-            return Err(format!("`standby.min` = {} is above `standby.max` = {most}", self.standby_min));
-        }
+        let Self { memory_limit_bytes, .. } = self;
+        self.check_values("", standby_max)?;
         if initial_memory_bytes > *memory_limit_bytes {
             return Err(format!(
                 "`memory.limit` = {memory_limit_bytes} bytes is less than the {initial_memory_bytes} bytes that an \
                  instance of the image starts with"
             ));
+        }
+        Ok(())
+    }
+
+    /// Checks that the values agree with each other and with `standby.max`. `prefix` stands before the settings in the
+    /// sentence, such as `image.NAME.`.
+    ///
+    /// # Errors
+    /// Returns a sentence that names the settings that disagree.
+    pub(crate) fn check_values(&self, prefix: &str, standby_max: Option<usize>) -> Result<(), String> {
+        let Self { warn, critical, standby_min, .. } = self;
+        if warn > critical {
+            return Err(format!(
+                "`{prefix}memory.warn` = {warn} is above `{prefix}memory.critical` = {critical}: no standby would be \
+                 ready for the swap"
+            ));
+        }
+        if let Some(most) = standby_max.filter(|most| standby_min > most) {
+            return Err(format!("`{prefix}standby.min` = {standby_min} is above `standby.max` = {most}"));
         }
         Ok(())
     }

@@ -3,7 +3,29 @@
 //! Invariant: of any hundred consecutive calls of a lane, `swap.share` are chosen, spread evenly; the choice is
 //! deterministic.
 
-use super::percent::Percent;
+use super::{
+    image_policy::{Policy, SwapPolicy},
+    percent::Percent,
+};
+
+/// Whether the configured policy applies to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rollout {
+    /// It does.
+    Chosen,
+    /// It does not: the call is served as with `off`.
+    LeftOut,
+}
+
+impl Rollout {
+    /// The swap policy of such a call, under the policy that holds now.
+    pub(crate) fn swap_policy(self, policy: &Policy) -> SwapPolicy {
+        match self {
+            Self::Chosen => policy.swap,
+            Self::LeftOut => SwapPolicy::Off,
+        }
+    }
+}
 
 /// Chooses calls, one after another.
 #[derive(Default)]
@@ -13,14 +35,14 @@ pub(crate) struct ShareCounter {
 }
 
 impl ShareCounter {
-    /// Whether the next call is served under the policy, given the share that is configured now.
-    pub(crate) fn next(&mut self, share: Percent) -> bool {
+    /// Whether the policy applies to the next call, given the share that is configured now.
+    pub(crate) fn next(&mut self, share: Percent) -> Rollout {
         self.accumulated += share.hundredths();
-        let is_chosen = self.accumulated >= 100;
-        if is_chosen {
-            self.accumulated -= 100;
+        if self.accumulated < 100 {
+            return Rollout::LeftOut;
         }
-        is_chosen
+        self.accumulated -= 100;
+        Rollout::Chosen
     }
 }
 
@@ -36,7 +58,7 @@ mod tests {
             for _ in 0..before {
                 counter.next(Percent::new(share));
             }
-            let chosen = (0..100).filter(|_| counter.next(Percent::new(share))).count();
+            let chosen = (0..100).filter(|_| counter.next(Percent::new(share)) == Rollout::Chosen).count();
             prop_assert_eq!(chosen, usize::from(share));
         }
     }
