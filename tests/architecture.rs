@@ -297,6 +297,11 @@ fn snapshot_and_guests_do_not_know_the_host() {
             assert!(!text.contains("snapback_host"), "{}", file.display());
         }
     }
+    for file in rust_files(&root().join("host/src")) {
+        let text = fs::read_to_string(&file).expect("readable");
+        let code = text.split("#[cfg(test)]").next().expect("the code before the tests");
+        assert!(!code.contains("snapback_guest_") && !code.contains("halo2_proofs"), "{}", file.display());
+    }
     for file in rust_files(&root().join("host/src/policy")) {
         let text = fs::read_to_string(&file).expect("readable");
         let code = text.split("#[cfg(test)]").next().expect("the code before the tests");

@@ -24,33 +24,27 @@ pub struct GenerationId(u64);
 #[serde(transparent)]
 pub struct ChangeId(u64);
 
-impl ServiceId {
-    /// The identifier of the service at this position.
-    #[must_use]
-    pub const fn from_index(index: usize) -> Self {
-        Self(index)
-    }
+/// Implements what identifiers by position have in common.
+macro_rules! position {
+    ($id:ident) => {
+        impl $id {
+            /// The identifier of the thing at this position, counted from 0.
+            #[must_use]
+            pub const fn from_index(index: usize) -> Self {
+                Self(index)
+            }
 
-    /// Position of the service among its dispatcher's services.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0
-    }
+            /// The position.
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self.0
+            }
+        }
+    };
 }
 
-impl LaneId {
-    /// The identifier of the lane with this number.
-    #[must_use]
-    pub const fn from_index(index: usize) -> Self {
-        Self(index)
-    }
-
-    /// Number of the lane, from 0.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0
-    }
-}
+position!(ServiceId);
+position!(LaneId);
 
 impl fmt::Display for LaneId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

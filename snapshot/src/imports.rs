@@ -14,8 +14,8 @@ use wasmtime::{Caller, Engine, Linker, Module};
 
 /// Longest part of a line that is read from the log of a guest, in bytes.
 const LOG_LINE_BYTES_MAX: usize = 1024;
-/// Longest part of a message that is kept from a calculator, in bytes.
-const MESSAGE_BYTES_MAX: usize = 512;
+/// Longest message that is kept from a calculator, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 512;
 
 /// Interface through which the imports of a guest use the state of its store.
 pub trait GuestState: Send + 'static {

@@ -9,16 +9,15 @@ use snapback_snapshot::{
     Digest, Error, Input, ReferenceStore, Refusal, TrialCall,
     manifest::{CircuitId, Manifest},
     proof_systems::{
-        BakePlan, CircuitError, CircuitFiles, FileKind, FileSpec, Presence, ProofSystem, ProofSystems,
-        VerifyError,
+        BakePlan, CircuitError, CircuitFiles, FileKind, FileSpec, JsonObject, MalformedProof, Presence,
+        ProofSystem, ProofSystems, VerifyError,
     },
 };
 use std::{collections::BTreeMap, env, fs, process::ExitCode, sync::Arc};
 
 const NUMBER: FileKind = FileKind::new("number");
 const TRIAL: &str = ".trial";
-static FILES: [FileSpec; 1] =
-    [FileSpec { kind: NUMBER, presence: Presence::Needed, input: Some("number"), about: "a number" }];
+static FILES: [FileSpec; 1] = [FileSpec { kind: NUMBER, presence: Presence::Needed, input: Some("number") }];
 
 fn main() -> ExitCode {
     let guest = fs::read(env::var_os("TOY_GUEST").expect("TOY_GUEST is set")).expect("readable");
@@ -57,14 +56,17 @@ impl ProofSystem for Toy {
         Ok(Box::new(Plan { base, inputs }))
     }
 
-    fn proof_to_json(&self, proof: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, String> {
-        let root = number(proof).ok_or("not a proof")?;
+    fn proof_to_json(&self, proof: &[u8]) -> Result<JsonObject, MalformedProof> {
+        let root = number(proof).ok_or_else(|| MalformedProof("not a proof".into()))?;
         Ok(BTreeMap::from([("root".to_owned(), root.into())]).into_iter().collect())
     }
 
-    fn proof_from_json(&self, json: &[u8]) -> Result<Vec<u8>, String> {
-        let json: serde_json::Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        Ok(json["root"].as_u64().ok_or("no root")?.to_string().into_bytes())
+    fn proof_from_json(&self, json: &[u8]) -> Result<Vec<u8>, MalformedProof> {
+        let malformed = |reason: String| MalformedProof(reason);
+        let json: serde_json::Value =
+            serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))?;
+        let root = json["root"].as_u64().ok_or_else(|| malformed("no root".into()))?;
+        Ok(root.to_string().into_bytes())
     }
 
     fn reads_key(&self, key: &[u8]) -> bool {

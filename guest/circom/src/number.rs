@@ -38,15 +38,18 @@ pub fn parse(text: &str, prime: Prime) -> Option<[u8; FIELD_BYTES]> {
     Some(bytes(value))
 }
 
-/// Reduces an integer, negated if `is_negative`, modulo the prime. The result is little-endian.
+/// Reduces an integer modulo the prime. The result is little-endian.
 #[must_use]
-pub fn from_u64(value: u64, is_negative: bool, prime: Prime) -> [u8; FIELD_BYTES] {
+pub fn from_u64(value: u64, prime: Prime) -> [u8; FIELD_BYTES] {
+    bytes(reduce(value, wide(prime)))
+}
+
+/// Reduces an integer, which may be negative, modulo the prime. The result is little-endian.
+#[must_use]
+pub fn from_i64(value: i64, prime: Prime) -> [u8; FIELD_BYTES] {
     let modulus = wide(prime);
-    let mut wide_value = [value, 0, 0, 0, 0];
-    while let Some(less) = minus(wide_value, modulus) {
-        wide_value = less;
-    }
-    bytes(if is_negative { negate(wide_value, modulus) } else { wide_value })
+    let magnitude = reduce(value.unsigned_abs(), modulus);
+    bytes(if value < 0 { negate(magnitude, modulus) } else { magnitude })
 }
 
 /// Writes a little-endian number in decimal digits.
@@ -74,6 +77,14 @@ pub fn to_decimal(number: &[u8; FIELD_BYTES]) -> String {
 fn wide(prime: Prime) -> Wide {
     let [a, b, c, d] = prime.words();
     [a, b, c, d, 0]
+}
+
+fn reduce(value: u64, modulus: Wide) -> Wide {
+    let mut value = [value, 0, 0, 0, 0];
+    while let Some(less) = minus(value, modulus) {
+        value = less;
+    }
+    value
 }
 
 fn times_plus(value: Wide, factor: u32, summand: u32) -> Wide {
@@ -172,9 +183,10 @@ mod tests {
 
     #[test]
     fn small_integers_are_reduced() {
-        assert_eq!(from_u64(3, true, Prime::Pallas), (-Fp::from(3)).to_repr());
-        assert_eq!(from_u64(0, true, Prime::Pallas), Fp::ZERO.to_repr());
+        assert_eq!(from_i64(-3, Prime::Pallas), (-Fp::from(3)).to_repr());
+        assert_eq!(from_i64(0, Prime::Pallas), Fp::ZERO.to_repr());
+        assert_eq!(from_i64(i64::MIN, Prime::Pallas), (-Fp::from(1 << 63)).to_repr());
         let goldilocks = u64::MAX;
-        assert_eq!(from_u64(goldilocks, false, Prime::Goldilocks)[..8], 0xffff_fffe_u64.to_le_bytes());
+        assert_eq!(from_u64(goldilocks, Prime::Goldilocks)[..8], 0xffff_fffe_u64.to_le_bytes());
     }
 }

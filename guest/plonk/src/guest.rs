@@ -128,8 +128,7 @@ impl<C: Side> CurveSide<C> {
             |reason: &str| Failure::new(Tag::Malformed, format!("not a reference string: {reason}"));
         let k = bytes.first_chunk().map(|k| u32::from_le_bytes(*k)).filter(|k| *k <= crate::K_MAX);
         let k = k.ok_or_else(|| malformed("it is too short, or has too many rows"))?;
-        // The bytes are k, two points for each row, and two more points.
-        if bytes.len() != 4 + 32 * (2 * (1 << k) + 2) {
+        if bytes.len() != crate::reference_bytes(k) {
             return Err(malformed("its length does not match its number of rows"));
         }
         let params = Params::read(&mut &*bytes).map_err(|_| malformed("it holds an invalid point"))?;

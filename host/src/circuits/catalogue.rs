@@ -203,8 +203,8 @@ impl Catalogue {
         }
         for record in &mut self.generations {
             match record.id {
-                edition_id if edition_id == id => record.left = None,
-                edition_id if edition_id == self.active => record.left = Some(now()),
+                other if other == id => record.left = None,
+                other if other == self.active => record.left = Some(now()),
                 _ => {}
             }
         }

@@ -11,7 +11,7 @@ use crate::{dispatch::Dispatcher, ids::ServiceId};
 use snapback_abi::circuits::is_name;
 use snapback_snapshot::{
     Digest, calculators,
-    proof_systems::{CircuitError, CircuitFiles, FileKind, FileSpec, Presence},
+    proof_systems::{CircuitError, CircuitFiles, FileKind, FileSpec, Presence, find_spec},
 };
 use std::{
     collections::BTreeMap,
@@ -99,11 +99,7 @@ impl Registries {
 
 fn check_kinds(specs: &[FileSpec], files: &CircuitFiles) -> Result<(), CircuitError> {
     for (kind, _) in files.iter() {
-        if !specs.iter().any(|spec| spec.kind == *kind) {
-            let known: Vec<&str> = specs.iter().map(|spec| spec.kind.as_str()).collect();
-            let message = format!("no part is called `{kind}`; there are {}", known.join(", "));
-            return Err(CircuitError::Malformed(message));
-        }
+        find_spec(specs, kind.as_str())?;
     }
     for spec in specs.iter().filter(|spec| spec.presence == Presence::Needed) {
         files.needed(&spec.kind)?;

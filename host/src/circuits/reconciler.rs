@@ -118,10 +118,12 @@ impl Registry {
             } else {
                 (active.image, active.circuits.clone())
             };
-            // Circuits that came with an earlier image go with it; those that were added stay.
-            let own = active.circuits.iter().filter(|(name, entry)| self.is_complete(name, entry));
             let mut circuits = there.clone();
-            circuits.extend(own.map(|(name, entry)| (name.clone(), entry.clone())));
+            if is_rebuild {
+                // Circuits that came with an earlier image go with it; those that were added stay.
+                let own = active.circuits.iter().filter(|(name, entry)| self.is_complete(name, entry));
+                circuits.extend(own.map(|(name, entry)| (name.clone(), entry.clone())));
+            }
             let circuits = wanted(&circuits, changes.iter().map(|change| &change.kind));
             self.keep_calculators(&circuits)?;
             let image = self.bake(&base, &there, &circuits)?;

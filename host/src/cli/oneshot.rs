@@ -131,12 +131,12 @@ fn with_key(
         system.ok_or_else(|| refuse(key, "not a verifying key: no proof system has its format".into()))?;
     let binary;
     let proof = if is_json(proof) {
-        binary = system.proof_from_json(proof).map_err(|error| refuse(path, error))?;
+        binary = system.proof_from_json(proof).map_err(|error| refuse(path, error.to_string()))?;
         &binary
     } else {
         proof
     };
-    let read = system.proof_to_json(proof).map_err(|error| refuse(path, error))?;
+    let read = system.proof_to_json(proof).map_err(|error| refuse(path, error.to_string()))?;
     system.verify(&key_file, proof).map_err(|error| match error {
         VerifyError::Key(_) => refuse(key, error.to_string()),
         VerifyError::Proof(_) => refuse(path, error.to_string()),

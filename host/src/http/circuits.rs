@@ -21,7 +21,7 @@ use axum::{
     routing::MethodRouter,
 };
 use serde::Deserialize;
-use snapback_snapshot::proof_systems::{CircuitFiles, FileSpec};
+use snapback_snapshot::proof_systems::{CircuitFiles, FileSpec, find_spec};
 use std::sync::Arc;
 
 /// Length of everything in a multipart body beside the files, in bytes.
@@ -98,11 +98,7 @@ async fn read(app: &App, specs: &[FileSpec], mut parts: Multipart) -> Result<Cir
     let mut left = app.http.upload_bytes_max;
     while let Some(field) = parts.next_field().await.map_err(|error| broken(app, &error))? {
         let name = field.name().unwrap_or_default().to_owned();
-        let Some(spec) = specs.iter().find(|spec| spec.kind.as_str() == name) else {
-            let known: Vec<&str> = specs.iter().map(|spec| spec.kind.as_str()).collect();
-            let message = format!("no part is called `{name}`; there are {}", known.join(", "));
-            return Err(ApiError::BadUpload(message));
-        };
+        let spec = find_spec(specs, &name).map_err(|error| ApiError::BadUpload(error.to_string()))?;
         if !files.insert(spec.kind.clone(), bytes(app, field, &mut left).await?) {
             return Err(ApiError::BadUpload(format!("part `{name}` comes twice")));
         }

@@ -13,7 +13,7 @@ use axum::{
 };
 use serde::Serialize;
 use snapback_abi::reply::Tag;
-use snapback_snapshot::proof_systems::CircuitError;
+use snapback_snapshot::proof_systems::{CircuitError, MalformedProof};
 use std::sync::Arc;
 
 /// Why a request was not carried out.
@@ -37,7 +37,7 @@ pub(crate) enum ApiError {
     NotMultipart {
         parts: Vec<String>,
     },
-    BadProof(String),
+    BadProof(MalformedProof),
     UploadTooLarge {
         bytes_max: u64,
     },
@@ -118,7 +118,7 @@ impl ApiError {
                 "changes_off",
                 "circuits are not changed here: use the admin routes, or set circuits.changes = on".into(),
             ),
-            Self::BadProof(reason) => (StatusCode::BAD_REQUEST, "malformed_input", reason.clone()),
+            Self::BadProof(error) => (StatusCode::BAD_REQUEST, "malformed_input", error.to_string()),
             Self::BadUpload(reason) => (StatusCode::BAD_REQUEST, "bad_circuit", reason.clone()),
             Self::NotMultipart { parts } => (
                 StatusCode::BAD_REQUEST,

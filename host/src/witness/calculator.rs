@@ -13,15 +13,13 @@ use crate::memory::meter::{Meter, OutOfMemory};
 use snapback_circom::wtns;
 use snapback_snapshot::{
     epochs,
-    imports::{self, CalculatorException, CalculatorState},
+    imports::{self, CalculatorException, CalculatorState, MESSAGE_BYTES_MAX},
     proof_systems::WitnessShape,
 };
 use std::time::Duration;
 use wasmtime::{Instance, InstancePre, Module, Store, Trap, TypedFunc, WasmParams, WasmResults};
 use zeroize::Zeroizing;
 
-/// Longest message of a calculator that is kept, in bytes.
-const MESSAGE_BYTES_MAX: usize = 512;
 /// Most signals that a message names.
 const SIGNALS_NAMED_MAX: usize = 8;
 /// Words of a field element in the calculator's shared memory.

@@ -196,12 +196,12 @@ impl<'de> Visitor<'de> for Values<'_> {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        let value = number::from_u64(value, false, self.room.prime);
+        let value = number::from_u64(value, self.room.prime);
         self.take(Some(value))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        let value = number::from_u64(value.unsigned_abs(), value < 0, self.room.prime);
+        let value = number::from_i64(value, self.room.prime);
         self.take(Some(value))
     }
 

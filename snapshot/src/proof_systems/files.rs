@@ -85,8 +85,17 @@ pub struct FileSpec {
     pub presence: Presence,
     /// The bake input that carries the file into the image, as `INPUT/NAME`; `None` for files that the host keeps.
     pub input: Option<&'static str>,
-    /// Description of the file in a few words.
-    pub about: &'static str,
+}
+
+/// Returns the kind of this name among those of a proof system.
+///
+/// # Errors
+/// Returns an error that lists the kinds if there is none of this name.
+pub fn find_spec<'a>(specs: &'a [FileSpec], name: &str) -> Result<&'a FileSpec, CircuitError> {
+    specs.iter().find(|spec| spec.kind.as_str() == name).ok_or_else(|| {
+        let known: Vec<&str> = specs.iter().map(|spec| spec.kind.as_str()).collect();
+        CircuitError::Malformed(format!("no part is called `{name}`; there are {}", known.join(", ")))
+    })
 }
 
 /// The files of one circuit.

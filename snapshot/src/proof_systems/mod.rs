@@ -15,7 +15,7 @@
 mod files;
 pub mod plonk;
 
-pub use files::{CircuitFiles, FileKind, FileSpec, Presence};
+pub use files::{CircuitFiles, FileKind, FileSpec, Presence, find_spec};
 
 use crate::{
     Digest, Error, TrialCall,
@@ -25,6 +25,9 @@ use crate::{
 };
 use snapback_circom::{Prime, r1cs::Header, sym::Names};
 use std::{collections::BTreeSet, sync::Arc};
+
+/// A proof as JSON.
+pub type JsonObject = serde_json::Map<String, serde_json::Value>;
 
 /// The bake input that removes a circuit: `remove/NAME`, empty. Every proof system's guest takes it.
 pub const INPUT_REMOVE: &str = "remove";
@@ -70,13 +73,13 @@ pub trait ProofSystem: Send + Sync {
     ///
     /// # Errors
     /// Returns an error if the bytes are not a proof.
-    fn proof_to_json(&self, proof: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, String>;
+    fn proof_to_json(&self, proof: &[u8]) -> Result<JsonObject, MalformedProof>;
 
     /// Turns a proof in JSON into the bytes that the guest takes.
     ///
     /// # Errors
     /// Returns an error if the JSON is not a proof.
-    fn proof_from_json(&self, json: &[u8]) -> Result<Vec<u8>, String>;
+    fn proof_from_json(&self, json: &[u8]) -> Result<Vec<u8>, MalformedProof>;
 
     /// Returns whether these bytes begin like a verifying key of this system.
     fn reads_key(&self, key: &[u8]) -> bool;
@@ -157,6 +160,11 @@ impl From<snapback_circom::Error> for CircuitError {
         }
     }
 }
+
+/// A proof that cannot be converted, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MalformedProof(pub String);
 
 /// Why a proof was not verified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

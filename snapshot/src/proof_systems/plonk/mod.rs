@@ -9,7 +9,10 @@ mod bake;
 mod proof_json;
 mod srs;
 
-use super::{BakePlan, CircuitError, CircuitFiles, FileKind, FileSpec, Presence, ProofSystem, VerifyError};
+use super::{
+    BakePlan, CircuitError, CircuitFiles, FileKind, FileSpec, JsonObject, MalformedProof, Presence,
+    ProofSystem, VerifyError,
+};
 use crate::{Digest, Error, Guest, inputs::Input, manifest::Manifest, references::ReferenceStore};
 use snapback_circom::{r1cs::Header, sym::Names};
 use snapback_guest_plonk::{self as plonk, GUEST_NAME, KeyFile};
@@ -22,24 +25,9 @@ pub const INPUT_SYM: &str = "sym";
 const INPUT_SRS: &str = "srs";
 
 static FILES: [FileSpec; 3] = [
-    FileSpec {
-        kind: FileKind::R1CS,
-        presence: Presence::Needed,
-        input: Some(INPUT_CIRCUIT),
-        about: "the constraints, from `circom --r1cs`",
-    },
-    FileSpec {
-        kind: FileKind::SYM,
-        presence: Presence::Optional,
-        input: Some(INPUT_SYM),
-        about: "the names of the signals, from `circom --sym`",
-    },
-    FileSpec {
-        kind: FileKind::WASM,
-        presence: Presence::Optional,
-        input: None,
-        about: "the witness calculator, from `circom --wasm`",
-    },
+    FileSpec { kind: FileKind::R1CS, presence: Presence::Needed, input: Some(INPUT_CIRCUIT) },
+    FileSpec { kind: FileKind::SYM, presence: Presence::Optional, input: Some(INPUT_SYM) },
+    FileSpec { kind: FileKind::WASM, presence: Presence::Optional, input: None },
 ];
 
 /// The proof system of the guest `plonk`.
@@ -79,12 +67,12 @@ impl ProofSystem for Plonk {
         Ok(Box::new(bake::Plan::new(references, base, inputs)?))
     }
 
-    fn proof_to_json(&self, proof: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, String> {
-        proof_json::encode(proof)
+    fn proof_to_json(&self, proof: &[u8]) -> Result<JsonObject, MalformedProof> {
+        proof_json::encode(proof).map_err(MalformedProof)
     }
 
-    fn proof_from_json(&self, json: &[u8]) -> Result<Vec<u8>, String> {
-        proof_json::decode(json)
+    fn proof_from_json(&self, json: &[u8]) -> Result<Vec<u8>, MalformedProof> {
+        proof_json::decode(json).map_err(MalformedProof)
     }
 
     fn reads_key(&self, key: &[u8]) -> bool {

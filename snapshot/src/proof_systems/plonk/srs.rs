@@ -5,7 +5,7 @@
 
 use crate::{Error, references::ReferenceStore};
 use halo2_proofs::poly::commitment::Params;
-use snapback_guest_plonk::Side;
+use snapback_guest_plonk::{Side, reference_bytes};
 
 /// A reference string, as parameters and as the bytes that are fed to the guest.
 pub(super) struct Reference<C: Side> {
@@ -17,8 +17,7 @@ pub(super) struct Reference<C: Side> {
 pub(super) fn get<C: Side>(store: &ReferenceStore, k: u32) -> Result<Reference<C>, Error> {
     let name = format!("{}-{k}", C::PRIME);
     if let Some(bytes) = store.find(&name)? {
-        // The bytes are k, a point for each row in each of two bases, and two more points.
-        let is_whole = bytes.len() == 4 + 32 * (2 * (1 << k) + 2);
+        let is_whole = bytes.len() == reference_bytes(k);
         let params = is_whole.then(|| Params::read(&mut bytes.as_slice()).ok()).flatten();
         if let Some(params) = params {
             return Ok(Reference { params, bytes });
