@@ -76,10 +76,15 @@ impl NativeDigest {
 
 /// Reads a file in pieces that fit the second-level cache. The buffer is the only memory that is touched.
 fn read_in_pieces(file: &File, mut piece: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut buffer = vec![0; 256 * 1024];
+    const PIECE: usize = 256 * 1024;
+    const CACHE_LINE: usize = 64;
+    let mut buffer = vec![0; PIECE + CACHE_LINE];
+    // Where the buffer begins within a cache line, the kernel takes half as long again to fill it.
+    let begin = buffer.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE);
+    let buffer = &mut buffer[begin..begin + PIECE];
     let mut offset = 0;
     loop {
-        match file.read_at(&mut buffer, offset) {
+        match file.read_at(buffer, offset) {
             Ok(0) => return Ok(()),
             Ok(len) => {
                 piece(&buffer[..len]);

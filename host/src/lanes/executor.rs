@@ -88,7 +88,7 @@ impl Executor {
         };
         let instance = Instance::instantiate(&service.current(), policy.memory_limit_bytes)?;
         executor.activate(instance, &policy, context);
-        executor.standbys.restock(&policy, context.now());
+        executor.standbys.restock(&policy, context);
         executor.update_status(context);
         Ok(executor)
     }
@@ -232,7 +232,7 @@ impl Executor {
         }
         match decision::decide(&sample, swap_policy, policy) {
             Decision::Keep => {}
-            Decision::Prepare => self.standbys.order(policy, context.now()),
+            Decision::Prepare => self.standbys.order(policy, context),
             Decision::Swap(reason) => self.swap(reason, policy, context),
         }
     }
@@ -240,7 +240,7 @@ impl Executor {
     /// Between calls: carries out the commands of operators, moves over to a new generation, and keeps `standby.min`.
     pub(super) fn between_calls(&mut self, policy: &Policy, context: &LaneContext) {
         if self.commands.take_prepare() {
-            self.standbys.order(policy, context.now());
+            self.standbys.order(policy, context);
         }
         self.retire_outdated(policy, context);
         if self.active.is_none() {
@@ -289,13 +289,9 @@ impl Executor {
     fn swap(&mut self, reason: Reason, policy: &Policy, context: &LaneContext) {
         let begun = Instant::now();
         self.standbys.refresh(policy, context);
-        let now = context.now();
-        let due = Due {
-            reason,
-            has_standby: self.standbys.is_ready(policy),
-            age: self.active.as_ref().map(|active| active.age(now)),
-        };
-        if let Err(deferral) = SwapGate::check(&due, policy, self.service.swap_limiter(), now) {
+        if SwapGate::is_guarded(reason)
+            && let Err(deferral) = self.check_gate(reason, policy, context.now())
+        {
             return self.defer(reason, deferral, policy, context);
         }
         self.reporter.swap_started(reason, context);
@@ -314,11 +310,15 @@ impl Executor {
         self.swapped(reason, begun, context);
     }
 
+    fn check_gate(&self, reason: Reason, policy: &Policy, now: Instant) -> Result<(), Deferral> {
+        let age = self.active.as_ref().map(|active| active.age(now));
+        let due = Due { reason, has_standby: self.standbys.is_ready(policy), age };
+        SwapGate::check(&due, policy, self.service.swap_limiter(), now)
+    }
+
     fn defer(&mut self, reason: Reason, deferral: Deferral, policy: &Policy, context: &LaneContext) {
-        self.standbys.order_and_wake(policy, context.now());
-        if deferral == Deferral::SwapLimit {
-            context.telemetry.metrics.swap_limited(self.service.name());
-        }
+        self.standbys.order_and_wake(policy, context);
+        self.reporter.swap_due(deferral, context);
         if self.gate.defer(deferral) {
             self.reporter.swap_deferred(reason, deferral, context);
         }
@@ -339,8 +339,8 @@ impl Executor {
 
     fn restock(&mut self, policy: &Policy, context: &LaneContext) {
         match self.active {
-            Some(_) => self.standbys.restock(policy, context.now()),
-            None => self.standbys.order(policy, context.now()),
+            Some(_) => self.standbys.restock(policy, context),
+            None => self.standbys.order(policy, context),
         }
     }
 

@@ -56,7 +56,14 @@ impl Reporter {
         self.emit(context, || EventKind::SwapComplete { reason, took_us });
     }
 
-    /// Reports that a swap is deferred.
+    /// Counts each time that a swap is due and the limit defers it.
+    pub(super) fn swap_due(&self, deferral: Deferral, context: &LaneContext) {
+        if deferral == Deferral::SwapLimit {
+            context.telemetry.metrics.swap_limited(self.service.name());
+        }
+    }
+
+    /// Reports that a swap is deferred, once for each reason.
     pub(super) fn swap_deferred(&self, reason: Reason, deferral: Deferral, context: &LaneContext) {
         let image = self.service.name();
         context.telemetry.metrics.swap_put_off(image, deferral.label());

@@ -221,14 +221,14 @@ impl Standbys {
     }
 
     /// Has at least one standby made, or as many as the policy keeps ready.
-    pub(super) fn order(&mut self, policy: &Policy, now: Instant) {
-        self.end_backoff(now);
+    pub(super) fn order(&mut self, policy: &Policy, context: &LaneContext) {
+        self.end_backoff(context);
         self.orders.ensure(self.stock(policy).with_at_least_one());
     }
 
     /// Has as many standbys made as the policy keeps ready.
-    pub(super) fn restock(&mut self, policy: &Policy, now: Instant) {
-        self.end_backoff(now);
+    pub(super) fn restock(&mut self, policy: &Policy, context: &LaneContext) {
+        self.end_backoff(context);
         self.orders.ensure(self.stock(policy));
     }
 
@@ -244,14 +244,14 @@ impl Standbys {
     }
 
     /// Has a standby made, and wakes the lane when it is ready.
-    pub(super) fn order_and_wake(&mut self, policy: &Policy, now: Instant) {
-        self.order(policy, now);
+    pub(super) fn order_and_wake(&mut self, policy: &Policy, context: &LaneContext) {
+        self.order(policy, context);
         self.orders.wake_for_next();
     }
 
     /// Resumes orders once the pause after a failure is over.
-    fn end_backoff(&mut self, now: Instant) {
-        if self.backoff_until.is_some_and(|until| now >= until) {
+    fn end_backoff(&mut self, context: &LaneContext) {
+        if self.backoff_until.is_some_and(|until| context.now() >= until) {
             self.backoff_until = None;
             self.orders.is_held.store(false, Ordering::Relaxed);
         }

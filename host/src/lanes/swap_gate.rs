@@ -63,6 +63,11 @@ pub(super) struct SwapGate {
 }
 
 impl SwapGate {
+    /// Whether a swap for this reason has to pass the gate. All others happen at once.
+    pub(super) fn is_guarded(reason: Reason) -> bool {
+        reason.can_wait() || reason == Reason::Operator
+    }
+
     /// Whether a swap may happen now.
     ///
     /// # Errors
@@ -73,7 +78,7 @@ impl SwapGate {
         limiter: &SwapLimiter,
         now: Instant,
     ) -> Result<(), Deferral> {
-        if !due.reason.can_wait() && due.reason != Reason::Operator {
+        if !Self::is_guarded(due.reason) {
             return Ok(());
         }
         if !due.has_standby {
