@@ -11,7 +11,9 @@ use pczt::{Pczt, roles::prover::Prover};
 use rand_core::SeedableRng;
 use snapback_host::ids::GenerationId;
 use snapback_host::instance::{Call, Entropy, Generation, Instance};
-use snapback_snapshot::{Digest, Guest, ImageStore, NativeCache, bake_key, engine};
+use snapback_snapshot::{
+    Digest, Guest, ImageStore, NativeCache, earlier_bake, engine, proof_systems::ProofSystems,
+};
 use std::{fs, sync::Arc, thread, time::Duration};
 
 #[test]
@@ -157,7 +159,7 @@ fn zcash_instance() -> Instance {
     let state = state_with("zcash");
     let store = ImageStore::open(&state).expect("the store");
     let guest = Guest::find("zcash").expect("embedded");
-    let digest = store.baked(&bake_key(guest, &[])).expect("baked");
+    let digest = earlier_bake(&store, &ProofSystems::builtin(), guest, &[]).expect("baked");
     let engine = engine(2).expect("an engine");
     let image = NativeCache::open(&state, &native_key(), 1 << 30)
         .load(&engine, &store.open_image(&digest).expect("the image"))

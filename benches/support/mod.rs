@@ -15,7 +15,7 @@ use snapback_host::{
 };
 use snapback_snapshot::{
     BakeEnvironment, BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Progress, Stage, Ticker,
-    bake, bake_key, proof_systems::ProofSystems,
+    bake, earlier_bake, proof_systems::ProofSystems,
 };
 use std::{
     fs,
@@ -98,13 +98,13 @@ impl Image {
     pub(crate) fn baked(self) -> Digest {
         let store = ImageStore::open(&state_dir()).expect("the store");
         let inputs = self.inputs();
-        store.baked(&bake_key(self.guest(), &inputs)).unwrap_or_else(|| {
-            let cache = cache();
+        let systems = ProofSystems::builtin();
+        earlier_bake(&store, &systems, self.guest(), &inputs).unwrap_or_else(|| {
             let progress: Arc<dyn Progress> = Arc::new(Quiet);
             let environment = BakeEnvironment {
                 store: &store,
-                cache: &cache,
-                systems: &ProofSystems::builtin(),
+                cache: &cache(),
+                systems: &systems,
                 limits: &BakeLimits::default(),
             };
             bake(environment, self.guest(), &inputs, &progress).expect("a bake").digest

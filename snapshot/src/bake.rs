@@ -109,8 +109,7 @@ pub struct Baked {
 }
 
 /// Returns the key of a bake. It covers everything that influences the image, so equal keys give equal images.
-#[must_use]
-pub fn bake_key(guest: &Guest, inputs: &[Input]) -> Digest {
+fn bake_key(guest: &Guest, inputs: &[Input]) -> Digest {
     let inputs: Vec<InputId> = inputs.iter().map(Input::id).collect();
     let trial = guest.trial.as_ref().map(TrialCall::id);
     let base = guest.base.as_ref().map(|base| base.digest);
@@ -119,7 +118,42 @@ pub fn bake_key(guest: &Guest, inputs: &[Input]) -> Digest {
     Digest::of(&serde_json::to_vec(&parts).expect("the parts have string keys only"))
 }
 
-/// Bakes a guest. [`ImageStore::baked`] returns the image of an earlier bake with the same inputs.
+/// Returns the image of an earlier bake of the same guest with the same inputs, if the store still has it.
+#[must_use]
+pub fn earlier_bake(
+    store: &ImageStore,
+    systems: &ProofSystems,
+    guest: &Guest,
+    inputs: &[Input],
+) -> Option<Digest> {
+    let system = systems.of_guest(&guest.digest).map(|system| &**system);
+    store.baked(&bake_key(guest, inputs), |manifest| is_made_of(manifest, system, guest, inputs))
+}
+
+/// Whether an image says of itself that this guest and these inputs, and nothing else, are in it.
+fn is_made_of(
+    manifest: &Manifest,
+    system: Option<&dyn ProofSystem>,
+    guest: &Guest,
+    inputs: &[Input],
+) -> bool {
+    let asked: Vec<InputId> = inputs.iter().map(Input::id).collect();
+    let of_base = |input| guest.base.as_ref().is_some_and(|base| base.manifest.inputs.contains(input));
+    // A proof system adds reference strings, which are no files of circuits.
+    let is_reference = |input: &InputId| {
+        system.is_some_and(|system| {
+            !system.files().iter().any(|file| file.input.is_some_and(|name| name == input.name))
+        })
+    };
+    manifest.guest.name == guest.name
+        && manifest.guest.digest == guest.digest
+        && manifest.base == guest.base.as_ref().map(|base| base.digest)
+        && manifest.tools == Tools::current()
+        && asked.iter().all(|input| input.name == INPUT_REMOVE || manifest.inputs.contains(input))
+        && manifest.inputs.iter().all(|input| asked.contains(input) || of_base(input) || is_reference(input))
+}
+
+/// Bakes a guest. [`earlier_bake`] returns the image of an earlier bake with the same inputs.
 ///
 /// # Errors
 /// Returns an error if an input is wrong, the guest is refused or fails, or the store cannot be written.

@@ -21,7 +21,9 @@ const GUEST_NAME: &str = "circom witness calculator";
 /// Returns the image of a calculator, if the store has it. `wasm` is the digest of the module.
 #[must_use]
 pub fn find(store: &ImageStore, wasm: &Digest) -> Option<Digest> {
-    store.baked(&key(wasm))
+    let is_of =
+        |manifest: &Manifest| manifest.kind == ImageKind::Calculator && manifest.guest.digest == *wasm;
+    store.baked(&key(wasm), is_of)
 }
 
 /// Checks and compiles a calculator, stores it with its native code, and returns the digest of its image.

@@ -2,13 +2,16 @@
 //!
 //! Invariant: every access to the file goes through the one descriptor that it was opened with.
 
-use crate::{Digest, Error, manifest::Manifest, manifest_section::ManifestError};
+use crate::{Digest, Error, MEMORY_BYTES_MAX, manifest::Manifest, manifest_section::ManifestError};
 use std::{
     fs::File,
     io::{self, BufReader},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
+
+/// Longest image file, in bytes: all memory that an instance may have, and as much again for everything else.
+const IMAGE_BYTES_MAX: u64 = 2 * MEMORY_BYTES_MAX;
 
 /// An image file whose manifest was read. Its body is checked when it is compiled, and by [`Self::scrub`].
 pub struct SealedImage {
@@ -24,14 +27,15 @@ impl SealedImage {
     /// # Errors
     /// Returns an error if the file cannot be read, or is not an image.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let (file, manifest) = open(path)?;
+        let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
+        let manifest = manifest(&file, path)?;
         let digest = Digest::of_file(&file).map_err(|source| Error::io("read", path, source))?;
         Ok(Self { path: path.into(), file, digest, manifest })
     }
 
-    /// Opens an image file whose name has its digest, without hashing it.
-    pub(crate) fn open_named(path: &Path, digest: Digest) -> Result<Self, Error> {
-        let (file, manifest) = open(path)?;
+    /// Takes a file of the store, whose name has its digest, without hashing it.
+    pub(crate) fn of_file(file: File, path: &Path, digest: Digest) -> Result<Self, Error> {
+        let manifest = manifest(&file, path)?;
         Ok(Self { path: path.into(), file, digest, manifest })
     }
 
@@ -92,13 +96,17 @@ impl SealedImage {
     }
 }
 
-fn open(path: &Path) -> Result<(File, Manifest), Error> {
-    let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-    let manifest = Manifest::read(BufReader::new(&file)).map_err(|source| match source {
+/// Reads the manifest of an image file that is not too long to be an image.
+fn manifest(file: &File, path: &Path) -> Result<Manifest, Error> {
+    let metadata = file.metadata().map_err(|source| Error::io("inspect", path, source))?;
+    if metadata.len() > IMAGE_BYTES_MAX {
+        let reason = format!("it is longer than {IMAGE_BYTES_MAX} bytes");
+        return Err(Error::Damaged { path: path.into(), reason });
+    }
+    Manifest::read(BufReader::new(file)).map_err(|source| match source {
         ManifestError::Read(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
             Error::io("read", path, source)
         }
         source => Error::Manifest { path: path.into(), source },
-    })?;
-    Ok((file, manifest))
+    })
 }

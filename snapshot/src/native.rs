@@ -16,21 +16,23 @@ use crate::{
     check::check_image,
     cow,
     digest::NativeDigest,
-    files::{make_private_dir, open_own, publish, publish_new},
+    dir::Dir,
     image::SealedImage,
     manifest::{ImageKind, Manifest},
+    sealed::sealed_memory,
 };
-use memfd::{FileSeal, MemfdOptions};
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
+    fs::File,
     hash::{DefaultHasher, Hash, Hasher},
-    io::{self, BufReader, Write},
+    io::{self, BufReader, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 use wasmtime::{Engine, Module};
+
+/// Longest record of native code, in bytes.
+const RECORD_BYTES_MAX: u64 = 1 << 16;
 
 /// Native code that this host wrote: sealed memory that it filled, or a file whose keyed digest is the recorded one.
 struct VerifiedCode(File);
@@ -77,6 +79,8 @@ struct Record {
     engine: String,
     /// Digest of the manifest that was embedded in the image when it was compiled.
     manifest: Digest,
+    /// Length of the native code. A file of another length is not hashed: that would take as long as the file is.
+    bytes: u64,
     code: NativeDigest,
 }
 
@@ -91,7 +95,7 @@ pub enum CacheMode {
 
 /// Cache of native code in a state directory.
 pub struct NativeCache {
-    dir: PathBuf,
+    state_dir: PathBuf,
     key_file: PathBuf,
     memory_bytes_max: u64,
     mode: CacheMode,
@@ -103,12 +107,7 @@ impl NativeCache {
     /// initial memory of a module, because compiling lays it out.
     #[must_use]
     pub fn open(state_dir: &Path, key_file: &Path, memory_bytes_max: u64) -> Self {
-        Self {
-            dir: state_dir.join("native"),
-            key_file: key_file.into(),
-            memory_bytes_max,
-            mode: CacheMode::On,
-        }
+        Self { state_dir: state_dir.into(), key_file: key_file.into(), memory_bytes_max, mode: CacheMode::On }
     }
 
     /// Switches the cache on or off.
@@ -117,24 +116,32 @@ impl NativeCache {
         Self { mode, ..self }
     }
 
+    /// The directory of native code, created if it is missing.
+    fn dir(&self) -> Result<Dir, Error> {
+        Dir::open(&self.state_dir)?.sub("native")
+    }
+
     /// Returns the key, and draws it at the first use.
     fn key(&self) -> Result<[u8; 32], Error> {
-        let read = || -> io::Result<[u8; 32]> {
-            let mut key = [0; 32];
-            open_own(&self.key_file)?.read_exact_at(&mut key, 0)?;
-            Ok(key)
-        };
         let failed = |source| Error::io("read the key", &self.key_file, source);
-        match read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => return other.map_err(failed),
+        let name = self.key_file.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+        let parent = self.key_file.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let dir = Dir::open_private(parent.unwrap_or(Path::new(".")))?;
+        let read = || -> Result<Option<[u8; 32]>, Error> {
+            let Some(file) = dir.open_own(name)? else { return Ok(None) };
+            let mut key = [0; 32];
+            file.read_exact_at(&mut key, 0).map_err(failed)?;
+            Ok(Some(key))
+        };
+        if let Some(key) = read()? {
+            return Ok(key);
         }
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| failed(io::Error::other(error)))?;
-        make_private_dir(self.key_file.parent().unwrap_or(Path::new(".")))?;
-        publish_new(&self.key_file, &key)?;
+        dir.publish_new(name, &key)?;
         // Another process may have been first: the key is the one on disk.
-        read().map_err(failed)
+        read()?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
     }
 
     /// Loads an image from the cache.
@@ -150,11 +157,7 @@ impl NativeCache {
     /// Returns whether native code can be stored. Creates the directory and the key if they are missing.
     #[must_use]
     pub fn can_keep(&self) -> bool {
-        let wanted = Access::WRITE_OK | Access::EXEC_OK;
-        self.mode == CacheMode::On
-            && make_private_dir(&self.dir).is_ok()
-            && accessat(CWD, &self.dir, wanted, AtFlags::EACCESS).is_ok()
-            && self.key().is_ok()
+        self.mode == CacheMode::On && self.dir().is_ok_and(|dir| dir.is_writable()) && self.key().is_ok()
     }
 
     /// Loads an image from the cache, or compiles it if the cache has no native code that fits.
@@ -208,16 +211,18 @@ impl NativeCache {
             return Ok(());
         }
         let key = self.key()?;
-        make_private_dir(&self.dir)?;
-        publish(&self.code_path(engine, &image), code)?;
+        let dir = self.dir()?;
+        dir.sweep_temporary();
+        dir.publish(&code_name(engine, &image), code)?;
         let record = Record {
             image,
             engine: fingerprint(engine),
             manifest: manifest.digest(),
+            bytes: code.len() as u64,
             code: NativeDigest::of(&key, &of_what(engine, &image, manifest), code),
         };
         let json = serde_json::to_vec(&record).expect("a record has string keys only");
-        publish(&self.record_path(engine, &image), &json)
+        dir.publish(&record_name(engine, &image), &json)
     }
 
     /// Removes the native code of an image, for every engine.
@@ -225,13 +230,9 @@ impl NativeCache {
     /// # Errors
     /// Returns an error if a file cannot be removed.
     pub fn remove(&self, image: &Digest) -> Result<(), Error> {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return Ok(()) };
-        for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&image.to_string()) {
-                fs::remove_file(entry.path()).map_err(|source| Error::io("remove", entry.path(), source))?;
-            }
-        }
-        Ok(())
+        let Ok(dir) = self.dir() else { return Ok(()) };
+        let names = dir.names()?.into_iter().filter(|name| name.starts_with(&format!("{image}-")));
+        names.map(|name| dir.remove(&name)).try_for_each(|removed| removed.map(drop))
     }
 
     /// Returns the native code of an image after all checks. The engine may still refuse it if another build compiled
@@ -242,12 +243,13 @@ impl NativeCache {
         }
         let (digest, manifest) = (&image.digest(), image.manifest());
         let unfit = |reason: String| Miss::Unfit(reason);
-        let own = |path: &Path| match open_own(path) {
-            Ok(file) => Ok(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Miss::Absent),
-            Err(error) => Err(unfit(format!("{}: {error}", path.display()))),
+        let dir = self.dir().map_err(|error| unfit(error.to_string()))?;
+        let own = |name: &str| match dir.open_own(name) {
+            Ok(Some(file)) => Ok(file),
+            Ok(None) => Err(Miss::Absent),
+            Err(error) => Err(unfit(error.to_string())),
         };
-        let record_file = own(&self.record_path(engine, digest))?;
+        let record_file = own(&record_name(engine, digest))?.take(RECORD_BYTES_MAX);
         let record: Record = serde_json::from_reader(BufReader::new(record_file))
             .map_err(|error| unfit(format!("its record is unreadable: {error}")))?;
         if record.image != *digest || record.engine != fingerprint(engine) {
@@ -257,21 +259,16 @@ impl NativeCache {
             return Err(unfit("the image has another manifest now".into()));
         }
         let key = self.key().map_err(|error| unfit(error.to_string()))?;
-        let code = own(&self.code_path(engine, digest))?;
+        let code = own(&code_name(engine, digest))?;
+        if code.metadata().ok().map(|metadata| metadata.len()) != Some(record.bytes) {
+            return Err(unfit("its length differs from the recorded one".into()));
+        }
         let found = NativeDigest::of_file(&key, &of_what(engine, digest, manifest), &code)
             .map_err(|error| unfit(error.to_string()))?;
         if found != record.code {
             return Err(unfit("its digest differs from the recorded one".into()));
         }
         Ok(VerifiedCode(code))
-    }
-
-    fn code_path(&self, engine: &Engine, image: &Digest) -> PathBuf {
-        self.dir.join(format!("{image}-{}.cwasm", fingerprint(engine)))
-    }
-
-    fn record_path(&self, engine: &Engine, image: &Digest) -> PathBuf {
-        self.code_path(engine, image).with_extension("json")
     }
 }
 
@@ -325,24 +322,23 @@ fn fingerprint(engine: &Engine) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Returns a descriptor of memory that can no longer be written, not even by this process.
-fn sealed_memory(bytes: &[u8]) -> io::Result<File> {
-    let other = |error: memfd::Error| io::Error::other(error);
-    let memory = MemfdOptions::default().allow_sealing(true).create("snapback-native").map_err(other)?;
-    memory.as_file().write_all(bytes)?;
-    memory
-        .add_seals(&[FileSeal::SealShrink, FileSeal::SealGrow, FileSeal::SealWrite, FileSeal::SealSeal])
-        .map_err(other)?;
-    Ok(memory.into_file())
+/// Returns the name of the file with the native code of an image for an engine.
+fn code_name(engine: &Engine, image: &Digest) -> String {
+    format!("{image}-{}.cwasm", fingerprint(engine))
+}
+
+/// Returns the name of the record of that file.
+fn record_name(engine: &Engine, image: &Digest) -> String {
+    format!("{image}-{}.json", fingerprint(engine))
 }
 
 #[expect(unsafe_code, reason = "the one place that trusts native code")]
 fn map(engine: &Engine, VerifiedCode(code): VerifiedCode) -> Result<Module, Error> {
     // SAFETY: `deserialize_open_file` requires that an engine of this version compiled the file, and that it does not
     // change while it is mapped. `VerifiedCode` is made in two places: from sealed memory that this process filled, and
-    // from a file that `open_own` found to belong to this user alone, whose digest was taken through this descriptor
+    // from a file that `Dir::open_own` found to belong to this user alone, whose digest was taken through this descriptor
     // and equals the one recorded when it was compiled. Such a file is never written again under its inode
-    // (`files::publish` renames over names), and has mode 0400. The engine refuses code of another version or with
+    // (`Dir::publish` renames over names), and has mode 0400. The engine refuses code of another version or with
     // other settings.
     unsafe { Module::deserialize_open_file(engine, code) }.map_err(Error::engine("map the native code"))
 }

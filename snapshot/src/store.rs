@@ -9,22 +9,16 @@
 //!
 //! Invariant: a name appears only when the whole file is on disk (temporary file, sync, rename).
 
-use crate::{
-    Digest, Error,
-    files::{make_private_dir, publish, sweep_temporary},
-    image::SealedImage,
-    manifest::Manifest,
-    references::ReferenceStore,
-};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use crate::{Digest, Error, dir::Dir, image::SealedImage, manifest::Manifest, references::ReferenceStore};
+use std::path::{Path, PathBuf};
+
+/// Longest record of a bake, in bytes: a digest and white space.
+const RECORD_BYTES_MAX: u64 = 1 << 10;
 
 /// The images of a state directory.
 pub struct ImageStore {
-    images: PathBuf,
-    bakes: PathBuf,
+    images: Dir,
+    bakes: Dir,
     references: ReferenceStore,
 }
 
@@ -44,14 +38,15 @@ impl ImageStore {
     /// # Errors
     /// Returns an error if a directory cannot be created, or others can write into it.
     pub fn open(state_dir: &Path) -> Result<Self, Error> {
-        let (images, bakes) = (state_dir.join("images"), state_dir.join("bakes"));
-        for dir in [&images, &bakes] {
-            make_private_dir(dir)?;
-        }
-        for dir in ["images", "bakes", "native", "srs"] {
-            sweep_temporary(&state_dir.join(dir));
-        }
-        Ok(Self { images, bakes, references: ReferenceStore::open(state_dir)? })
+        let state = Dir::open(state_dir)?;
+        let store = Self {
+            images: state.sub("images")?,
+            bakes: state.sub("bakes")?,
+            references: ReferenceStore::open(&state)?,
+        };
+        store.images.sweep_temporary();
+        store.bakes.sweep_temporary();
+        Ok(store)
     }
 
     /// Returns the store of reference strings in the same state directory.
@@ -63,7 +58,7 @@ impl ImageStore {
     /// Returns the path of an image. The store need not have the image.
     #[must_use]
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        self.images.join(format!("{digest}.wasm"))
+        self.images.path_of(&name_of(digest))
     }
 
     /// Writes an image under its digest, and returns the digest.
@@ -72,7 +67,7 @@ impl ImageStore {
     /// Returns an error if the image cannot be written.
     pub fn publish(&self, image: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(image);
-        publish(&self.path(&digest), image)?;
+        self.images.publish(&name_of(&digest), image)?;
         Ok(digest)
     }
 
@@ -81,10 +76,16 @@ impl ImageStore {
     /// # Errors
     /// Returns an error if the image is damaged, or cannot be written.
     pub fn import(&self, image: &SealedImage) -> Result<(), Error> {
-        if self.path(&image.digest()).exists() {
+        if self.contains(&image.digest()) {
             return Ok(());
         }
-        publish(&self.path(&image.digest()), &image.read_verified()?)
+        self.images.publish(&name_of(&image.digest()), &image.read_verified()?)
+    }
+
+    /// Returns whether the store has an image.
+    #[must_use]
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.images.contains(&name_of(digest))
     }
 
     /// Opens an image by digest.
@@ -92,11 +93,9 @@ impl ImageStore {
     /// # Errors
     /// Returns an error if the store does not have the image, or its manifest cannot be read.
     pub fn open_image(&self, digest: &Digest) -> Result<SealedImage, Error> {
-        let path = self.path(digest);
-        if !path.exists() {
-            return Err(Error::NoSuchImage(digest.to_string()));
-        }
-        SealedImage::open_named(&path, *digest)
+        let file = self.images.open_file(&name_of(digest))?;
+        let file = file.ok_or_else(|| Error::NoSuchImage(digest.to_string()))?;
+        SealedImage::of_file(file, &self.path(digest), *digest)
     }
 
     /// Returns the digest that begins with a prefix of at least four hexadecimal digits.
@@ -119,10 +118,9 @@ impl ImageStore {
     /// Returns an error if the directory cannot be read.
     pub fn list(&self) -> Result<Vec<Stored>, Error> {
         let stored = |digest: Digest| {
-            let path = self.path(&digest);
-            let bytes = fs::metadata(&path).map_err(|source| Error::io("inspect", &path, source))?.len();
-            let manifest = SealedImage::open_named(&path, digest).map(|image| image.manifest().clone());
-            Ok(Stored { digest, bytes, manifest })
+            let opened = self.open_image(&digest);
+            let bytes = opened.as_ref().map_or(Ok(0), SealedImage::bytes)?;
+            Ok(Stored { digest, bytes, manifest: opened.map(|image| image.manifest().clone()) })
         };
         self.digests()?.into_iter().map(stored).collect()
     }
@@ -132,42 +130,56 @@ impl ImageStore {
     /// # Errors
     /// Returns an error if the store does not have the image, or cannot remove it.
     pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
-        for entry in entries(&self.bakes)? {
-            if fs::read_to_string(&entry).is_ok_and(|text| text.trim() == digest.to_string()) {
-                fs::remove_file(&entry).map_err(|source| Error::io("remove", &entry, source))?;
+        for key in self.bakes.names()?.iter().filter_map(|name| name.parse::<Digest>().ok()) {
+            if self.recorded(&key) == Some(*digest) {
+                self.bakes.remove(&key.to_string())?;
             }
         }
-        let path = self.path(digest);
-        fs::remove_file(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => Error::NoSuchImage(digest.to_string()),
-            _ => Error::io("remove", &path, source),
-        })
+        if self.images.remove(&name_of(digest))? {
+            Ok(())
+        } else {
+            Err(Error::NoSuchImage(digest.to_string()))
+        }
     }
 
-    /// Returns the image that a bake with this key made, if the store still has it.
+    /// Returns the image that a bake with this key made, if the store still has it and `is_made` confirms that the
+    /// image is what was asked for. The record is a file that anybody may have put into a state directory.
     #[must_use]
-    pub fn baked(&self, key: &Digest) -> Option<Digest> {
-        let digest = fs::read_to_string(self.bakes.join(key.to_string())).ok()?.trim().parse().ok()?;
-        self.path(&digest).exists().then_some(digest)
+    pub(crate) fn baked(&self, key: &Digest, is_made: impl FnOnce(&Manifest) -> bool) -> Option<Digest> {
+        let digest = self.recorded(key)?;
+        let image = match self.open_image(&digest) {
+            Ok(image) => image,
+            Err(Error::NoSuchImage(_)) => return None,
+            // Whoever opens the image learns that it is damaged; baking again would hide it.
+            Err(_) => return Some(digest),
+        };
+        if !is_made(image.manifest()) {
+            let record = self.bakes.path_of(&key.to_string());
+            tracing::warn!(record = %record.display(), image = %digest, "the record of a bake names an image that another bake made, and is ignored");
+            return None;
+        }
+        Some(digest)
     }
 
     /// Records the image that a bake made.
     pub(crate) fn remember_bake(&self, key: &Digest, digest: &Digest) -> Result<(), Error> {
-        publish(&self.bakes.join(key.to_string()), digest.to_string().as_bytes())
+        self.bakes.publish(&key.to_string(), digest.to_string().as_bytes())
+    }
+
+    fn recorded(&self, key: &Digest) -> Option<Digest> {
+        let record = self.bakes.read(&key.to_string(), RECORD_BYTES_MAX);
+        let record =
+            record.inspect_err(|error| tracing::warn!(%error, "the record of a bake cannot be read"));
+        std::str::from_utf8(&record.ok()??).ok()?.trim().parse().ok()
     }
 
     fn digests(&self) -> Result<Vec<Digest>, Error> {
-        let mut digests: Vec<Digest> = entries(&self.images)?
-            .iter()
-            .filter_map(|path| path.file_name()?.to_str()?.strip_suffix(".wasm")?.parse().ok())
-            .collect();
-        digests.sort_unstable();
-        Ok(digests)
+        let names = self.images.names()?;
+        let digests = names.iter().filter_map(|name| name.strip_suffix(".wasm")?.parse().ok());
+        Ok(digests.collect())
     }
 }
 
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    fs::read_dir(dir)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
-        .map_err(|source| Error::io("list", dir, source))
+fn name_of(digest: &Digest) -> String {
+    format!("{digest}.wasm")
 }

@@ -14,7 +14,7 @@ use snapback_host::{
 };
 use snapback_snapshot::{
     BakeEnvironment, BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Progress, Stage, Ticker,
-    bake, bake_key, engine, proof_systems::ProofSystems,
+    bake, earlier_bake, engine, proof_systems::ProofSystems,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot::{self, Receiver};
@@ -34,12 +34,13 @@ pub(crate) fn generation(engine: &Engine, seed: &[u8]) -> Generation {
     let cache = NativeCache::open(&state, &native_key(), 1 << 30);
     let guest = Guest::find("fixtures").expect("embedded");
     let inputs = [Input::new("seed", seed.to_vec())];
-    let digest: Digest = store.baked(&bake_key(guest, &inputs)).unwrap_or_else(|| {
+    let systems = ProofSystems::builtin();
+    let digest: Digest = earlier_bake(&store, &systems, guest, &inputs).unwrap_or_else(|| {
         let quiet: Arc<dyn Progress> = Arc::new(Quiet);
         let environment = BakeEnvironment {
             store: &store,
             cache: &cache,
-            systems: &ProofSystems::builtin(),
+            systems: &systems,
             limits: &BakeLimits::default(),
         };
         bake(environment, guest, &inputs, &quiet).expect("a bake").digest

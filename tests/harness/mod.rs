@@ -110,6 +110,11 @@ impl Server {
 
     /// Starts a server from a prepared command on a free port, and returns once it serves.
     pub(crate) fn of(command: &mut Command) -> Self {
+        Self::try_of(command).unwrap_or_else(|(_, log)| panic!("the server did not start: {log}"))
+    }
+
+    /// Starts a server like [`Self::of`], or returns its exit status and its log if it ends instead.
+    pub(crate) fn try_of(command: &mut Command) -> Result<Self, (ExitStatus, String)> {
         let mut child = command
             .args(["--listen", "127.0.0.1:0"])
             .stdout(Stdio::null())
@@ -124,10 +129,11 @@ impl Server {
             std::thread::spawn(move || collect(stderr, &serving, &log))
         };
         match address.recv() {
-            Ok(address) => Self { child, address, log, reader: Some(reader) },
+            Ok(address) => Ok(Self { child, address, log, reader: Some(reader) }),
             Err(_) => {
                 reader.join().expect("it reads to the end");
-                panic!("the server did not start: {}", log.lock().expect("read"))
+                let status = child.wait().expect("it ends");
+                Err((status, log.lock().expect("whole").clone()))
             }
         }
     }

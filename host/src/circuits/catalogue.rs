@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Version of the catalogue's format.
-pub(super) const FORMAT_VERSION: u32 = 2;
+pub(super) const FORMAT_VERSION: u32 = 3;
 /// Finished changes that are remembered.
 const CHANGES_KEPT: usize = 64;
 

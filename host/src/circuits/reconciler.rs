@@ -8,6 +8,7 @@ use super::{
     catalogue::{Change, ChangeKind, ChangeState, Entry, GenerationRecord, of_manifest, wanted},
     change_error::ChangeError,
     registry::Registry,
+    shelf::CatalogueError,
 };
 use crate::ids::ChangeId;
 use snapback_snapshot::{Digest, Error, calculators, proof_systems::FileKind};
@@ -99,11 +100,13 @@ impl Registry {
         tracing::warn!(image = self.service.name(), %error, "a change of circuits failed; the served generation stays");
         self.dispatcher.metrics().change_ended(self.service.name(), "failed");
         state.catalogue.set_state(&ids(changes), &ChangeState::Failed { reason: error.for_clients() });
-        if let Err(error) = self.shelf.save(&state.catalogue) {
-            tracing::error!(%error, "the catalogue cannot be written");
-        }
+        let saved = self.shelf.save(&state.catalogue);
         drop(state);
-        self.sweep();
+        match saved {
+            Ok(()) => self.sweep(),
+            // On disk the changes are still open, and begin again at the next start: their files have to stay.
+            Err(error) => tracing::error!(%error, "the catalogue cannot be written"),
+        }
         self.notify();
     }
 
@@ -112,7 +115,7 @@ impl Registry {
         loop {
             let active = self.state().catalogue.active().clone();
             let is_rebuild = changes.iter().any(|change| change.kind == ChangeKind::Rebuild)
-                || !self.is_base(&active.image);
+                || !self.is_base(&active.image)?;
             let (base, there) = if is_rebuild {
                 (self.started_with, self.circuits_started_with()?)
             } else {
@@ -121,8 +124,11 @@ impl Registry {
             let mut circuits = there.clone();
             if is_rebuild {
                 // Circuits that came with an earlier image go with it; those that were added stay.
-                let own = active.circuits.iter().filter(|(name, entry)| self.is_complete(name, entry));
-                circuits.extend(own.map(|(name, entry)| (name.clone(), entry.clone())));
+                for (name, entry) in &active.circuits {
+                    if self.is_complete(name, entry)? {
+                        circuits.insert(name.clone(), entry.clone());
+                    }
+                }
             }
             let circuits = wanted(&circuits, changes.iter().map(|change| &change.kind));
             self.keep_calculators(&circuits)?;
@@ -187,18 +193,29 @@ impl Registry {
 
     /// Whether a bake can start from an image: it is there, and of the version of the guest that the server was started
     /// with.
-    fn is_base(&self, image: &Digest) -> bool {
-        let guest = |image| self.store.open_image(image).map(|image| image.manifest().guest.digest);
-        matches!((guest(image), guest(&self.started_with)), (Ok(image), Ok(given)) if image == given)
+    fn is_base(&self, image: &Digest) -> Result<bool, Error> {
+        let given = self.store.open_image(&self.started_with)?.manifest().guest.digest;
+        match self.store.open_image(image) {
+            Ok(image) => Ok(image.manifest().guest.digest == given),
+            Err(Error::NoSuchImage(_) | Error::Manifest { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Whether all files of a circuit are there, so that it can be built again.
-    fn is_complete(&self, name: &str, entry: &Entry) -> bool {
-        let damaged = entry.files.values().find_map(|file| self.shelf.get(file).err());
-        if let Some(error) = &damaged {
-            tracing::error!(circuit = name, %error, "a circuit is left out: add it again");
+    /// Whether all files of a circuit are there, so that it can be built again. A file that cannot be read for another
+    /// reason, such as a disk that fails, is an error: the circuit must not go because of it.
+    fn is_complete(&self, name: &str, entry: &Entry) -> Result<bool, CatalogueError> {
+        for file in entry.files.values() {
+            match self.shelf.get(file) {
+                Ok(_) => {}
+                Err(error @ CatalogueError::FileDamaged(_)) => {
+                    tracing::error!(circuit = name, %error, "a circuit is left out: add it again");
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        damaged.is_none() && !entry.files.is_empty()
+        Ok(!entry.files.is_empty())
     }
 
     /// The circuits that came with the image that the server was started with.
@@ -238,6 +255,10 @@ impl Registry {
         let remove: Vec<&str> = there.keys().filter(|name| goes(name)).map(String::as_str).collect();
         if add.is_empty() && remove.is_empty() {
             return Ok(*base);
+        }
+        // The bake reads the files by their paths, and takes what it finds.
+        for file in add.iter().flat_map(|(_, entry)| entry.files.values()) {
+            self.shelf.get(file)?;
         }
         let progress = |step: Step| {
             self.state().step = Some(step);

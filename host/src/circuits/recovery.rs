@@ -46,6 +46,7 @@ impl Recovery {
         // A catalogue with nothing but the circuits of another image has nothing to carry over to this one.
         let kept = shelf.load()?.filter(|kept| kept.from == started_with || kept.has_own());
         let Some(mut catalogue) = kept else {
+            shelf.warn_of_files();
             let catalogue = Catalogue::new(started_with, of_manifest(given.manifest()));
             shelf.save(&catalogue)?;
             return Ok((recovery(shelf, catalogue), given));
@@ -54,7 +55,7 @@ impl Recovery {
         // Changes that were being baked begin again.
         let open: Vec<ChangeId> = catalogue.open_changes().map(|change| change.id).collect();
         catalogue.set_state(&open, &ChangeState::Waiting);
-        let active = store.open_image(&catalogue.active().image);
+        let active = active_image(store, &catalogue, &given);
         let is_outdated = catalogue.from != started_with || active.is_err();
         let is_ordered = catalogue.open_changes().any(|change| change.kind == ChangeKind::Rebuild);
         if is_outdated && !is_ordered {
@@ -63,7 +64,7 @@ impl Recovery {
             shelf.save(&catalogue)?;
         }
         let served = active.unwrap_or_else(|error| {
-            tracing::error!(image = name, %error, "the image of the active generation is gone: serving the one that was given");
+            tracing::error!(image = name, %error, "the active generation cannot be served: serving the image that was given");
             given
         });
         Ok((recovery(shelf, catalogue), served))
@@ -95,4 +96,22 @@ impl Recovery {
         }
         loaded
     }
+}
+
+/// Opens the image of the active generation. A catalogue from elsewhere may name an image of another guest.
+fn active_image(
+    store: &ImageStore,
+    catalogue: &Catalogue,
+    given: &SealedImage,
+) -> Result<SealedImage, CatalogueError> {
+    let image = store.open_image(&catalogue.active().image)?;
+    let (found, wanted) = (image.manifest(), given.manifest());
+    if found.guest.name != wanted.guest.name || found.kind != wanted.kind {
+        return Err(CatalogueError::AnotherGuest {
+            image: image.digest(),
+            found: found.guest.name.clone(),
+            wanted: wanted.guest.name.clone(),
+        });
+    }
+    Ok(image)
 }

@@ -7,19 +7,24 @@
 //! ```
 //!
 //! Invariant: everything that the catalogue names was on disk before it. A process that dies at any moment leaves the
-//! last published generation and the accepted changes.
+//! last published generation and the accepted changes. Nothing is removed but files whose names are digests.
 
 use super::catalogue::{Catalogue, Entry, FORMAT_VERSION};
-use snapback_snapshot::{Digest, Error, files, proof_systems::CircuitFiles};
+use serde::{Deserialize, Serialize};
+use snapback_snapshot::{Digest, Dir, Error, proof_systems::CircuitFiles};
 use std::{
     collections::BTreeSet,
-    fs::{self, File, TryLockError},
-    io,
+    fs::File,
     path::{Path, PathBuf},
 };
 
 /// Name of the directory of catalogues, in the state directory.
 const CIRCUITS: &str = "circuits";
+const CATALOGUE: &str = "catalogue.json";
+/// Longest catalogue, in bytes.
+const CATALOGUE_BYTES_MAX: u64 = 64 << 20;
+/// Longest file of a circuit, in bytes; `circuits.upload_bytes_max` is at most that.
+const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Why a catalogue cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,85 +46,99 @@ pub enum CatalogueError {
     /// A file that the catalogue names is gone or has other bytes.
     #[error("{} is gone, or is not what was stored", .0.display())]
     FileDamaged(PathBuf),
+    /// The active generation has an image of another guest.
+    #[error("the image {image} is of the guest `{found}`, not `{wanted}`")]
+    AnotherGuest {
+        /// The image.
+        image: Digest,
+        /// Its guest.
+        found: String,
+        /// The guest of the image that the server was started with.
+        wanted: String,
+    },
+}
+
+/// The file of a catalogue, with a digest that shows damage which is still valid JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CatalogueFile<C> {
+    sha256: Digest,
+    catalogue: C,
 }
 
 /// The directory of a catalogue, locked for the one server that may write to it.
 pub(super) struct Shelf {
     state_dir: PathBuf,
-    dir: PathBuf,
-    files: PathBuf,
+    dir: Dir,
+    files: Dir,
     _lock: File,
 }
 
 impl Shelf {
     pub(super) fn open(state_dir: &Path, image: &str) -> Result<Self, CatalogueError> {
-        let dir = state_dir.join(CIRCUITS).join(image);
-        let files = dir.join("files");
-        snapback_snapshot::files::make_private_dir(&files)?;
-        let path = dir.join("lock");
-        let io = |source| Error::Io { action: "lock", path: path.clone(), source };
-        let lock = File::create(&path).map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { state_dir: state_dir.into(), dir, files, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(CatalogueError::InUse(dir)),
-            Err(TryLockError::Error(source)) => Err(io(source).into()),
-        }
+        let dir = Dir::open(state_dir)?.sub(CIRCUITS)?.sub(image)?;
+        let lock = dir.lock("lock")?.ok_or_else(|| CatalogueError::InUse(dir.path_of("")))?;
+        let files = dir.sub("files")?;
+        dir.sweep_temporary();
+        files.sweep_temporary();
+        Ok(Self { state_dir: state_dir.into(), dir, files, _lock: lock })
     }
 
     pub(super) fn state_dir(&self) -> &Path {
         &self.state_dir
     }
 
-    fn catalogue_path(&self) -> PathBuf {
-        self.dir.join("catalogue.json")
-    }
-
     pub(super) fn load(&self) -> Result<Option<Catalogue>, CatalogueError> {
-        let path = self.catalogue_path();
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Error::Io { action: "read", path, source }.into()),
-        };
-        let damaged = |reason: String| CatalogueError::Damaged { path: path.clone(), reason };
+        let Some(bytes) = self.dir.read(CATALOGUE, CATALOGUE_BYTES_MAX)? else { return Ok(None) };
+        let damaged = |reason: String| CatalogueError::Damaged { path: self.dir.path_of(CATALOGUE), reason };
         let json: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         // The version first: a file of another version has other fields.
-        if json["format_version"] != FORMAT_VERSION {
-            return Err(damaged(format!(
-                "format version {}, this server reads {FORMAT_VERSION}",
-                json["format_version"]
-            )));
+        let version = &json["catalogue"]["format_version"];
+        if *version != FORMAT_VERSION {
+            return Err(damaged(format!("format version {version}, this server reads {FORMAT_VERSION}")));
         }
-        let catalogue: Catalogue =
+        let CatalogueFile::<Catalogue> { sha256, catalogue } =
             serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
+        if digest_of(&catalogue) != sha256 {
+            return Err(damaged("its contents do not have the digest that it names".into()));
+        }
         if catalogue.generation(catalogue.active).is_none() {
             return Err(damaged("it lacks the generation that is active".into()));
         }
         Ok(Some(catalogue))
     }
 
+    /// Warns that there are files of circuits and no catalogue that names them, so that they are not served.
+    pub(super) fn warn_of_files(&self) {
+        if self.files.names().is_ok_and(|names| !names.is_empty()) {
+            let path = self.dir.path_of(CATALOGUE);
+            tracing::warn!(path = %path.display(), "files of circuits are here, and no catalogue that names them: only the circuits of the image are served");
+        }
+    }
+
     pub(super) fn save(&self, catalogue: &Catalogue) -> Result<(), CatalogueError> {
-        let json = serde_json::to_vec_pretty(catalogue).expect("a catalogue has string keys only");
-        Ok(files::publish(&self.catalogue_path(), &json)?)
+        let file = CatalogueFile { sha256: digest_of(catalogue), catalogue };
+        let json = serde_json::to_vec_pretty(&file).expect("a catalogue has string keys only");
+        Ok(self.dir.publish(CATALOGUE, &json)?)
     }
 
     /// Writes a file under its digest.
     pub(super) fn put(&self, bytes: &[u8]) -> Result<Digest, CatalogueError> {
         let digest = Digest::of(bytes);
-        files::publish(&self.path(&digest), bytes)?;
+        self.files.publish(&digest.to_string(), bytes)?;
         Ok(digest)
     }
 
+    /// The path of a file, for processes that read it.
     pub(super) fn path(&self, digest: &Digest) -> PathBuf {
-        self.files.join(digest.to_string())
+        self.files.path_of(&digest.to_string())
     }
 
     pub(super) fn get(&self, digest: &Digest) -> Result<Vec<u8>, CatalogueError> {
-        let path = self.path(digest);
-        match fs::read(&path) {
-            Ok(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
-            _ => Err(CatalogueError::FileDamaged(path)),
+        match self.files.read(&digest.to_string(), FILE_BYTES_MAX)? {
+            Some(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
+            _ => Err(CatalogueError::FileDamaged(self.path(digest))),
         }
     }
 
@@ -135,16 +154,20 @@ impl Shelf {
     /// Removes files that nothing names any more, such as those of a change that was not accepted.
     pub(super) fn sweep(&self, catalogue: &Catalogue) {
         let needed = catalogue.files();
-        let Ok(entries) = fs::read_dir(&self.files) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            let digest = path.file_name().and_then(|name| name.to_str()?.parse::<Digest>().ok());
-            if digest.is_none_or(|digest| !needed.contains(&digest))
-                && let Err(error) = fs::remove_file(&path)
+        for name in self.files.names().unwrap_or_default() {
+            // Whatever has another name was not put here by a server, and stays.
+            let Ok(digest) = name.parse::<Digest>() else { continue };
+            if !needed.contains(&digest)
+                && let Err(error) = self.files.remove(&name)
             {
-                tracing::warn!(path = %path.display(), %error, "a file that nothing needs is still there");
+                tracing::warn!(%error, "a file that nothing needs is still there");
             }
         }
     }
+}
+
+fn digest_of(catalogue: &Catalogue) -> Digest {
+    Digest::of(&serde_json::to_vec(catalogue).expect("a catalogue has string keys only"))
 }
 
 /// Returns every digest that any catalogue of a state directory names in generations and open changes: of images, files
@@ -152,12 +175,16 @@ impl Shelf {
 ///
 /// # Errors
 /// Returns an error if a catalogue cannot be read. What it names is unknown then, and nothing may be removed.
-pub fn named_by_any(state_dir: &Path) -> io::Result<BTreeSet<Digest>> {
+pub fn named_by_any(state_dir: &Path) -> Result<BTreeSet<Digest>, CatalogueError> {
     let mut named = BTreeSet::new();
-    let Some(entries) = if_found(fs::read_dir(state_dir.join(CIRCUITS)))? else { return Ok(named) };
-    for entry in entries {
-        let Some(text) = if_found(fs::read(entry?.path().join("catalogue.json")))? else { continue };
-        let mut json: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text)?;
+    let Some(circuits) = Dir::open(state_dir)?.existing_sub(CIRCUITS)? else { return Ok(named) };
+    for image in circuits.names()? {
+        let Some(dir) = circuits.existing_sub(&image)? else { continue };
+        let Some(text) = dir.read(CATALOGUE, CATALOGUE_BYTES_MAX)? else { continue };
+        let damaged = |reason: String| CatalogueError::Damaged { path: dir.path_of(CATALOGUE), reason };
+        let file: CatalogueFile<serde_json::Map<String, serde_json::Value>> =
+            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        let mut json = file.catalogue;
         // Images that were baked for the catalogue may go unless something else names them.
         json.remove("baked");
         if let Some(serde_json::Value::Array(changes)) = json.get_mut("changes") {
@@ -166,16 +193,6 @@ pub fn named_by_any(state_dir: &Path) -> io::Result<BTreeSet<Digest>> {
         json.values().for_each(|value| collect(value, &mut named));
     }
     Ok(named)
-}
-
-fn if_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 fn collect(json: &serde_json::Value, digests: &mut BTreeSet<Digest>) {

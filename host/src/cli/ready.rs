@@ -63,7 +63,7 @@ pub(super) fn load(
         Err(miss) => miss,
     };
     if state.cache.can_keep() {
-        let stored = Some(image.digest()).filter(|digest| state.store.path(digest).exists());
+        let stored = Some(image.digest()).filter(|digest| state.store.contains(digest));
         make(text, &stored.map_or_else(|| text.to_owned(), |digest| digest.to_string()), config)?;
     }
     let loaded = state.cache.load(engine, image)?;

@@ -8,7 +8,7 @@ use crate::config::Config;
 use anyhow::Context;
 use snapback_snapshot::{
     BakeEnvironment, BakeLimits, Baked, Digest, Error, Guest, ImageStore, Input, NativeCache, Progress,
-    SealedImage, bake, bake_key, proof_systems::ProofSystems,
+    SealedImage, bake, earlier_bake, proof_systems::ProofSystems,
 };
 use std::{path::Path, sync::Arc};
 
@@ -40,12 +40,16 @@ impl<'a> State<'a> {
 
     /// The embedded guest of that name, if it was never baked.
     pub(super) fn unbaked(&self, text: &str) -> Option<&'static Guest> {
-        Guest::find(text).filter(|guest| self.store.baked(&bake_key(guest, &[])).is_none())
+        Guest::find(text).filter(|guest| self.baked(guest).is_none())
+    }
+
+    fn baked(&self, guest: &Guest) -> Option<Digest> {
+        earlier_bake(&self.store, self.systems, guest, &[])
     }
 
     /// Opens an image that exists.
     pub(super) fn existing(&self, text: &str) -> Result<SealedImage, Error> {
-        if let Some(digest) = Guest::find(text).and_then(|guest| self.store.baked(&bake_key(guest, &[]))) {
+        if let Some(digest) = Guest::find(text).and_then(|guest| self.baked(guest)) {
             return self.store.open_image(&digest);
         }
         if is_path(text) {

@@ -6,6 +6,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Signals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
+    /// Never waited for: with a handler, a write beyond `ulimit -f` is an error and does not end the process.
+    _file_size: Option<Signal>,
 }
 
 impl Signals {
@@ -17,13 +19,14 @@ impl Signals {
         Ok(Self {
             terminate: Some(signal(SignalKind::terminate())?),
             interrupt: Some(signal(SignalKind::interrupt())?),
+            _file_size: Some(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?),
         })
     }
 
     /// Leaves signals to the program that the server is embedded in.
     #[must_use]
     pub fn none() -> Self {
-        Self { terminate: None, interrupt: None }
+        Self { terminate: None, interrupt: None, _file_size: None }
     }
 
     /// Waits for the next signal.

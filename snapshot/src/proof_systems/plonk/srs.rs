@@ -33,12 +33,14 @@ pub(super) fn get<C: Side>(store: &ReferenceStore, k: u32) -> Result<Reference<C
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Dir;
     use halo2_proofs::pasta::EqAffine;
 
     #[test]
     fn a_stored_string_equals_a_generated_one() {
         let state = tempfile::tempdir().expect("a directory");
-        let store = ReferenceStore::open(state.path()).expect("a store");
+        let state = Dir::open(state.path()).expect("a directory");
+        let store = ReferenceStore::open(&state).expect("a store");
         let made = get::<EqAffine>(&store, 4).expect("generated").bytes;
         assert_eq!(store.find("pallas-4").expect("read").as_ref(), Some(&made));
         assert_eq!(get::<EqAffine>(&store, 4).expect("read").bytes, made);
