@@ -4,7 +4,7 @@ mod harness;
 
 use chacha20::ChaCha20Rng;
 use harness::{
-    Server, native_key, run_err, run_ok, snapback, state_with, until,
+    Server, native_key, patient, run_err, run_ok, snapback, state_with, until,
     zcash::{extract, unproven, with_flipped_proof_byte},
 };
 use pczt::{Pczt, roles::prover::Prover};
@@ -174,7 +174,15 @@ fn the_command_line_proves_and_verifies_locally_and_on_a_server() {
     let (input, proven) = (dir.path().join("in.pczt"), dir.path().join("proven.pczt"));
     fs::write(&input, unproven()).expect("the file is written");
     let state = state_with("zcash");
-    run_ok(snapback().arg("prove").arg(&input).arg("-o").arg(&proven).arg("--state-dir").arg(&state));
+    run_ok(
+        patient(&mut snapback())
+            .arg("prove")
+            .arg(&input)
+            .arg("-o")
+            .arg(&proven)
+            .arg("--state-dir")
+            .arg(&state),
+    );
     extract(&fs::read(&proven).expect("a proof")).expect("the network accepts it");
 
     let server = Server::start("zcash", &[]);

@@ -34,6 +34,14 @@ pub(crate) fn snapback() -> Command {
     command
 }
 
+/// Gives a command deadlines that no machine misses, however loaded it is. Flags go before them.
+pub(crate) fn patient(command: &mut Command) -> &mut Command {
+    for deadline in ["CALL_DEADLINE", "DRAIN_DEADLINE", "CIRCUITS_CALCULATOR_DEADLINE"] {
+        command.env(format!("SNAPBACK_{deadline}"), "2h");
+    }
+    command
+}
+
 /// Reads a file of `tests/fixtures`.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name);
@@ -115,7 +123,7 @@ impl Server {
 
     /// Starts a server like [`Self::of`], or returns its exit status and its log if it ends instead.
     pub(crate) fn try_of(command: &mut Command) -> Result<Self, (ExitStatus, String)> {
-        let mut child = command
+        let mut child = patient(command)
             .args(["--listen", "127.0.0.1:0"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
