@@ -193,12 +193,27 @@ fn age_and_idleness_replace_used_instances_only() {
 
 #[test]
 fn a_process_with_little_memory_left_replaces_used_instances() {
-    // Every process is larger than this limit of one byte.
+    let (warn, critical) = (Percent::new(70), Percent::new(90));
+    let now = ProcessMemory::new(None, warn, critical);
+    now.sample();
+    let limit_bytes = now.resident_bytes() + (400 << 20);
+    let process = ProcessMemory::new(Some(limit_bytes), warn, critical);
+    let policy = Policy { memory_limit_bytes: 1 << 30, ..threshold() };
+    let host = Host::within(1, policy, Rig::new().seams(), process);
+    host.call("leak", b"800000000");
+    swapped(&host, "process-memory", 1.0);
+}
+
+#[test]
+fn a_process_that_something_else_fills_keeps_its_instances() {
+    // Every process is larger than this limit of one byte, without any instance.
     let process = ProcessMemory::new(Some(1), Percent::new(70), Percent::new(90));
     let host = Host::within(1, threshold(), Rig::new().seams(), process);
-    until("the process is sampled", || host.dispatcher.process().resident_bytes() > 0);
-    host.call("echo", b"");
-    swapped(&host, "process-memory", 1.0);
+    until("the process is sampled", || host.dispatcher.process().pressure() == Pressure::Critical);
+    for _ in 0..10 {
+        host.call("echo", b"");
+    }
+    assert_eq!(host.swaps("process-memory"), 0.0);
 }
 
 #[test]

@@ -28,9 +28,9 @@ impl LaneContext {
         self.reaper.retire(instance);
     }
 
-    /// Pressure on the memory of the process at the last sample.
+    /// Pressure on the memory of the process at the last sample, as far as swaps can relieve it.
     pub(super) fn process_pressure(&self) -> Pressure {
-        self.process.pressure()
+        self.process.relievable_pressure()
     }
 
     /// The time by which instances age.

@@ -35,6 +35,7 @@ pub struct ProcessMemory {
     grants: Mutex<Vec<Grant>>,
     // Relaxed: each value is read on its own.
     pressure: AtomicU8,
+    relievable: AtomicU8,
 }
 
 impl ProcessMemory {
@@ -48,6 +49,7 @@ impl ProcessMemory {
             resident_bytes: AtomicU64::new(0),
             grants: Mutex::default(),
             pressure: AtomicU8::new(0),
+            relievable: AtomicU8::new(0),
         }
     }
 
@@ -83,22 +85,39 @@ impl ProcessMemory {
     /// Pressure at the last sample.
     #[must_use]
     pub fn pressure(&self) -> Pressure {
-        match self.pressure.load(Ordering::Relaxed) {
-            0 => Pressure::Calm,
-            1 => Pressure::Warn,
-            _ => Pressure::Critical,
-        }
+        read(&self.pressure)
+    }
+
+    /// Pressure at the last sample as far as swaps can relieve it. If memory would be critical without anything that
+    /// instances hold, swapping them would go on for ever and help nobody.
+    #[must_use]
+    pub fn relievable_pressure(&self) -> Pressure {
+        read(&self.relievable)
     }
 
     /// Samples the resident memory and updates the pressure.
     pub fn sample(&self) {
         let Some(bytes) = private_resident_bytes() else { return };
         self.resident_bytes.store(bytes, Ordering::Relaxed);
-        let used_bytes = bytes.max(self.granted_bytes());
-        let pressure = self.limit_bytes.map_or(Pressure::Calm, |limit_bytes| {
-            Pressure::of(used_bytes, limit_bytes, self.warn, self.critical)
-        });
+        let granted_bytes = self.granted_bytes();
+        let of = |used_bytes| {
+            self.limit_bytes.map_or(Pressure::Calm, |limit_bytes| {
+                Pressure::of(used_bytes, limit_bytes, self.warn, self.critical)
+            })
+        };
+        let pressure = of(bytes.max(granted_bytes));
+        let is_relievable = of(bytes.saturating_sub(granted_bytes)) < Pressure::Critical;
+        let relievable = if is_relievable { pressure } else { pressure.min(Pressure::Warn) };
         self.pressure.store(pressure as u8, Ordering::Relaxed);
+        self.relievable.store(relievable as u8, Ordering::Relaxed);
+    }
+}
+
+fn read(pressure: &AtomicU8) -> Pressure {
+    match pressure.load(Ordering::Relaxed) {
+        0 => Pressure::Calm,
+        1 => Pressure::Warn,
+        _ => Pressure::Critical,
     }
 }
 
@@ -170,6 +189,21 @@ mod tests {
         drop(other);
         memory.sample();
         assert_eq!((memory.granted_bytes(), memory.pressure()), (1 << 39, Pressure::Calm));
+    }
+
+    #[test]
+    fn only_what_instances_hold_can_be_relieved() {
+        let sampled = |limit_bytes, granted_bytes| {
+            let memory = ProcessMemory::new(Some(limit_bytes), Percent::new(70), Percent::new(90));
+            let grant = memory.grant();
+            grant.set(granted_bytes);
+            memory.sample();
+            (memory.pressure(), memory.relievable_pressure())
+        };
+        // Everything that is resident belongs to instances, or nothing does.
+        assert_eq!(sampled(1 << 10, 1 << 50), (Pressure::Critical, Pressure::Critical));
+        assert_eq!(sampled(1 << 10, 0), (Pressure::Critical, Pressure::Warn));
+        assert_eq!(sampled(1 << 50, 0), (Pressure::Calm, Pressure::Calm));
     }
 
     #[test]
