@@ -5,7 +5,7 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use snapback_host::{
     circuits::Registries,
-    config::HttpConfig,
+    config::{Hosts, HttpConfig},
     http::{App, PublicChanges, serve, signals::Signals},
 };
 use std::{
@@ -22,6 +22,8 @@ fn listen(host: &Host) -> TcpStream {
         body_bytes_max: 8 << 20,
         buffered_bytes_max: 64 << 20,
         unread_bytes_max: 1 << 20,
+        hosts: Hosts::Named(Vec::new()),
+        origins: Vec::new(),
         connections_max: 16,
         header_timeout: Duration::from_mins(10),
         upload_bytes_max: 1,

@@ -196,7 +196,7 @@ fn sum(metrics: &str, prefix: &str) -> f64 {
 fn post(address: std::net::SocketAddr, method: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(address).ok()?;
     let head = format!(
-        "POST /v1/methods/{method} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "POST /v1/methods/{method} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(&[head.as_bytes(), body].concat()).expect("the server reads a request that it accepted");

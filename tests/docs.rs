@@ -77,6 +77,7 @@ fn codes_of_the_source() -> BTreeSet<(u16, String)> {
             "METHOD_NOT_ALLOWED" => 405,
             "REQUEST_TIMEOUT" => 408,
             "CONFLICT" => 409,
+            "MISDIRECTED_REQUEST" => 421,
             "PAYLOAD_TOO_LARGE" => 413,
             "UNPROCESSABLE_ENTITY" => 422,
             "TOO_MANY_REQUESTS" => 429,

@@ -100,7 +100,7 @@ fn bodies_are_bounded_in_length_and_time() {
     let message = server.post("/v1/methods/echo", &[1; 1001]).error(413, "body_too_large");
     assert!(message.contains("http.body_bytes_max = 1000"), "{message}");
 
-    let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
     // A length that is too large is refused before a byte of the body arrives.
     let answer = server.raw(format!("{head}Content-Length: 99999999999\r\n\r\n").as_bytes());
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
@@ -127,7 +127,7 @@ fn bodies_are_bounded_in_length_and_time() {
 #[test]
 fn clients_that_never_finish_the_head_of_a_request_are_disconnected() {
     let server = Server::start("fixtures", &["--http-header-timeout", "500ms"]);
-    let answer = server.raw(b"POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nX-Slow:");
+    let answer = server.raw(b"POST /v1/methods/echo HTTP/1.1\r\nHost: localhost\r\nX-Slow:");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert_eq!(server.post("/v1/methods/echo", b"on").ok(), b"on");
 }
@@ -166,7 +166,7 @@ fn a_client_that_disconnects_loses_its_place_and_its_body_counts_until_then() {
             server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0
         });
         let mut leaver = server.connect();
-        let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
+        let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
         leaver.write_all(head.as_bytes()).expect("the server reads");
         leaver.write_all(&[7; 1000]).expect("the server reads");
         until("the call waits", || server.metric("snapback_queue_length") == 1.0);
@@ -196,7 +196,7 @@ fn bodies_in_transfer_share_a_budget() {
     let server =
         Server::start("fixtures", &["--http-buffered-bytes-max", "64KiB", "--http-body-bytes-max", "64KiB"]);
     let mut hog = server.connect();
-    let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n";
+    let head = "POST /v1/methods/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 65536\r\n\r\n";
     hog.write_all(head.as_bytes()).expect("the server reads");
     hog.write_all(&[7; 65_535]).expect("the server reads");
     until("the body has arrived", || server.metric("snapback_http_buffered_bytes") >= 65_535.0);
@@ -208,7 +208,7 @@ fn bodies_in_transfer_share_a_budget() {
 #[test]
 fn a_plain_request_id_is_kept_and_any_other_is_replaced() {
     let server = Server::start("fixtures", &[]);
-    let head = "GET /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id:";
+    let head = "GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Request-Id:";
     let answer = server.raw(format!("{head} my-request.1\r\n\r\n").as_bytes());
     assert!(
         answer.contains("x-request-id: my-request.1") && answer.contains(r#""request_id":"my-request.1""#)

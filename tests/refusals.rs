@@ -38,7 +38,7 @@ impl Refusal<'_> {
         let headers: String =
             self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!(
-            "{} {} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {BODY}\r\nConnection: close\r\n\r\n",
+            "{} {} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {BODY}\r\nConnection: close\r\n\r\n",
             self.method, self.path
         );
         stream.write_all(head.as_bytes()).expect("the server reads");
@@ -146,7 +146,7 @@ fn refusals_of_circuits_are_seen_by_every_client() {
     // No boundary comes: the body is refused for its length in the middle of the upload.
     put(&open, 413, "upload_too_large").by_every_client();
     // Two uploads that go on for ever take all room; a third one is refused at once.
-    let head = "PUT /v1/circuits/y HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\
+    let head = "PUT /v1/circuits/y HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\
                 Content-Type: multipart/form-data; boundary=0123456789\r\n\r\n--0123456789\r\n";
     let mut uploads: Vec<TcpStream> = Vec::new();
     until("two uploads have begun", || {
@@ -187,7 +187,7 @@ fn an_overloaded_server_is_seen_by_every_client() {
     let server = Server::start("fixtures", &[&ALL_THE_TIME[..], &args].concat());
     // Half a body that never goes on holds more than half of the budget.
     let mut stream = server.connect();
-    let head = format!("POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 180 * MIB);
+    let head = format!("POST /v1/methods/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 180 * MIB);
     stream.write_all(head.as_bytes()).expect("the server reads");
     let piece = vec![b'x'; MIB];
     (0..140).for_each(|_| stream.write_all(&piece).expect("the server reads"));
@@ -227,7 +227,7 @@ fn an_open_breaker_is_seen_by_every_client() {
 fn a_refusal_costs_bounded_bytes() {
     let server = Server::start("fixtures", &["--http-unread-bytes-max", "4MiB"]);
     let mut stream = server.connect();
-    let head = "POST /v1/nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).expect("the server reads");
     // The answer comes although the body has no end.
     let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
@@ -247,7 +247,7 @@ fn a_refusal_costs_bounded_bytes() {
 #[test]
 fn a_refusal_costs_bounded_time_and_none_when_the_server_stops() {
     let server = Server::start("fixtures", &["--http-body-timeout", "300ms"]);
-    let head = "POST /v1/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx";
+    let head = "POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nx";
     // A client that sends nothing more gets its answer, and is cut off.
     let mut stream = server.connect();
     stream.write_all(head.as_bytes()).expect("the server reads");

@@ -13,7 +13,7 @@ use std::{
 /// Sends one echo call on a connection of its own, and returns the answer.
 fn echo(stream: &mut TcpStream, body: &str) -> std::io::Result<String> {
     let request = format!(
-        "POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "POST /v1/methods/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes())?;
@@ -81,7 +81,7 @@ fn calls_under_way_and_in_the_queue_are_answered_after_the_signal() {
 fn a_second_signal_ends_the_server_at_once() {
     let server = Server::start("fixtures", &["--lanes", "1", "--call-deadline", "1h"]);
     let mut stream = server.connect();
-    let request = "POST /v1/methods/spin HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    let request = "POST /v1/methods/spin HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("the server reads");
     until("the call runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
     // The client disconnects. The call goes on and keeps its lane busy.
@@ -99,7 +99,7 @@ fn a_drain_that_takes_too_long_ends_with_a_failure() {
     let server =
         Server::start("fixtures", &["--lanes", "1", "--call-deadline", "1h", "--drain-deadline", "100ms"]);
     let mut stream = server.connect();
-    let request = "POST /v1/methods/spin HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    let request = "POST /v1/methods/spin HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("the server reads");
     until("the call runs", || server.metric(r#"snapback_queue_wait_seconds_count{image="fixtures"}"#) == 1.0);
     server.terminate();

@@ -50,7 +50,8 @@ pub(super) fn run(
     let listener = TcpListener::bind(config.listen)
         .with_context(|| format!("cannot listen on {}: set `listen` to another address", config.listen))?;
 
-    let admin = admin(config)?;
+    let token = token(config)?;
+    let admin = admin(config, token.as_ref())?;
     if let Some(image) = config.images.keys().find(|image| !names.iter().any(|(name, _)| name == image)) {
         let message = format!("`image.{image}.*` is set, and no image is served as `{image}`");
         return Err(Failure::error(Exit::Usage, message));
@@ -101,17 +102,11 @@ pub(super) fn run(
         .into_iter()
         .map(|(service, recovery)| Ok(Registry::start(recovery, service, &dispatcher, &engine, config)?))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let is_public = match config.circuit_changes {
-        CircuitChanges::On => true,
-        CircuitChanges::Off => false,
-        CircuitChanges::Auto => config.listen.ip().is_loopback(),
-    };
-    let public_changes = if is_public { PublicChanges::Allowed } else { PublicChanges::Refused };
     let app = App::new(
         Arc::clone(&dispatcher),
-        config.http,
+        config.http.clone(),
         Registries::new(&dispatcher, registries.iter().cloned()),
-        public_changes,
+        public_changes(config, token.as_ref()),
     );
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -136,18 +131,33 @@ pub(super) fn run(
     served
 }
 
-/// Binds the listener of the admin routes, if there are any, and reads their token.
-fn admin(config: &Config) -> anyhow::Result<Option<Admin>> {
-    let (Some(address), Some(token_file)) = (config.admin_listen, &config.admin_token_file) else {
-        return Ok(None);
-    };
-    let token = Token::read(token_file)
-        .with_context(|| format!("`admin.token_file` = {} cannot be used", token_file.display()))?;
+/// Reads the token of operators, if there is one.
+fn token(config: &Config) -> anyhow::Result<Option<Arc<Token>>> {
+    let Some(file) = &config.admin_token_file else { return Ok(None) };
+    let token = Token::read(file)
+        .with_context(|| format!("`admin.token_file` = {} cannot be used", file.display()))?;
+    Ok(Some(Arc::new(token)))
+}
+
+/// Binds the listener of the admin routes, if there are any.
+fn admin(config: &Config, token: Option<&Arc<Token>>) -> anyhow::Result<Option<Admin>> {
+    let (Some(address), Some(token)) = (config.admin_listen, token) else { return Ok(None) };
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}: set `admin.listen` to another address"))?;
     let address = listener.local_addr().context("cannot read the address")?;
     eprintln!("snapback: admin routes at http://{address}/v1/admin/");
-    Ok(Some(Admin { listener, token }))
+    Ok(Some(Admin { listener, token: Arc::clone(token) }))
+}
+
+/// Who may change circuits on the public listener.
+fn public_changes(config: &Config, token: Option<&Arc<Token>>) -> PublicChanges {
+    let is_local = config.listen.ip().is_loopback();
+    match (config.circuit_changes, token) {
+        (CircuitChanges::On, Some(token)) if is_local => PublicChanges::LocalOrToken(Arc::clone(token)),
+        (CircuitChanges::On, Some(token)) => PublicChanges::Token(Arc::clone(token)),
+        (CircuitChanges::On | CircuitChanges::Auto, _) if is_local => PublicChanges::Local,
+        _ => PublicChanges::Refused,
+    }
 }
 
 /// Reads the settings again. Policies change at once; an error changes nothing.

@@ -1,6 +1,7 @@
 //! The default of every setting. The table in `settings` shows the same values, which a test checks.
 
 use super::{
+    hosts::Hosts,
     model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat},
     values::default_dir,
 };
@@ -26,6 +27,8 @@ impl Config {
             queue_depth: 64,
             reply_bytes_max: 64 << 20,
             http: HttpConfig {
+                hosts: Hosts::Named(Vec::new()),
+                origins: Vec::new(),
                 body_bytes_max: 8 << 20,
                 buffered_bytes_max: 256 << 20,
                 unread_bytes_max: 128 << 20,

@@ -5,6 +5,7 @@
 //! settings   the table: keys, defaults, meanings     sources   where values come from
 //! values     how values are written                  model     the settings as types
 //! defaults   the default of every setting            error     why settings cannot be used
+//! hosts      host names that a server answers to
 //! ```
 //!
 //! Invariant: every error names the key, where its value came from and what is accepted, and all errors are found
@@ -12,6 +13,7 @@
 
 mod defaults;
 mod error;
+mod hosts;
 mod model;
 mod settings;
 mod sources;
@@ -20,6 +22,7 @@ mod tests;
 mod values;
 
 pub use error::ConfigError;
+pub use hosts::Hosts;
 pub use model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat, set_policy};
 pub use settings::{PREFIX, SETTINGS, Scope, Setting};
 pub use sources::{CONFIG, SettingInForce, Sources};

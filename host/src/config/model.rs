@@ -2,8 +2,9 @@
 
 use super::{
     error::ConfigError,
+    hosts::Hosts,
     settings::{of_image, of_method},
-    values::{bytes, duration, long_duration, number, or_off, path, percent},
+    values::{bytes, duration, hosts, long_duration, number, or_off, origins, path, percent},
 };
 use crate::{
     lanes::LaneConfig,
@@ -89,17 +90,21 @@ pub struct Config {
 /// Whether circuits may be changed on the public listener; the admin routes always take changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitChanges {
-    /// They may if the listener has a loopback address.
+    /// Clients of this machine may, if the listener has a loopback address.
     Auto,
-    /// They may.
+    /// Clients of this machine may, and all others with the admin token.
     On,
     /// They may not.
     Off,
 }
 
 /// The settings of the HTTP server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HttpConfig {
+    /// `http.hosts`
+    pub hosts: Hosts,
+    /// `http.origins`
+    pub origins: Vec<String>,
     /// `http.body_bytes_max`
     pub body_bytes_max: u64,
     /// `http.buffered_bytes_max`
@@ -144,6 +149,8 @@ impl Config {
             }
             "queue.depth" => self.queue_depth = number(value, 1, 1 << 16)?,
             "call.reply_bytes_max" => self.reply_bytes_max = bytes(value, 1, u64::from(u32::MAX))?,
+            "http.hosts" => self.http.hosts = hosts(value)?,
+            "http.origins" => self.http.origins = origins(value)?,
             "http.body_bytes_max" => self.http.body_bytes_max = bytes(value, 1, 1 << 30)?,
             "http.buffered_bytes_max" => self.http.buffered_bytes_max = bytes(value, 1 << 16, 1 << 31)?,
             "http.unread_bytes_max" => self.http.unread_bytes_max = bytes(value, 1, 1 << 40)?,
@@ -249,6 +256,15 @@ impl Config {
         }
         if self.admin_listen.is_some() && self.admin_token_file.is_none() {
             return contradiction("`admin.listen` needs `admin.token_file`: a file with a token".into());
+        }
+        if self.circuit_changes == CircuitChanges::On
+            && !self.listen.ip().is_loopback()
+            && self.admin_token_file.is_none()
+        {
+            return contradiction(format!(
+                "`circuits.changes = on` with `listen` = {} needs `admin.token_file`: changes carry its token",
+                self.listen
+            ));
         }
         let own = self.images.iter().map(|(image, policy)| (format!("image.{image}."), policy));
         for (prefix, policy) in own.chain([(String::new(), &self.policy)]) {

@@ -80,6 +80,17 @@ pub const SETTINGS: &[Setting] = &[
         "failed calls in a row after which an image gets no calls; they are answered with 503",
     ),
     per_image("breaker.open_for", "5s", "how long an image gets no calls before one is admitted as a probe"),
+    setting(
+        "http.hosts",
+        "local",
+        "host names that the server answers to, separated by commas, beside localhost and IP addresses; local for \
+         no others, any for all",
+    ),
+    setting(
+        "http.origins",
+        "none",
+        "origins of web pages that may use the server, such as https://proofs.example, separated by commas, or none",
+    ),
     setting("http.body_bytes_max", "8MiB", "longest request body; longer ones are answered with 413"),
     setting("http.buffered_bytes_max", "256MiB", "request bodies in memory, all together"),
     setting(
@@ -119,8 +130,9 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "circuits.changes",
         "auto",
-        "whether circuits can be added and removed on `listen`: on, off, or auto (on if `listen` is a loopback address); \
-         the admin routes always take changes",
+        "who can add and remove circuits on `listen`: auto (clients of this machine, if `listen` is a loopback address \
+         and no proxy passes requests on), on (all others too, with the token of admin.token_file), or off; the admin \
+         routes always take changes",
     ),
     setting("circuits.upload_bytes_max", "64MiB", "a circuit with its calculator and names, all together"),
     setting("circuits.changes_max", "32", "changes of circuits that may wait; more are answered with 429"),

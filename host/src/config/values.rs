@@ -2,6 +2,7 @@
 //!
 //! Invariant: an error lists the accepted values.
 
+use super::hosts::Hosts;
 use crate::policy::Percent;
 use bytesize::ByteSize;
 use std::{path::PathBuf, time::Duration};
@@ -65,4 +66,43 @@ pub(super) fn or_off<T>(value: &str, read: impl Fn(&str) -> Result<T, String>) -
         return Ok(None);
     }
     read(value).map(Some).map_err(|accepted| format!("`off`, or {accepted}"))
+}
+
+/// Host names, separated by commas.
+pub(super) fn hosts(value: &str) -> Result<Hosts, String> {
+    let accepted = || "`local`, `any`, or host names such as proofs.example, separated by commas".to_owned();
+    match value {
+        "local" => Ok(Hosts::Named(Vec::new())),
+        "any" => Ok(Hosts::Any),
+        names => {
+            let is_name = |name: &str| {
+                !name.is_empty()
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+            };
+            let names: Vec<String> = list(names).map(str::to_ascii_lowercase).collect();
+            if names.iter().all(|name| is_name(name)) { Ok(Hosts::Named(names)) } else { Err(accepted()) }
+        }
+    }
+}
+
+/// Origins of web pages, separated by commas.
+pub(super) fn origins(value: &str) -> Result<Vec<String>, String> {
+    if value == "none" {
+        return Ok(Vec::new());
+    }
+    let is_origin = |text: &str| {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        rest.is_some_and(|rest| {
+            !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b'*')
+        })
+    };
+    let origins: Vec<String> = list(value).map(str::to_owned).collect();
+    if origins.iter().all(|text| is_origin(text)) {
+        return Ok(origins);
+    }
+    Err("`none`, or origins such as https://proofs.example without a path, separated by commas".into())
+}
+
+fn list(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim)
 }

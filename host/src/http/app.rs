@@ -1,5 +1,6 @@
 //! What every handler shares.
 
+use super::permission::PublicChanges;
 use crate::{
     circuits::{Registries, Registry},
     config::HttpConfig,
@@ -17,15 +18,6 @@ const ROLLUP_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Circuits that are received and checked at once.
 const UPLOADS_MAX: usize = 2;
-
-/// Whether the public listener takes changes of circuits; see `circuits.changes`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PublicChanges {
-    /// It does.
-    Allowed,
-    /// It does not: the admin routes do.
-    Refused,
-}
 
 /// What every handler shares.
 pub struct App {

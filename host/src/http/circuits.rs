@@ -3,7 +3,7 @@
 //! Invariant: a change that is answered with 202 is on disk.
 
 use super::{
-    App, PublicChanges,
+    App,
     changes::ChangeView,
     error::ApiError,
     selection::{PathText, Which, WhichQuery, off_path, registry, segment, which},
@@ -16,7 +16,7 @@ use axum::{
         multipart::{Field, MultipartError, MultipartRejection},
         rejection::QueryRejection,
     },
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
@@ -35,15 +35,6 @@ pub(super) fn with_upload_limit(app: &App, routes: MethodRouter<Arc<App>>) -> Me
     routes.layer(DefaultBodyLimit::max(usize::try_from(bytes_max).unwrap_or(usize::MAX)))
 }
 
-/// Refuses changes where the public listener does not take them.
-pub(super) fn check_allowed(app: &App) -> Result<(), ApiError> {
-    match app.public_changes {
-        PublicChanges::Allowed => Ok(()),
-        PublicChanges::Refused if app.registries.is_empty() => Err(ApiError::NoCircuitsAsData),
-        PublicChanges::Refused => Err(ApiError::ChangesOff),
-    }
-}
-
 /// The query of a request that adds a circuit.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,9 +50,10 @@ pub(super) async fn add(
     State(app): State<Arc<App>>,
     name: PathText,
     how: HowQuery,
+    headers: HeaderMap,
     parts: MultipartBody,
 ) -> Result<Response, ApiError> {
-    check_allowed(&app)?;
+    app.public_changes.check(&app.registries, &headers)?;
     add_as_operator(State(app), name, how, parts).await
 }
 
@@ -127,8 +119,9 @@ pub(super) async fn remove(
     State(app): State<Arc<App>>,
     name: PathText,
     query: WhichQuery,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    check_allowed(&app)?;
+    app.public_changes.check(&app.registries, &headers)?;
     remove_as_operator(State(app), name, query).await
 }
 

@@ -22,6 +22,9 @@ pub(crate) enum ApiError {
     NoRoute,
     WrongMethod,
     BadQuery(String),
+    BadHost,
+    UnknownHost(String),
+    ForeignOrigin,
     NoSuchImage(String),
     NoSuchCircuit(String),
     NoSuchMethod(String),
@@ -87,6 +90,22 @@ impl ApiError {
                 (StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this path takes another HTTP method".into())
             }
             Self::BadQuery(reason) => (StatusCode::BAD_REQUEST, "bad_query", reason.clone()),
+            Self::BadHost => (
+                StatusCode::BAD_REQUEST,
+                "bad_host",
+                "a request has one header `Host` with a name or an address".into(),
+            ),
+            Self::UnknownHost(host) => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "unknown_host",
+                format!("this server is not called `{host}`: its operator can add the name to http.hosts"),
+            ),
+            Self::ForeignOrigin => (
+                StatusCode::FORBIDDEN,
+                "foreign_origin",
+                "a web page of another site sent this: the operator can add its origin to http.origins"
+                    .into(),
+            ),
             Self::NoSuchImage(name) => (
                 StatusCode::NOT_FOUND,
                 "unknown_image",
@@ -116,7 +135,7 @@ impl ApiError {
             Self::ChangesOff => (
                 StatusCode::FORBIDDEN,
                 "changes_off",
-                "circuits are not changed here: use the admin routes, or set circuits.changes = on".into(),
+                "circuits are not changed here: use the admin routes, or see the setting circuits.changes".into(),
             ),
             Self::BadProof(error) => (StatusCode::BAD_REQUEST, "malformed_input", error.to_string()),
             Self::BadUpload(reason) => (StatusCode::BAD_REQUEST, "bad_circuit", reason.clone()),

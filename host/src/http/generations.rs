@@ -2,7 +2,6 @@
 
 use super::{
     App,
-    circuits::check_allowed,
     error::ApiError,
     selection::{WhichQuery, off_path, registry, which},
 };
@@ -10,6 +9,7 @@ use crate::ids::GenerationId;
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use std::sync::Arc;
@@ -28,8 +28,9 @@ pub(super) async fn activate(
     State(app): State<Arc<App>>,
     id: GenerationPath,
     query: WhichQuery,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    check_allowed(&app)?;
+    app.public_changes.check(&app.registries, &headers)?;
     activate_as_operator(State(app), id, query).await
 }
 

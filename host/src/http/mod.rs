@@ -6,6 +6,7 @@
 //! selection   finds the image of a request             request_id    ids, the log line of a request
 //! body        reads the body of a request              unread        reads on after an early answer
 //! calls · circuits · changes · generations · listing · status · health · admin   the resources
+//! origin      host names and web pages that are known  permission    who may change circuits
 //! token       authorises operators                     signals       signals that drain or reload
 //! error       the only file that knows the status codes of errors
 //! ```
@@ -23,6 +24,8 @@ mod error;
 mod generations;
 mod health;
 mod listing;
+mod origin;
+mod permission;
 mod request_id;
 mod router;
 mod selection;
@@ -32,6 +35,7 @@ mod status;
 mod token;
 mod unread;
 
-pub use app::{App, PublicChanges};
+pub use app::App;
+pub use permission::PublicChanges;
 pub use server::{Admin, ServeError, serve};
 pub use token::Token;

@@ -1,8 +1,8 @@
 //! Every route: the public ones, and those of operators.
 
 use super::{
-    App, Token, admin, calls, changes, circuits, error::ApiError, generations, health, listing, request_id,
-    status, token, unread,
+    App, Token, admin, calls, changes, circuits, error::ApiError, generations, health, listing, origin,
+    request_id, status, token, unread,
 };
 use axum::{
     Router, middleware,
@@ -33,7 +33,7 @@ pub(super) fn public(app: &Arc<App>) -> Router {
 }
 
 /// The routes of operators, each behind the token.
-pub(super) fn admin(app: &Arc<App>, token: Token) -> Router {
+pub(super) fn admin(app: &Arc<App>, token: Arc<Token>) -> Router {
     let change = put(circuits::add_as_operator).delete(circuits::remove_as_operator);
     let router = Router::new()
         .route("/v1/admin/status", get(status::admin_status))
@@ -51,7 +51,7 @@ pub(super) fn admin(app: &Arc<App>, token: Token) -> Router {
         .route("/v1/generations/{id}/activate", post(generations::activate_as_operator));
     let router = with_fallbacks(router);
     // A client without the token does not learn which routes exist.
-    let router = router.layer(middleware::from_fn_with_state(Arc::new(token), token::authorise));
+    let router = router.layer(middleware::from_fn_with_state(token, token::authorise));
     with_layers(router, app)
 }
 
@@ -62,8 +62,13 @@ fn with_fallbacks(router: Router<Arc<App>>) -> Router<Arc<App>> {
 }
 
 fn with_layers(router: Router<Arc<App>>, app: &Arc<App>) -> Router {
-    router
-        .layer(middleware::from_fn_with_state(Arc::clone(app), request_id::layer))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), unread::layer))
-        .with_state(Arc::clone(app))
+    let router = router
+        .layer(middleware::from_fn_with_state(Arc::clone(app), origin::layer))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), request_id::layer));
+    // Errors get their shape inside, and browsers show them to pages that may use the server.
+    let router = match origin::cors(app) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.layer(middleware::from_fn_with_state(Arc::clone(app), unread::layer)).with_state(Arc::clone(app))
 }

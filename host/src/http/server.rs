@@ -34,7 +34,7 @@ pub struct Admin {
     /// The listener.
     pub listener: std::net::TcpListener,
     /// The token.
-    pub token: Token,
+    pub token: Arc<Token>,
 }
 
 /// Serves until a signal or an operator asks for a drain, then drains.

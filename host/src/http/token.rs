@@ -5,7 +5,7 @@
 use super::error::ApiError;
 use axum::{
     extract::{Request, State},
-    http::header,
+    http::{HeaderMap, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -37,16 +37,19 @@ impl Token {
         Ok(Self(blake3::hash(token.as_bytes())))
     }
 
-    fn matches(&self, candidate: &[u8]) -> bool {
-        self.0 == blake3::hash(candidate)
+    /// Whether a request carries the token.
+    pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        let candidate = given.and_then(|value| value.strip_prefix(b"Bearer "));
+        candidate.is_some_and(|candidate| self.0 == blake3::hash(candidate))
     }
 }
 
 /// Passes requests on that carry the token, and refuses all others.
 pub(super) async fn authorise(State(token): State<Arc<Token>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    match given.and_then(|value| value.strip_prefix(b"Bearer ")) {
-        Some(candidate) if token.matches(candidate) => next.run(request).await,
-        _ => ApiError::Unauthorised.into_response(),
+    if token.is_in(request.headers()) {
+        next.run(request).await
+    } else {
+        ApiError::Unauthorised.into_response()
     }
 }

@@ -1,0 +1,45 @@
+//! Who may change circuits on the public listener; see `circuits.changes`.
+//!
+//! Invariant: without a token, a change comes from this machine and nobody passed it on.
+
+use super::{Token, error::ApiError};
+use crate::circuits::Registries;
+use axum::http::{HeaderMap, HeaderName, header};
+use std::sync::Arc;
+
+/// Headers with which a proxy says that it passes on the request of somebody else.
+const FORWARDING: [HeaderName; 7] = [
+    header::FORWARDED,
+    header::VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+];
+
+/// Who may change circuits on the public listener.
+pub enum PublicChanges {
+    /// Nobody: the admin routes take changes.
+    Refused,
+    /// Clients of this machine. The listener has a loopback address.
+    Local,
+    /// Whoever has the token.
+    Token(Arc<Token>),
+    /// Clients of this machine, and whoever has the token.
+    LocalOrToken(Arc<Token>),
+}
+
+impl PublicChanges {
+    /// Refuses a change from a client that may make none.
+    pub(super) fn check(&self, registries: &Registries, headers: &HeaderMap) -> Result<(), ApiError> {
+        let is_passed_on = FORWARDING.iter().any(|name| headers.contains_key(name));
+        let has = |token: &Token| if token.is_in(headers) { Ok(()) } else { Err(ApiError::Unauthorised) };
+        match self {
+            _ if registries.is_empty() => Err(ApiError::NoCircuitsAsData),
+            Self::Local | Self::LocalOrToken(_) if !is_passed_on => Ok(()),
+            Self::Local | Self::Refused => Err(ApiError::ChangesOff),
+            Self::Token(token) | Self::LocalOrToken(token) => has(token),
+        }
+    }
+}
