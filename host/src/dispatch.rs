@@ -242,6 +242,12 @@ impl Dispatcher {
         &self.telemetry.metrics
     }
 
+    /// The longest time that a call of any service may run.
+    #[must_use]
+    pub fn longest_deadline(&self) -> Duration {
+        self.services.iter().map(|service| service.policy().longest_deadline()).max().unwrap_or_default()
+    }
+
     /// Number of calls that wait.
     #[must_use]
     pub fn queue_len(&self) -> usize {

@@ -51,7 +51,7 @@ pub fn proof(bytes: &[u8]) {
     if let Ok(file) = ProofFile::decode(bytes) {
         assert_eq!(file.encode(), bytes);
     }
-    if let Ok(file) = Plonk.proof_from_json(bytes) {
+    if let Ok(file) = Plonk.proof_from_json(bytes, 1 << 20) {
         assert!(ProofFile::decode(&file).is_ok());
     }
 }

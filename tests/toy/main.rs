@@ -61,7 +61,7 @@ impl ProofSystem for Toy {
         Ok(BTreeMap::from([("root".to_owned(), root.into())]).into_iter().collect())
     }
 
-    fn proof_from_json(&self, json: &[u8]) -> Result<Vec<u8>, MalformedProof> {
+    fn proof_from_json(&self, json: &[u8], _bytes_max: usize) -> Result<Vec<u8>, MalformedProof> {
         let malformed = |reason: String| MalformedProof(reason);
         let json: serde_json::Value =
             serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))?;

@@ -9,12 +9,19 @@ use snapback_snapshot::{Digest, Error, calculators};
 use std::{collections::BTreeMap, sync::PoisonError};
 
 impl Registry {
-    /// Serves a generation that is kept, from the lanes' next calls on.
+    /// Serves a generation that is kept, from the lanes' next calls on. This is free if it is served already.
     ///
     /// # Errors
     /// Returns an error if the generation is not kept, or cannot be served.
     pub fn activate(&self, id: GenerationId) -> Result<(), Refused> {
+        if self.serves(id) {
+            return Ok(());
+        }
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another request may have activated it meanwhile.
+        if self.serves(id) {
+            return Ok(());
+        }
         let record = self.state().catalogue.generation(id).cloned().ok_or(Refused::NoSuchGeneration(id))?;
         let _policies = self.dispatcher.lock_policies();
         let generation = self.prepare(id, &record.image, &record.circuits).map_err(|error| {
@@ -30,6 +37,13 @@ impl Registry {
         drop(state);
         self.notify();
         Ok(())
+    }
+
+    /// Whether a generation is the active one, and its image the one that is served.
+    fn serves(&self, id: GenerationId) -> bool {
+        let state = self.state();
+        let active = state.catalogue.active();
+        active.id == id && active.image == self.service.current().image().digest
     }
 
     /// Does everything about a generation that can fail, before it is published.

@@ -131,7 +131,8 @@ fn with_key(
         system.ok_or_else(|| refuse(key, "not a verifying key: no proof system has its format".into()))?;
     let binary;
     let proof = if is_json(proof) {
-        binary = system.proof_from_json(proof).map_err(|error| refuse(path, error.to_string()))?;
+        binary =
+            system.proof_from_json(proof, usize::MAX).map_err(|error| refuse(path, error.to_string()))?;
         &binary
     } else {
         proof

@@ -22,6 +22,7 @@ use crate::{
     telemetry::Telemetry,
 };
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use snapback_snapshot::{SealedImage, Ticker, engine, manifest::ImageKind, proof_systems::ProofSystems};
 use std::{collections::BTreeSet, net::TcpListener, sync::Arc, time::Instant};
 
@@ -46,6 +47,7 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let begun = Instant::now();
     let names = names(&args.images)?;
+    allow_open_files(config.http.connections_max);
     // The port is bound first, so that no bake runs in vain if the port is in use.
     let listener = TcpListener::bind(config.listen)
         .with_context(|| format!("cannot listen on {}: set `listen` to another address", config.listen))?;
@@ -184,6 +186,24 @@ fn reload(settings: &SettingArgs, dispatcher: &Dispatcher) {
         Err(error) => {
             tracing::error!(%error, "the settings were read again and have an error: nothing changes")
         }
+    }
+}
+
+/// Raises the soft limit of open files to the hard one, so that `http.connections_max` connections can be open.
+fn allow_open_files(connections_max: usize) {
+    /// Files beside connections: images, native code, the state directory, listeners, pipes of a bake.
+    const OTHERS: u64 = 256;
+    let limits = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    let wanted = connections_max as u64 + OTHERS;
+    if let Some(allowed) = getrlimit(Resource::Nofile).current.filter(|allowed| *allowed < wanted) {
+        tracing::warn!(
+            allowed,
+            wanted,
+            "fewer files can be open than http.connections_max needs: raise `ulimit -n`"
+        );
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
     line("active instances", sizing.active_bytes, &what);
     line("used instances", sizing.retired_bytes, "one for each lane, on its way to be dropped");
     line("standbys", sizing.standby_bytes, "what they cost beside the image");
-    line("request bodies", sizing.body_bytes, "http.buffered_bytes_max");
+    line("bodies and replies", sizing.body_bytes, "http.buffered_bytes_max");
     line("the server itself", sizing.server_bytes, "");
     line("memory to give", sizing.give_bytes, "the sum");
     line("most it can take", sizing.most_bytes, "every active and used instance at memory.limit");

@@ -113,12 +113,18 @@ pub struct HttpConfig {
     pub unread_bytes_max: u64,
     /// `http.connections_max`
     pub connections_max: usize,
+    /// `http.connections_per_peer_max`
+    pub connections_per_peer_max: Option<usize>,
+    /// `http.send_rate_min`, in bytes a second.
+    pub send_rate_min: Option<u64>,
     /// `http.header_timeout`
     pub header_timeout: Duration,
     /// `http.body_timeout`
     pub body_timeout: Duration,
     /// `circuits.upload_bytes_max`
     pub upload_bytes_max: u64,
+    /// `circuits.changes_max`, for requests that wait to be worked on.
+    pub changes_max: usize,
 }
 
 impl Config {
@@ -155,6 +161,12 @@ impl Config {
             "http.buffered_bytes_max" => self.http.buffered_bytes_max = bytes(value, 1 << 16, 1 << 31)?,
             "http.unread_bytes_max" => self.http.unread_bytes_max = bytes(value, 1, 1 << 40)?,
             "http.connections_max" => self.http.connections_max = number(value, 1, 1 << 20)?,
+            "http.connections_per_peer_max" => {
+                self.http.connections_per_peer_max = or_off(value, |value| number(value, 1, 1 << 20))?;
+            }
+            "http.send_rate_min" => {
+                self.http.send_rate_min = or_off(value, |value| bytes(value, 1, 1 << 30))?;
+            }
             "http.header_timeout" => self.http.header_timeout = duration(value)?,
             "http.body_timeout" => self.http.body_timeout = duration(value)?,
             "admin.listen" => {
@@ -188,7 +200,10 @@ impl Config {
                 };
             }
             "circuits.upload_bytes_max" => self.http.upload_bytes_max = bytes(value, 1, 1 << 30)?,
-            "circuits.changes_max" => self.circuits.changes_max = number(value, 1, 1 << 16)?,
+            "circuits.changes_max" => {
+                self.circuits.changes_max = number(value, 1, 1 << 16)?;
+                self.http.changes_max = self.circuits.changes_max;
+            }
             "circuits.bake_deadline" => self.circuits.bake_deadline = duration(value)?,
             "circuits.calculator_deadline" => self.circuits.calculators.deadline = duration(value)?,
             "circuits.calculator_memory_limit" => {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here waits for a lane.
 
-use super::{App, error::ApiError, selection::off_path};
+use super::{App, error::ApiError, off_path::off_path};
 use crate::{
     config::set_policy, dispatch::Dispatcher, ids::LaneId, lanes::LaneCommand, policy::Policy,
     service::Service, telemetry::events::Event,

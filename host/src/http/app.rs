@@ -1,6 +1,6 @@
 //! What every handler shares.
 
-use super::permission::PublicChanges;
+use super::{budget::Budget, circuit_work::CircuitWork, permission::PublicChanges, reply::Replies};
 use crate::{
     circuits::{Registries, Registry},
     config::HttpConfig,
@@ -16,9 +16,6 @@ use tokio::sync::{Notify, Semaphore, watch};
 /// How old the kernel's account of the process's memory may be: to make it, the kernel walks every mapping of the pool.
 const ROLLUP_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// Circuits that are received and checked at once.
-const UPLOADS_MAX: usize = 2;
-
 /// What every handler shares.
 pub struct App {
     pub(super) dispatcher: Arc<Dispatcher>,
@@ -26,12 +23,16 @@ pub struct App {
     /// The circuits of services that take them as data.
     pub(super) registries: Registries,
     pub(super) public_changes: PublicChanges,
-    /// Budget for bodies in memory, in bytes.
-    pub(super) buffered: Arc<Semaphore>,
+    /// Budget for bodies and replies in memory, in bytes.
+    pub(super) buffered: Arc<Budget>,
     /// Budget for open connections of clients.
     pub(super) connections: Arc<Semaphore>,
-    /// Budget for uploads of circuits.
-    pub(super) uploads: Arc<Semaphore>,
+    /// Calls that were submitted and have no outcome yet.
+    pub(super) calls_under_way: UnderWay,
+    /// Replies that are being sent.
+    pub(super) replies: Replies,
+    /// Threads for work on circuits.
+    pub(super) circuit_work: CircuitWork,
     /// The kernel's last account of the process's memory, and when it was taken.
     rollup: Mutex<Option<(Instant, Rollup)>>,
     pub(super) started: Instant,
@@ -50,10 +51,14 @@ impl App {
         registries: Registries,
         public_changes: PublicChanges,
     ) -> Arc<Self> {
+        let metrics = dispatcher.metrics();
+        let buffered = Arc::new(Budget::new(http.buffered_bytes_max, metrics));
         Arc::new(Self {
-            buffered: Arc::new(Semaphore::new(buffered_budget(&http))),
             connections: Arc::new(Semaphore::new(http.connections_max)),
-            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            calls_under_way: UnderWay::default(),
+            replies: Replies::new(&buffered),
+            circuit_work: CircuitWork::new(http.changes_max, metrics),
+            buffered,
             dispatcher,
             http,
             registries,
@@ -80,11 +85,6 @@ impl App {
         last.map(|(_, rollup)| rollup)
     }
 
-    /// Bytes of request bodies in memory.
-    pub(super) fn buffered_bytes(&self) -> usize {
-        buffered_budget(&self.http) - self.buffered.available_permits()
-    }
-
     /// Notifies everything that would never end by itself that the server drains.
     pub(super) fn begin_drain(&self) {
         self.draining.send_replace(true);
@@ -93,6 +93,17 @@ impl App {
     }
 }
 
-fn buffered_budget(http: &HttpConfig) -> usize {
-    usize::try_from(http.buffered_bytes_max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+/// Counts what is under way.
+#[derive(Clone, Default)]
+pub(super) struct UnderWay(Arc<()>);
+
+impl UnderWay {
+    /// Counts one more until the returned value is dropped.
+    pub(super) fn begin(&self) -> Self {
+        self.clone()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
 }

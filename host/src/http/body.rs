@@ -2,11 +2,10 @@
 //!
 //! Invariant: memory is reserved for bytes that have arrived, never for a length that a client claims.
 
-use super::{App, error::ApiError};
+use super::{App, budget::Budget, error::ApiError};
 use crate::{lanes::Body, telemetry::metrics::Limit};
 use axum::body::HttpBody;
 use std::{future::poll_fn, pin::Pin};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 /// Reads a body to its end.
@@ -16,7 +15,6 @@ pub(super) async fn take(app: &App, mut body: axum::body::Body) -> Result<Body, 
     let result = read.unwrap_or(Err(ApiError::BodyTooSlow));
     match &result {
         Err(ApiError::BodyTooLarge { .. }) => metrics.request_rejected(Limit::BodyBytes),
-        Err(ApiError::Overloaded) => metrics.request_rejected(Limit::BufferedBytes),
         Err(ApiError::BodyTooSlow) => metrics.request_rejected(Limit::BodyTimeout),
         _ => {}
     }
@@ -35,24 +33,19 @@ async fn read(app: &App, body: &mut axum::body::Body) -> Result<Body, ApiError> 
         if (taken.bytes.len() + data.len()) as u64 > bytes_max {
             return Err(ApiError::BodyTooLarge { bytes_max });
         }
-        append(app, &mut taken, &data)?;
+        append(&app.buffered, &mut taken, &data, bytes_max)?;
     }
     Ok(taken)
 }
 
-fn reserve(buffered: &std::sync::Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
-    let bytes = u32::try_from(bytes).map_err(|_| ApiError::Overloaded)?;
-    std::sync::Arc::clone(buffered).try_acquire_many_owned(bytes).map_err(|_| ApiError::Overloaded)
-}
-
-/// Appends without leaving a copy behind. A vector that grows by itself would free its old bytes without overwriting
-/// them.
-fn append(app: &App, body: &mut Body, data: &[u8]) -> Result<(), ApiError> {
+/// Appends to a body of at most `bytes_max` bytes without leaving a copy behind. A vector that grows by itself would
+/// free its old bytes without overwriting them.
+pub(super) fn append(budget: &Budget, body: &mut Body, data: &[u8], bytes_max: u64) -> Result<(), ApiError> {
     let (len, capacity) = (body.bytes.len() + data.len(), body.bytes.capacity());
     if len > capacity {
-        let bytes_max = usize::try_from(app.http.body_bytes_max).unwrap_or(usize::MAX);
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let larger = len.max(2 * capacity).min(bytes_max.max(len));
-        let share = reserve(&app.buffered, larger - capacity)?;
+        let share = budget.reserve(larger - capacity)?;
         match &mut body.share {
             Some(whole) => whole.merge(share),
             None => body.share = Some(share),

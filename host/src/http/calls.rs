@@ -3,7 +3,8 @@
 use super::{
     App, body,
     error::ApiError,
-    selection::{self, PathText, WhichQuery, off_path, segment, service_of_circuit, which},
+    off_path::off_path,
+    selection::{self, PathText, WhichQuery, segment, service_of_circuit, which},
 };
 use crate::{
     circuits::Registry,
@@ -45,9 +46,9 @@ pub(super) async fn prove(
     let answered = Call { service, method: METHOD_PROVE, circuit, body, kind }.run(&app).await?;
     match registry {
         Some(registry) if kind == BodyKind::Inputs || says_json(&headers, header::ACCEPT) => {
-            off_path(move || answered.into_json(&registry)).await?
+            answered.into_json(&app, registry).await
         }
-        _ => Ok(answered.into_response()),
+        _ => answered.send(&app).await,
     }
 }
 
@@ -64,10 +65,13 @@ pub(super) async fn verify(
     if let Some(registry) = app.registries.get(service).cloned()
         && is_json(&headers, &body)
     {
-        let read = move || registry.system().proof_from_json(&body.bytes).map(|bytes| (bytes, body));
-        let (bytes, taken) = off_path(read).await?.map_err(ApiError::BadProof)?;
-        body = taken;
-        body.bytes = bytes.into();
+        let bytes_max = usize::try_from(app.http.body_bytes_max).unwrap_or(usize::MAX);
+        // A number of one digit takes four bytes in JSON and 32 when it is read, in a list that may double, and in the
+        // file that is made of it.
+        let share = app.buffered.reserve(bytes_max.min(8 * body.bytes.len()).saturating_mul(3))?;
+        let read = move || registry.system().proof_from_json(&body.bytes, bytes_max);
+        let bytes = off_path(read).await?.map_err(ApiError::BadProof)?;
+        body = lanes::Body { bytes: bytes.into(), share: Some(share) };
     }
     let call = Call { service, method: METHOD_VERIFY, circuit, body, kind: BodyKind::Raw };
     let Answered { took, .. } = call.run(&app).await?;
@@ -97,7 +101,7 @@ pub(super) async fn method(
     let service = service.id();
     let body = body::take(&app, body).await?;
     let call = Call { service, method: &method, circuit, body, kind: BodyKind::Raw };
-    Ok(call.run(&app).await?.into_response())
+    call.run(&app).await?.send(&app).await
 }
 
 /// Whether the body is JSON: its headers say so, or it begins like JSON.
@@ -125,6 +129,7 @@ impl Call<'_> {
         let Self { service, method, circuit, body, kind } = self;
         let media_type = media_type(app, service, method);
         let request = CallRequest { service, method: method.to_owned(), circuit, body, kind };
+        let _under_way = app.calls_under_way.begin();
         let (sink, outcome) = oneshot::channel();
         app.dispatcher.submit(request, Box::new(sink)).map_err(|rejected| {
             match rejected {
@@ -158,7 +163,6 @@ fn media_type(app: &App, service: ServiceId, method: &str) -> HeaderValue {
 
 /// A reply, and how long it took.
 struct Answered {
-    /// Overwritten once it is sent, as the request's body is.
     body: Zeroizing<Vec<u8>>,
     media_type: HeaderValue,
     took: Duration,
@@ -166,8 +170,24 @@ struct Answered {
 }
 
 impl Answered {
-    /// The proof as JSON, with its timings.
-    fn into_json(self, registry: &Registry) -> Result<Response, ApiError> {
+    /// Sends the reply as it is.
+    async fn send(self, app: &App) -> Result<Response, ApiError> {
+        let Self { body, media_type, took, .. } = self;
+        let mut response = timed(Bytes::from(app.replies.hold(body).await?), took);
+        response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+        Ok(response)
+    }
+
+    /// Sends the proof as JSON, with its timings.
+    async fn into_json(self, app: &App, registry: Arc<Registry>) -> Result<Response, ApiError> {
+        let took = self.took;
+        let text = off_path(move || self.json_text(&registry)).await??;
+        let mut response = timed(Bytes::from(app.replies.hold(text).await?), took);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+        Ok(response)
+    }
+
+    fn json_text(&self, registry: &Registry) -> Result<Zeroizing<Vec<u8>>, ApiError> {
         let mut json = registry.system().proof_to_json(&self.body).map_err(|error| {
             let message = format!("the guest's proof cannot be read: {error}");
             ApiError::Guest { tag: Tag::Internal, message }
@@ -176,15 +196,7 @@ impl Answered {
         let proof_took = self.took.saturating_sub(self.witness_took);
         let timings = json!({ "witness_ms": ms(self.witness_took), "proof_ms": ms(proof_took) });
         json.insert("timings".into(), timings);
-        Ok(timed(axum::Json(json), self.took))
-    }
-}
-
-impl IntoResponse for Answered {
-    fn into_response(self) -> Response {
-        let mut response = timed(Bytes::from_owner(self.body), self.took);
-        response.headers_mut().insert(header::CONTENT_TYPE, self.media_type);
-        response
+        Ok(Zeroizing::new(serde_json::to_vec(&json).expect("it has string keys only")))
     }
 }
 

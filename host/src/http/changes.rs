@@ -3,7 +3,8 @@
 use super::{
     App,
     error::ApiError,
-    selection::{WhichQuery, off_path, registry, which},
+    off_path::off_path,
+    selection::{WhichQuery, registry, which},
 };
 use crate::{
     circuits::{Change, ChangeState, Progress, Registry},

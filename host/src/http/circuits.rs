@@ -3,12 +3,15 @@
 //! Invariant: a change that is answered with 202 is on disk.
 
 use super::{
-    App,
+    App, body,
     changes::ChangeView,
     error::ApiError,
-    selection::{PathText, Which, WhichQuery, off_path, registry, segment, which},
+    selection::{PathText, Which, WhichQuery, registry, segment, which},
 };
-use crate::circuits::{Registry, Replace, Submitted};
+use crate::{
+    circuits::{Registry, Replace, Submitted},
+    lanes::Body,
+};
 use axum::{
     Json,
     extract::{
@@ -23,6 +26,7 @@ use axum::{
 use serde::Deserialize;
 use snapback_snapshot::proof_systems::{CircuitFiles, FileSpec, find_spec};
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Length of everything in a multipart body beside the files, in bytes.
 const ENVELOPE_BYTES_MAX: u64 = 64 << 10;
@@ -71,39 +75,46 @@ pub(super) async fn add_as_operator(
         let kinds = registry.system().files().iter().map(|spec| spec.kind.as_str());
         ApiError::NotMultipart { parts: kinds.map(str::to_owned).collect() }
     })?;
-    // Held until the files are checked, whatever the client does: checking takes memory too.
-    let room = Arc::clone(&app.uploads).try_acquire_owned().map_err(|_| ApiError::UploadsFull)?;
     let reading = read(&app, registry.system().files(), parts);
     let reading = tokio::time::timeout(app.http.body_timeout, reading).await;
-    let files = reading.map_err(|_| ApiError::BodyTooSlow)??;
-    let accepted = off_path(move || {
+    let (files, share) = reading.map_err(|_| ApiError::BodyTooSlow)??;
+    let worker = Arc::clone(&app);
+    let accepted = worker.circuit_work.run(&worker.draining, move || {
         let submitted = app.registries.add(&registry, &name, &files, replace)?;
-        drop(room);
+        drop((files, share));
         answer(&registry, submitted)
     });
     accepted.await?
 }
 
-/// Reads the parts of an upload, each of which is a file of one kind.
-async fn read(app: &App, specs: &[FileSpec], mut parts: Multipart) -> Result<CircuitFiles, ApiError> {
+/// Reads the parts of an upload, each of which is a file of one kind. Returns them with their share of the budget for
+/// bytes in memory.
+async fn read(
+    app: &App,
+    specs: &[FileSpec],
+    mut parts: Multipart,
+) -> Result<(CircuitFiles, Vec<OwnedSemaphorePermit>), ApiError> {
     let mut files = CircuitFiles::default();
+    let mut shares = Vec::new();
     let mut left = app.http.upload_bytes_max;
     while let Some(field) = parts.next_field().await.map_err(|error| broken(app, &error))? {
         let name = field.name().unwrap_or_default().to_owned();
         let spec = find_spec(specs, &name).map_err(|error| ApiError::BadUpload(error.to_string()))?;
-        if !files.insert(spec.kind.clone(), bytes(app, field, &mut left).await?) {
+        let mut file = bytes(app, field, &mut left).await?;
+        shares.extend(file.share.take());
+        if !files.insert(spec.kind.clone(), std::mem::take(&mut *file.bytes)) {
             return Err(ApiError::BadUpload(format!("part `{name}` comes twice")));
         }
     }
-    Ok(files)
+    Ok((files, shares))
 }
 
-async fn bytes(app: &App, mut field: Field<'_>, left: &mut u64) -> Result<Vec<u8>, ApiError> {
+async fn bytes(app: &App, mut field: Field<'_>, left: &mut u64) -> Result<Body, ApiError> {
     let bytes_max = app.http.upload_bytes_max;
-    let mut bytes = Vec::new();
+    let mut bytes = Body::default();
     while let Some(chunk) = field.chunk().await.map_err(|error| broken(app, &error))? {
         *left = left.checked_sub(chunk.len() as u64).ok_or(ApiError::UploadTooLarge { bytes_max })?;
-        bytes.extend_from_slice(&chunk);
+        body::append(&app.buffered, &mut bytes, &chunk, bytes_max)?;
     }
     Ok(bytes)
 }
@@ -132,7 +143,7 @@ pub(super) async fn remove_as_operator(
 ) -> Result<Response, ApiError> {
     let name = segment(name)?;
     let registry = registry(&app, &which(query)?)?;
-    off_path(move || answer(&registry, registry.remove(&name)?)).await?
+    app.circuit_work.run(&app.draining, move || answer(&registry, registry.remove(&name)?)).await?
 }
 
 /// The answer to a change that was accepted, or is not needed.

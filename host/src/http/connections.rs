@@ -1,10 +1,23 @@
-//! One task for each connection, and the room for them.
+//! One task for each connection.
 //!
 //! Invariant: a connection that was accepted gets an answer to the request that is on its way, also while the server
-//! drains.
+//! drains, unless its client does not take answers.
 
-use super::App;
+use super::{
+    App,
+    error::ApiError,
+    request_id::{self, RequestId},
+    room::{Begin, Place, Room, Service as Served},
+    stream::{Connection, Stream},
+};
+use crate::telemetry::metrics::Limit;
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::{HeaderValue, Request, Response, header},
+};
+use http_body::{Frame, SizeHint};
 use hyper::{
+    body::Incoming,
     server::conn::http1,
     service::{Service, service_fn},
 };
@@ -13,10 +26,18 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use socket2::{SockFilter, SockRef};
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Semaphore, watch},
     task::JoinSet,
 };
 
@@ -24,44 +45,50 @@ use tokio::{
 const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// How long a handshake under way may take to complete after the signal.
 const HANDSHAKE: Duration = Duration::from_millis(100);
+/// Connections that look for a place at once.
+const ADMISSIONS_MAX: usize = 64;
+/// How often a drain checks whether calls are still running once the longest deadline has passed.
+const DRAIN_CHECK: Duration = Duration::from_millis(100);
+/// Routes that are answered although there is no room for more connections.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// The connections of one listener.
 pub(super) struct Connections {
     app: Arc<App>,
     router: axum::Router,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
+    /// Connections that may look for a place at once; all others stay in the backlog of the kernel.
+    admissions: Arc<Semaphore>,
     draining: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl Connections {
-    pub(super) fn new(app: &Arc<App>, router: axum::Router, room: Arc<Semaphore>) -> Self {
+    pub(super) fn new(app: &Arc<App>, router: axum::Router, places: &Arc<Semaphore>) -> Self {
         Self {
             app: Arc::clone(app),
             router,
-            room,
+            room: Room::new(places, app.http.connections_per_peer_max),
+            admissions: Arc::new(Semaphore::new(ADMISSIONS_MAX)),
             draining: watch::Sender::new(false),
             tasks: JoinSet::new(),
         }
     }
 
-    /// Accepts one connection once there is room for it. Cancel safe: a connection that was not accepted stays in the
-    /// backlog.
+    /// Accepts one connection and finds room for it. Cancel safe: a connection that was not accepted stays in the
+    /// backlog, and one that was accepted is served.
     pub(super) async fn accept(&mut self, listener: &TcpListener) {
         while self.tasks.try_join_next().is_some() {}
-        let permit = Arc::clone(&self.room).acquire_owned().await.expect("never closed");
-        self.accept_into(listener, Some(permit)).await;
-    }
-
-    async fn accept_into(&mut self, listener: &TcpListener, permit: Option<OwnedSemaphorePermit>) {
-        match listener.accept().await {
-            Ok((stream, _)) => self.spawn(stream, permit),
-            Err(error) => {
-                // For example, out of descriptors. Open connections go on, and a pause keeps this from spinning.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
+        let admission = Arc::clone(&self.admissions).acquire_owned().await.expect("never closed");
+        let Some((stream, peer)) = accept(listener).await else { return };
+        // The task finds the room, so that a cancelled accept does not drop the stream.
+        let room = Arc::clone(&self.room);
+        let place = async move {
+            let place = room.admit(peer).await;
+            drop(admission);
+            place
+        };
+        self.spawn(stream, Some(place));
     }
 
     /// Accepts the connections that the kernel has accepted on behalf of the server, and closes the listener.
@@ -69,58 +96,192 @@ impl Connections {
         if let Err(error) = refuse_new(&listener) {
             tracing::warn!(%error, "connections may be cut off at the moment of closing");
         }
-        // Handshakes under way are let in without a permit: nothing new can begin one, so they are few.
+        // Handshakes under way are let in without a place: nothing new can begin one, so they are few.
         let _ = tokio::time::timeout(HANDSHAKE, async {
             loop {
-                self.accept_into(&listener, None).await;
+                if let Some((stream, _)) = accept(&listener).await {
+                    self.spawn(stream, None::<std::future::Ready<Option<Place>>>);
+                }
             }
         })
         .await;
     }
 
-    fn spawn(&mut self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) {
+    /// Serves a connection, once it has the place that it waits for, if it needs one.
+    fn spawn(
+        &mut self,
+        stream: TcpStream,
+        place: Option<impl Future<Output = Option<Place>> + Send + 'static>,
+    ) {
         // Replies are written whole; waiting to fill a segment would only delay them.
         let _ = stream.set_nodelay(true);
-        // A client that takes no bytes of its reply is given up after the time that it has to send a body.
+        // A client that acknowledges no bytes of its reply is given up after the time that it has to send a body.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(self.app.http.body_timeout));
-        let (begin, mut begun) = watch::channel(false);
-        let router = TowerToHyperService::new(self.router.clone());
-        let service = service_fn(move |request| {
-            begin.send_replace(true);
-            router.call(request)
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.app.http.header_timeout)
-            .max_buf_size(READ_BUFFER_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut draining = self.draining.subscribe();
+        let (app, router) = (Arc::clone(&self.app), self.router.clone());
+        let draining = self.draining.subscribe();
         self.tasks.spawn(async move {
-            let mut connection = pin!(connection);
-            // An accepted connection has a request on its way. Closing it before that came would lose the request;
-            // `http.header_timeout` bounds the wait.
-            let may_close = async {
-                let _ = draining.wait_for(|draining| *draining).await;
-                let _ = begun.wait_for(|begun| *begun).await;
+            let place = match place {
+                None => None,
+                Some(place) => match place.await {
+                    Some(place) => Some(place),
+                    None => return app.dispatcher.metrics().request_rejected(Limit::Connections),
+                },
             };
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = may_close => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
-            }
-            drop(permit);
+            serve(&app, router, stream, Connection::new(place), draining).await;
         });
     }
 
-    /// Lets every connection finish its current request.
+    /// Lets every connection finish its current request. Clients that have their answers and do not take them are given
+    /// up once the longest deadline of a call has passed and no call is running.
     pub(super) async fn finish(mut self) {
         self.draining.send_replace(true);
-        while self.tasks.join_next().await.is_some() {}
+        let patience = tokio::time::sleep(self.app.dispatcher.longest_deadline());
+        let mut patience = pin!(patience);
+        loop {
+            tokio::select! {
+                joined = self.tasks.join_next() => if joined.is_none() { return },
+                () = &mut patience => break,
+            }
+        }
+        while !self.app.calls_under_way.is_empty() {
+            tokio::select! {
+                joined = self.tasks.join_next() => if joined.is_none() { return },
+                () = tokio::time::sleep(DRAIN_CHECK) => {}
+            }
+        }
+        tracing::warn!(connections = self.tasks.len(), "clients that do not take their answers are given up");
+        self.tasks.shutdown().await;
+    }
+}
+
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer.ip())),
+        Err(error) => {
+            // For example, out of descriptors. Open connections go on, and a pause keeps this from spinning.
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+/// Serves the requests of one connection.
+async fn serve(
+    app: &Arc<App>,
+    router: axum::Router,
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let stream = Stream::new(stream, &connection, app.http.send_rate_min);
+    let (begin, mut begun) = watch::channel(false);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request: Request<Incoming>| {
+        begin.send_replace(true);
+        let answer = admit(&connection, request).map(|request| router.call(request));
+        let connection = Arc::clone(&connection);
+        async move {
+            let response = match answer {
+                Ok(answer) => answer.await?,
+                Err(limit) => refusal(app, limit),
+            };
+            Ok::<_, Infallible>(response.map(|body| Answer { body, connection }))
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(app.http.header_timeout)
+        .max_buf_size(READ_BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut served = pin!(served);
+    // An accepted connection has a request on its way. Closing it before that came would lose the request;
+    // `http.header_timeout` bounds the wait.
+    let may_close = async {
+        let _ = draining.wait_for(|draining| *draining).await;
+        let _ = begun.wait_for(|begun| *begun).await;
+    };
+    let makes_room = async {
+        match &connection.place {
+            Some(place) => place.must_close().await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = may_close => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+        () = makes_room => {
+            if !connection.is_refusing() {
+                return;
+            }
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Hands on a request, unless there is no room for its connection.
+///
+/// # Errors
+/// Returns the limit because of which there is no room.
+fn admit(connection: &Connection, request: Request<Incoming>) -> Result<Request<Body>, Limit> {
+    let begin = connection.begin();
+    let Some(place) = &connection.place else { return Ok(request.map(Body::new)) };
+    match (begin, place.service()) {
+        (Begin::Yes, Served::Full) => Ok(request.map(Body::new)),
+        // The body is dropped, so that nobody holds the place by sending one.
+        (Begin::Yes, Served::Probes) if PROBES.contains(&request.uri().path()) => {
+            Ok(request.map(|_| Body::empty()))
+        }
+        _ => Err(place.limit()),
+    }
+}
+
+/// The answer to a request for whose connection there is no room.
+fn refusal(app: &App, limit: Limit) -> Response<Body> {
+    app.dispatcher.metrics().request_rejected(limit);
+    let id = RequestId::random();
+    let mut refusal = ApiError::ConnectionsFull.respond(id.as_str());
+    refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    refusal.headers_mut().insert(request_id::HEADER, id.header());
+    refusal
+}
+
+/// The body of an answer, whose end its connection learns of.
+struct Answer {
+    body: Body,
+    connection: Arc<Connection>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.connection.answered();
     }
 }
 

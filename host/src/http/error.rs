@@ -44,7 +44,6 @@ pub(crate) enum ApiError {
     UploadTooLarge {
         bytes_max: u64,
     },
-    UploadsFull,
     NoSuchChange(ChangeId),
     Refused(Refused),
     Unauthorised,
@@ -54,6 +53,7 @@ pub(crate) enum ApiError {
     BodyBroken,
     BodyTooSlow,
     Overloaded,
+    ConnectionsFull,
     Rejected(Rejected),
     Guest {
         tag: Tag,
@@ -135,7 +135,8 @@ impl ApiError {
             Self::ChangesOff => (
                 StatusCode::FORBIDDEN,
                 "changes_off",
-                "circuits are not changed here: use the admin routes, or see the setting circuits.changes".into(),
+                "circuits are not changed here: use the admin routes, or see the setting circuits.changes"
+                    .into(),
             ),
             Self::BadProof(error) => (StatusCode::BAD_REQUEST, "malformed_input", error.to_string()),
             Self::BadUpload(reason) => (StatusCode::BAD_REQUEST, "bad_circuit", reason.clone()),
@@ -152,11 +153,6 @@ impl ApiError {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "upload_too_large",
                 format!("the files are longer than circuits.upload_bytes_max = {bytes_max} bytes"),
-            ),
-            Self::UploadsFull => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "uploads_full",
-                "other circuits are being received; try again".into(),
             ),
             Self::NoSuchChange(id) => (
                 StatusCode::NOT_FOUND,
@@ -188,7 +184,13 @@ impl ApiError {
             Self::Overloaded => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "overloaded",
-                "bodies in transfer fill http.buffered_bytes_max; try again".into(),
+                "bodies and replies in transfer fill http.buffered_bytes_max; try again".into(),
+            ),
+            Self::ConnectionsFull => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "connections_full",
+                "http.connections_max or http.connections_per_peer_max connections are open; try again"
+                    .into(),
             ),
             Self::Rejected(rejected @ Rejected::QueueFull { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "queue_full", rejected.to_string())
@@ -221,7 +223,7 @@ impl ApiError {
             Self::Rejected(
                 Rejected::QueueFull { retry_after: after } | Rejected::BreakerOpen { retry_after: after },
             ) => retry_after(after.as_secs()),
-            Self::Rejected(Rejected::Draining) | Self::Overloaded | Self::UploadsFull => retry_after(1),
+            Self::Rejected(Rejected::Draining) | Self::Overloaded | Self::ConnectionsFull => retry_after(1),
             Self::Refused(Refused::TooMany(_)) => retry_after(10),
             Self::Unauthorised => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             _ => None,

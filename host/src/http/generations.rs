@@ -3,7 +3,8 @@
 use super::{
     App,
     error::ApiError,
-    selection::{WhichQuery, off_path, registry, which},
+    off_path::off_path,
+    selection::{WhichQuery, registry, which},
 };
 use crate::ids::GenerationId;
 use axum::{
@@ -41,6 +42,6 @@ pub(super) async fn activate_as_operator(
 ) -> Result<Response, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let registry = registry(&app, &which(query)?)?;
-    off_path(move || registry.activate(id)).await??;
+    app.circuit_work.run(&app.draining, move || registry.activate(id)).await??;
     Ok(Json(serde_json::json!({ "active": id })).into_response())
 }

@@ -53,7 +53,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
 }
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.dispatcher.metrics().set_buffered_bytes(app.buffered_bytes());
+    app.dispatcher.metrics().set_buffered_bytes(app.buffered.used());
     app.dispatcher.metrics().set_connections(app.open_connections());
     // The kernel's account of every mapping takes a while, which the runtime's threads must not wait for.
     let text = tokio::task::spawn_blocking(move || {

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! server      accepts connections, drains, stops       connections   one task for each connection
+//! room        places for connections                   stream        a connection's bytes, with a least rate
 //! router      every route                              app           what every handler shares
-//! selection   finds the image of a request             request_id    ids, the log line of a request
-//! body        reads the body of a request              unread        reads on after an early answer
+//! origin      host names and web pages that are known  request_id    ids, the log line of a request
+//! token       authorises operators                     permission    who may change circuits
+//! selection   finds the image of a request             unread        reads on after an early answer
+//! budget      bytes in memory, all together            body · reply  bytes that arrive, bytes that leave
 //! calls · circuits · changes · generations · listing · status · health · admin   the resources
-//! origin      host names and web pages that are known  permission    who may change circuits
-//! token       authorises operators                     signals       signals that drain or reload
+//! off_path    threads for work that blocks             circuit_work  a few of them, for work on circuits
+//! signals     signals that drain or reload
 //! error       the only file that knows the status codes of errors
 //! ```
 //!
@@ -16,22 +19,28 @@
 mod admin;
 mod app;
 mod body;
+mod budget;
 mod calls;
 mod changes;
+mod circuit_work;
 mod circuits;
 mod connections;
 mod error;
 mod generations;
 mod health;
 mod listing;
+mod off_path;
 mod origin;
 mod permission;
+mod reply;
 mod request_id;
+mod room;
 mod router;
 mod selection;
 mod server;
 pub mod signals;
 mod status;
+mod stream;
 mod token;
 mod unread;
 

@@ -28,7 +28,7 @@ impl RequestId {
         }
     }
 
-    fn random() -> Self {
+    pub(super) fn random() -> Self {
         let mut bytes = [0u8; 8];
         getrandom::fill(&mut bytes).expect("the operating system provides entropy");
         let mut id = String::with_capacity(16);
@@ -36,6 +36,11 @@ impl RequestId {
             write!(id, "{byte:02x}").expect("writing to a string does not fail");
         }
         Self(id.into())
+    }
+
+    /// The value of the header that carries the id.
+    pub(super) fn header(&self) -> HeaderValue {
+        HeaderValue::from_str(self.as_str()).expect("plain text")
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -71,7 +76,6 @@ pub(super) async fn layer(
     } else {
         tracing::debug!(request_id = id.as_str(), %method, route, status, code, took_us, "request");
     }
-    let value = HeaderValue::from_str(id.as_str()).expect("plain text");
-    response.headers_mut().insert(HEADER, value);
+    response.headers_mut().insert(HEADER, id.header());
     response
 }

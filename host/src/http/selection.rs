@@ -94,10 +94,3 @@ pub(super) fn registry(app: &App, which: &Which) -> Result<Arc<Registry>, ApiErr
         }),
     }
 }
-
-/// Runs work that waits for disks or locks, off the runtime's threads.
-pub(super) async fn off_path<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::Lost)
-}

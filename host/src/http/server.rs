@@ -49,7 +49,9 @@ pub async fn serve(
     drain_deadline: Duration,
 ) -> Result<(), ServeError> {
     let listener = into_async(listener)?;
-    let mut connections = Connections::new(&app, router::public(&app), Arc::clone(&app.connections));
+    let mut connections = Connections::new(&app, router::public(&app), &app.connections);
+    let buffered = Arc::clone(&app.buffered);
+    let _returns_memory = AbortOnDrop(tokio::spawn(async move { buffered.return_memory().await }));
     // Operators can watch a drain to its end: their connections end with the server, and the drain does not wait for
     // them.
     let admin = admin.map(|admin| spawn_admin(&app, admin)).transpose()?;
@@ -96,7 +98,7 @@ fn spawn_admin(app: &Arc<App>, admin: Admin) -> io::Result<AbortOnDrop> {
     let Admin { listener, token } = admin;
     let listener = into_async(listener)?;
     let room = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
-    let mut connections = Connections::new(app, router::admin(app, token), room);
+    let mut connections = Connections::new(app, router::admin(app, token), &room);
     Ok(AbortOnDrop(tokio::spawn(async move {
         loop {
             connections.accept(&listener).await;

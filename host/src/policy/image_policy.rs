@@ -104,6 +104,13 @@ impl Policy {
         self.methods.get(method).and_then(|method| method.deadline).unwrap_or(self.deadline)
     }
 
+    /// Returns the longest time that a call of any method may run.
+    #[must_use]
+    pub fn longest_deadline(&self) -> Duration {
+        let methods = self.methods.values().filter_map(|method| method.deadline);
+        methods.chain([self.deadline]).max().unwrap_or(self.deadline)
+    }
+
     /// Whether a call of that method may run once more.
     #[must_use]
     pub fn is_repeatable(&self, method: &str) -> bool {

@@ -75,11 +75,12 @@ pub trait ProofSystem: Send + Sync {
     /// Returns an error if the bytes are not a proof.
     fn proof_to_json(&self, proof: &[u8]) -> Result<JsonObject, MalformedProof>;
 
-    /// Turns a proof in JSON into the bytes that the guest takes.
+    /// Turns a proof in JSON into the bytes that the guest takes, at most `bytes_max` of them. The limit holds while
+    /// the JSON is read: short numbers in JSON become 32 bytes each.
     ///
     /// # Errors
-    /// Returns an error if the JSON is not a proof.
-    fn proof_from_json(&self, json: &[u8]) -> Result<Vec<u8>, MalformedProof>;
+    /// Returns an error if the JSON is not a proof, or is one of more bytes.
+    fn proof_from_json(&self, json: &[u8], bytes_max: usize) -> Result<Vec<u8>, MalformedProof>;
 
     /// Returns whether these bytes begin like a verifying key of this system.
     fn reads_key(&self, key: &[u8]) -> bool;

@@ -87,7 +87,7 @@ impl Metrics {
             request_seconds: family.histogram("snapback_http_request_seconds", "Time from the head of a request to its reply.", CALLS),
             rejected: family.counters("snapback_rejected_total", "Requests rejected at a limit, by the setting that limits them.", &["limit"]),
             connections: family.gauge("snapback_http_connections", "Open connections."),
-            buffered_bytes: family.gauge("snapback_http_buffered_bytes", "Bytes of request bodies in memory."),
+            buffered_bytes: family.gauge("snapback_http_buffered_bytes", "Bytes of request bodies and replies in memory; see http.buffered_bytes_max."),
             unread_discarded: family.counter("snapback_http_unread_bytes_total", "Bytes of request bodies that were read and dropped after an early answer; see http.unread_bytes_max."),
             calls: family.counters("snapback_calls_total", "Calls that ran on a lane, by outcome.", &["image", "outcome"]),
             call_seconds: family.histograms("snapback_call_seconds", "Time that a call ran.", CALLS, &["image"]),

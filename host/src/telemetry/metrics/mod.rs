@@ -33,6 +33,12 @@ pub enum Limit {
     QueueDepth,
     /// `breaker.failures`.
     Breaker,
+    /// `circuits.changes_max`.
+    Changes,
+    /// `http.connections_max`.
+    Connections,
+    /// `http.connections_per_peer_max`.
+    PeerConnections,
 }
 
 impl Limit {
@@ -43,6 +49,9 @@ impl Limit {
             Self::BodyTimeout => "http.body_timeout",
             Self::QueueDepth => "queue.depth",
             Self::Breaker => "breaker.failures",
+            Self::Changes => "circuits.changes_max",
+            Self::Connections => "http.connections_max",
+            Self::PeerConnections => "http.connections_per_peer_max",
         }
     }
 }

@@ -71,8 +71,8 @@ impl ProofSystem for Plonk {
         proof_json::encode(proof).map_err(MalformedProof)
     }
 
-    fn proof_from_json(&self, json: &[u8]) -> Result<Vec<u8>, MalformedProof> {
-        proof_json::decode(json).map_err(MalformedProof)
+    fn proof_from_json(&self, json: &[u8], bytes_max: usize) -> Result<Vec<u8>, MalformedProof> {
+        proof_json::decode(json, bytes_max).map_err(MalformedProof)
     }
 
     fn reads_key(&self, key: &[u8]) -> bool {

@@ -1,0 +1,75 @@
+//! The budget for bytes in memory: bodies that arrive, uploads, what is made of them, and replies on their way.
+//!
+//! Invariant: whoever holds bytes for a client holds their share of `http.buffered_bytes_max`, and each refusal is
+//! counted.
+
+use super::{error::ApiError, off_path::off_path};
+use crate::{
+    memory::trim::trim,
+    telemetry::metrics::{Limit, Metrics},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How often the budget is checked for memory that can be returned to the kernel.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How much has to be free again before memory is returned, in bytes.
+const TRIM_FROM: usize = 16 << 20;
+
+/// The budget of a server.
+pub(super) struct Budget {
+    bytes: Arc<Semaphore>,
+    bytes_max: usize,
+    /// The most that was reserved since memory was last returned. Relaxed: it is an estimate.
+    most: AtomicUsize,
+    metrics: Arc<Metrics>,
+}
+
+impl Budget {
+    pub(super) fn new(bytes_max: u64, metrics: &Arc<Metrics>) -> Self {
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self {
+            bytes: Arc::new(Semaphore::new(bytes_max)),
+            bytes_max,
+            most: AtomicUsize::new(0),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Reserves a share.
+    ///
+    /// # Errors
+    /// Returns an error if the rest of the budget is smaller.
+    pub(super) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+        let bytes = u32::try_from(bytes).ok();
+        let share = bytes.and_then(|bytes| Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok());
+        let share = share.ok_or_else(|| {
+            self.metrics.request_rejected(Limit::BufferedBytes);
+            ApiError::Overloaded
+        })?;
+        self.most.fetch_max(self.used(), Ordering::Relaxed);
+        Ok(share)
+    }
+
+    /// Bytes that are reserved.
+    pub(super) fn used(&self) -> usize {
+        self.bytes_max - self.bytes.available_permits()
+    }
+    /// Returns memory to the kernel whenever much of what was reserved is free again. Never ends.
+    pub(super) async fn return_memory(&self) {
+        loop {
+            tokio::time::sleep(CHECK_INTERVAL).await;
+            let used = self.used();
+            if self.most.load(Ordering::Relaxed).saturating_sub(used) >= TRIM_FROM {
+                self.most.store(used, Ordering::Relaxed);
+                let _ = off_path(trim).await;
+            }
+        }
+    }
+}
