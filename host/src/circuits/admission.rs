@@ -6,6 +6,7 @@ use snapback_snapshot::{
     Digest,
     proof_systems::{CircuitError, CircuitFiles},
 };
+use std::net::IpAddr;
 
 /// Whether a circuit may replace another of its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(super) struct Admitted<'a> {
     /// The digest that identifies the circuit.
     pub(super) circuit: Digest,
     pub(super) files: &'a CircuitFiles,
+    pub(super) sender: Option<IpAddr>,
 }
 
 /// The result of submitting a change.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use snapback_snapshot::{Digest, manifest::Manifest, proof_systems::FileKind};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -69,6 +70,12 @@ pub struct Change {
     pub id: ChangeId,
     /// What is to change.
     pub kind: ChangeKind,
+    /// Who sent it; `None` for the server itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<IpAddr>,
+    /// Length of the files that are to be baked, in bytes.
+    #[serde(default)]
+    pub bytes: u64,
     /// State of the change.
     pub state: ChangeState,
 }
@@ -91,6 +98,17 @@ pub enum ChangeKind {
     },
     /// Every circuit is built again, from the image that the server was started with.
     Rebuild,
+}
+
+impl ChangeKind {
+    /// Name of the circuit that changes; `None` if all of them do.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Add { name, .. } | Self::Remove { name } => Some(name),
+            Self::Rebuild => None,
+        }
+    }
 }
 
 /// State of a change.
@@ -167,10 +185,15 @@ impl Catalogue {
         self.changes.iter().filter(|change| change.state.is_open())
     }
 
-    pub(super) fn submit(&mut self, kind: ChangeKind) -> ChangeId {
+    /// Number of the change that is accepted next.
+    pub(super) fn next_change(&self) -> ChangeId {
+        self.next_change
+    }
+
+    pub(super) fn submit(&mut self, kind: ChangeKind, sender: Option<IpAddr>, bytes: u64) -> ChangeId {
         let id = self.next_change;
         self.next_change = id.next();
-        self.changes.push(Change { id, kind, state: ChangeState::Waiting });
+        self.changes.push(Change { id, kind, sender, bytes, state: ChangeState::Waiting });
         let finished = self.changes.iter().filter(|change| !change.state.is_open()).count();
         let mut surplus = finished.saturating_sub(CHANGES_KEPT);
         self.changes.retain(|change| {

@@ -15,6 +15,7 @@ use snapback_snapshot::{
 };
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -61,6 +62,7 @@ impl Registries {
         name: &str,
         files: &CircuitFiles,
         replace: Replace,
+        sender: Option<IpAddr>,
     ) -> Result<Submitted, Refused> {
         if !is_name(name) || name.starts_with(['.', '-']) {
             return Err(Refused::Name(name.to_owned()));
@@ -70,7 +72,7 @@ impl Registries {
         if let Some(image) = self.owner_elsewhere(registry, name) {
             return Err(Refused::NameTakenElsewhere { name: name.to_owned(), image });
         }
-        registry.add(&Admitted { name, circuit, files }, replace)
+        registry.add(&Admitted { name, circuit, files, sender }, replace)
     }
 
     /// Checks the files as the bake will; returns the digest that identifies the circuit.

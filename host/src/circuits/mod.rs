@@ -6,6 +6,7 @@
 //! intake          checks the files of a circuit, and admits the change
 //! catalogue       generations and changes                                  shelf         the same, on disk
 //! reconciler      bakes the changes that wait, and publishes them          bake_process  a process that bakes
+//! turn            which changes are baked next
 //! publication     prepares, serves and sweeps generations                  calculators   of the served generation
 //! recovery        continues with the files of the last server              change_error  why a change is not done
 //! ```
@@ -27,6 +28,7 @@ mod reconciler;
 mod recovery;
 mod registry;
 mod shelf;
+mod turn;
 
 pub use admission::{Refused, Replace, Submitted};
 pub use catalogue::{Change, ChangeKind, ChangeState, Entry, GenerationRecord};

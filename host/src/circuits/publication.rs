@@ -66,15 +66,19 @@ impl Registry {
         let generation = Generation::new(id, loaded)?;
         let standby_max = self.dispatcher.config().standby_max;
         self.service.policy().check(initial_memory_bytes, standby_max).map_err(NotPrepared::Policy)?;
-        let source = Source {
+        Ok(generation.with_calculators(self.calculators().load(circuits)?))
+    }
+
+    /// Where this registry's calculators are loaded from.
+    pub(super) fn calculators(&self) -> Source<'_> {
+        Source {
             store: &self.store,
             cache: &self.cache,
             engine: &self.engine,
             shelf: &self.shelf,
             system: &*self.system,
             limits: self.config.calculators,
-        };
-        Ok(generation.with_calculators(source.load(circuits)?))
+        }
     }
 
     /// Removes everything that nothing names any more: files, images that were baked for this catalogue, calculators.

@@ -6,9 +6,10 @@
 use super::{
     bake_process::{BakeError, Order, Step},
     catalogue::{Change, ChangeKind, ChangeState, Entry, GenerationRecord, of_manifest, wanted},
-    change_error::ChangeError,
+    change_error::{ChangeError, NotPrepared},
     registry::Registry,
     shelf::CatalogueError,
+    turn::next_batch,
 };
 use crate::ids::ChangeId;
 use snapback_snapshot::{Digest, Error, calculators, proof_systems::FileKind};
@@ -74,7 +75,7 @@ impl Registry {
         let _ = self.work.wait_timeout_while(state, PAUSE, |state| !state.is_stopping);
     }
 
-    /// Waits for changes and takes all that wait; returns `None` when the registry stops.
+    /// Waits for changes and takes those whose turn it is; returns `None` when the registry stops.
     fn next_batch(&self) -> Option<Vec<Change>> {
         let state = self.state();
         let mut state = self
@@ -84,7 +85,7 @@ impl Registry {
         if state.is_stopping {
             return None;
         }
-        let batch: Vec<Change> = state.catalogue.open_changes().cloned().collect();
+        let batch = next_batch(state.catalogue.open_changes(), state.catalogue.next_change());
         state.catalogue.set_state(&ids(&batch), &ChangeState::Baking);
         drop(state);
         self.notify();
@@ -132,6 +133,7 @@ impl Registry {
             }
             let circuits = wanted(&circuits, changes.iter().map(|change| &change.kind));
             self.keep_calculators(&circuits)?;
+            self.check_calculators(changes)?;
             let image = self.bake(&base, &there, &circuits)?;
             let published = self.publish_baked(&active, changes, image, circuits, is_rebuild);
             if let Ok(Published::Yes) = published {
@@ -232,6 +234,16 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// Asks each calculator that comes with these changes whether it belongs to its circuit, before a bake that may
+    /// take minutes.
+    fn check_calculators(&self, changes: &[Change]) -> Result<(), NotPrepared> {
+        let added = changes.iter().filter_map(|change| match &change.kind {
+            ChangeKind::Add { name, entry } => Some((name.clone(), entry.clone())),
+            ChangeKind::Remove { .. } | ChangeKind::Rebuild => None,
+        });
+        self.calculators().load(&added.collect()).map(drop).map_err(NotPrepared::Calculator)
     }
 
     fn bake(

@@ -60,7 +60,7 @@ impl Recovery {
         let is_ordered = catalogue.open_changes().any(|change| change.kind == ChangeKind::Rebuild);
         if is_outdated && !is_ordered {
             tracing::info!(image = name, "all circuits are built again, from the image that was given");
-            catalogue.submit(ChangeKind::Rebuild);
+            catalogue.submit(ChangeKind::Rebuild, None, 0);
             shelf.save(&catalogue)?;
         }
         let served = active.unwrap_or_else(|error| {

@@ -17,9 +17,13 @@ use crate::{
     ids::{ChangeId, GenerationId, ServiceId},
     service::Service,
 };
-use snapback_snapshot::{Digest, Error, ImageStore, NativeCache, proof_systems::ProofSystem};
+use snapback_snapshot::{
+    Digest, Error, ImageStore, NativeCache,
+    proof_systems::{FileKind, ProofSystem},
+};
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
 };
@@ -55,6 +59,13 @@ pub(super) struct State {
     /// Progress of the current bake.
     pub(super) step: Option<Step>,
     pub(super) is_stopping: bool,
+}
+
+/// Who sent a change, and how much is to be baked.
+#[derive(Clone, Copy)]
+struct Sent {
+    by: Option<IpAddr>,
+    bytes: u64,
 }
 
 /// Progress of the bake of a change.
@@ -169,7 +180,8 @@ impl Registry {
         let files = admitted.files.iter().map(|(kind, bytes)| Ok((kind.clone(), self.shelf.put(bytes)?)));
         let files = files.collect::<Result<BTreeMap<_, _>, CatalogueError>>()?;
         let entry = Entry { circuit: Some(admitted.circuit), files };
-        let submitted = self.submit_add(admitted.name, entry, replace);
+        let bytes = admitted.files.get(&FileKind::R1CS).map_or(0, <[u8]>::len) as u64;
+        let submitted = self.submit_add(admitted.name, entry, replace, Sent { by: admitted.sender, bytes });
         drop(storing);
         if !matches!(submitted, Ok(Submitted::Accepted(_))) {
             self.sweep();
@@ -177,7 +189,13 @@ impl Registry {
         submitted
     }
 
-    fn submit_add(&self, name: &str, mut entry: Entry, replace: Replace) -> Result<Submitted, Refused> {
+    fn submit_add(
+        &self,
+        name: &str,
+        mut entry: Entry,
+        replace: Replace,
+        sent: Sent,
+    ) -> Result<Submitted, Refused> {
         let mut state = self.state();
         let catalogue = &mut state.catalogue;
         let wanted = catalogue.wanted();
@@ -202,7 +220,7 @@ impl Registry {
             }
             _ => {}
         }
-        let id = self.accept(catalogue, ChangeKind::Add { name: name.to_owned(), entry })?;
+        let id = self.accept(catalogue, ChangeKind::Add { name: name.to_owned(), entry }, sent)?;
         drop(state);
         self.wake();
         Ok(Submitted::Accepted(id))
@@ -212,24 +230,29 @@ impl Registry {
     ///
     /// # Errors
     /// Returns why the change is not accepted.
-    pub fn remove(&self, name: &str) -> Result<Submitted, Refused> {
+    pub fn remove(&self, name: &str, sender: Option<IpAddr>) -> Result<Submitted, Refused> {
         let mut state = self.state();
         if !state.catalogue.wanted().contains_key(name) {
             return Err(Refused::NoSuchCircuit(name.to_owned()));
         }
-        let id = self.accept(&mut state.catalogue, ChangeKind::Remove { name: name.to_owned() })?;
+        let kind = ChangeKind::Remove { name: name.to_owned() };
+        let id = self.accept(&mut state.catalogue, kind, Sent { by: sender, bytes: 0 })?;
         drop(state);
         self.wake();
         Ok(Submitted::Accepted(id))
     }
 
     /// Makes a change durable.
-    fn accept(&self, catalogue: &mut Catalogue, kind: ChangeKind) -> Result<ChangeId, Refused> {
-        if catalogue.open_changes().count() >= self.config.changes_max {
-            return Err(Refused::TooMany(self.config.changes_max));
+    fn accept(&self, catalogue: &mut Catalogue, kind: ChangeKind, sent: Sent) -> Result<ChangeId, Refused> {
+        let changes_max = self.config.changes_max;
+        // A quarter is left for others, whoever floods the server.
+        let of_sender_max = changes_max - changes_max / 4;
+        let of_sender = catalogue.open_changes().filter(|change| change.sender == sent.by).count();
+        if catalogue.open_changes().count() >= changes_max || of_sender >= of_sender_max {
+            return Err(Refused::TooMany(changes_max));
         }
         let mut next = catalogue.clone();
-        let id = next.submit(kind);
+        let id = next.submit(kind, sent.by, sent.bytes);
         self.shelf.save(&next)?;
         *catalogue = next;
         Ok(id)

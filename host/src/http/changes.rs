@@ -39,7 +39,7 @@ pub(super) struct ChangeView {
 
 impl ChangeView {
     pub(super) fn of(registry: &Registry, id: ChangeId) -> Option<Self> {
-        let (Change { id, kind, state }, progress) = registry.change(id)?;
+        let (Change { id, kind, state, .. }, progress) = registry.change(id)?;
         let change = serde_json::to_value(kind).expect("a change has string keys only");
         let (stage, percent) = match (&state, progress) {
             (ChangeState::Done { .. }, _) => (None, 100),

@@ -5,6 +5,7 @@
 use super::{
     App, body,
     changes::ChangeView,
+    connections::Peer,
     error::ApiError,
     selection::{PathText, Which, WhichQuery, registry, segment, which},
 };
@@ -13,7 +14,7 @@ use crate::{
     lanes::Body,
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{
         DefaultBodyLimit, Multipart, Query, State,
         multipart::{Field, MultipartError, MultipartRejection},
@@ -55,16 +56,18 @@ pub(super) async fn add(
     name: PathText,
     how: HowQuery,
     headers: HeaderMap,
+    peer: Extension<Peer>,
     parts: MultipartBody,
 ) -> Result<Response, ApiError> {
     app.public_changes.check(&app.registries, &headers)?;
-    add_as_operator(State(app), name, how, parts).await
+    add_as_operator(State(app), name, how, peer, parts).await
 }
 
 pub(super) async fn add_as_operator(
     State(app): State<Arc<App>>,
     name: PathText,
     how: HowQuery,
+    Extension(Peer(sender)): Extension<Peer>,
     parts: MultipartBody,
 ) -> Result<Response, ApiError> {
     let name = segment(name)?;
@@ -80,7 +83,7 @@ pub(super) async fn add_as_operator(
     let (files, share) = reading.map_err(|_| ApiError::BodyTooSlow)??;
     let worker = Arc::clone(&app);
     let accepted = worker.circuit_work.run(&worker.draining, move || {
-        let submitted = app.registries.add(&registry, &name, &files, replace)?;
+        let submitted = app.registries.add(&registry, &name, &files, replace, Some(sender))?;
         drop((files, share));
         answer(&registry, submitted)
     });
@@ -131,19 +134,23 @@ pub(super) async fn remove(
     name: PathText,
     query: WhichQuery,
     headers: HeaderMap,
+    peer: Extension<Peer>,
 ) -> Result<Response, ApiError> {
     app.public_changes.check(&app.registries, &headers)?;
-    remove_as_operator(State(app), name, query).await
+    remove_as_operator(State(app), name, query, peer).await
 }
 
 pub(super) async fn remove_as_operator(
     State(app): State<Arc<App>>,
     name: PathText,
     query: WhichQuery,
+    Extension(Peer(sender)): Extension<Peer>,
 ) -> Result<Response, ApiError> {
     let name = segment(name)?;
     let registry = registry(&app, &which(query)?)?;
-    app.circuit_work.run(&app.draining, move || answer(&registry, registry.remove(&name)?)).await?
+    app.circuit_work
+        .run(&app.draining, move || answer(&registry, registry.remove(&name, Some(sender))?))
+        .await?
 }
 
 /// The answer to a change that was accepted, or is not needed.

@@ -52,6 +52,10 @@ const DRAIN_CHECK: Duration = Duration::from_millis(100);
 /// Routes that are answered although there is no room for more connections.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
+/// The address that a request came from.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
 /// The connections of one listener.
 pub(super) struct Connections {
     app: Arc<App>,
@@ -88,7 +92,7 @@ impl Connections {
             drop(admission);
             place
         };
-        self.spawn(stream, Some(place));
+        self.spawn(stream, peer, Some(place));
     }
 
     /// Accepts the connections that the kernel has accepted on behalf of the server, and closes the listener.
@@ -99,8 +103,8 @@ impl Connections {
         // Handshakes under way are let in without a place: nothing new can begin one, so they are few.
         let _ = tokio::time::timeout(HANDSHAKE, async {
             loop {
-                if let Some((stream, _)) = accept(&listener).await {
-                    self.spawn(stream, None::<std::future::Ready<Option<Place>>>);
+                if let Some((stream, peer)) = accept(&listener).await {
+                    self.spawn(stream, peer, None::<std::future::Ready<Option<Place>>>);
                 }
             }
         })
@@ -111,6 +115,7 @@ impl Connections {
     fn spawn(
         &mut self,
         stream: TcpStream,
+        peer: IpAddr,
         place: Option<impl Future<Output = Option<Place>> + Send + 'static>,
     ) {
         // Replies are written whole; waiting to fill a segment would only delay them.
@@ -127,7 +132,7 @@ impl Connections {
                     None => return app.dispatcher.metrics().request_rejected(Limit::Connections),
                 },
             };
-            serve(&app, router, stream, Connection::new(place), draining).await;
+            serve(&app, router, stream, Peer(peer), Connection::new(place), draining).await;
         });
     }
 
@@ -171,14 +176,16 @@ async fn serve(
     app: &Arc<App>,
     router: axum::Router,
     stream: TcpStream,
+    peer: Peer,
     connection: Arc<Connection>,
     mut draining: watch::Receiver<bool>,
 ) {
     let stream = Stream::new(stream, &connection, app.http.send_rate_min);
     let (begin, mut begun) = watch::channel(false);
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         begin.send_replace(true);
+        request.extensions_mut().insert(peer);
         let answer = admit(&connection, request).map(|request| router.call(request));
         let connection = Arc::clone(&connection);
         async move {
