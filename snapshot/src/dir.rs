@@ -135,6 +135,13 @@ impl Dir {
         stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file())
     }
 
+    /// Whether there is a directory of this name.
+    #[must_use]
+    pub fn contains_dir(&self, name: &str) -> bool {
+        let stat = fs::statat(&self.fd, component(name), AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir())
+    }
+
     /// Opens a regular file for reading; returns `None` if there is nothing of this name.
     ///
     /// # Errors

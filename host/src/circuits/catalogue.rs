@@ -185,11 +185,6 @@ impl Catalogue {
         self.changes.iter().filter(|change| change.state.is_open())
     }
 
-    /// Number of the change that is accepted next.
-    pub(super) fn next_change(&self) -> ChangeId {
-        self.next_change
-    }
-
     pub(super) fn submit(&mut self, kind: ChangeKind, sender: Option<IpAddr>, bytes: u64) -> ChangeId {
         let id = self.next_change;
         self.next_change = id.next();

@@ -1,7 +1,11 @@
 //! Publication of generations: prepares one completely, serves it, and removes files that are no longer needed.
 
 use super::{
-    admission::Refused, calculators::Source, catalogue::Entry, change_error::NotPrepared, registry::Registry,
+    admission::Refused,
+    calculators::Source,
+    catalogue::{Catalogue, Entry},
+    change_error::NotPrepared,
+    registry::Registry,
     shelf::named_by_any,
 };
 use crate::{ids::GenerationId, instance::Generation, telemetry::events::EventKind};
@@ -85,7 +89,7 @@ impl Registry {
     pub(super) fn sweep(&self) {
         self.without_storing(|| {
             // A copy, so that clients can ask about changes meanwhile.
-            let catalogue = self.state().catalogue.clone();
+            let Some(catalogue) = self.saved_catalogue() else { return };
             self.shelf.sweep(&catalogue);
             let named = match named_by_any(self.shelf.state_dir()) {
                 Ok(named) => named,
@@ -105,6 +109,17 @@ impl Registry {
                 }
             }
         });
+    }
+
+    /// The catalogue, as it is on disk too; `None` if it cannot be written, and files may be needed that it no longer
+    /// names.
+    fn saved_catalogue(&self) -> Option<Catalogue> {
+        let mut state = self.state();
+        if state.is_unsaved {
+            self.shelf.save(&state.catalogue).ok()?;
+            state.is_unsaved = false;
+        }
+        Some(state.catalogue.clone())
     }
 
     pub(super) fn publish(&self, generation: Generation) {

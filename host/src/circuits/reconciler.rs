@@ -85,7 +85,7 @@ impl Registry {
         if state.is_stopping {
             return None;
         }
-        let batch = next_batch(state.catalogue.open_changes(), state.catalogue.next_change());
+        let batch = next_batch(&state.catalogue.changes);
         state.catalogue.set_state(&ids(&batch), &ChangeState::Baking);
         drop(state);
         self.notify();
@@ -102,6 +102,7 @@ impl Registry {
         self.dispatcher.metrics().change_ended(self.service.name(), "failed");
         state.catalogue.set_state(&ids(changes), &ChangeState::Failed { reason: error.for_clients() });
         let saved = self.shelf.save(&state.catalogue);
+        state.is_unsaved = saved.is_err();
         drop(state);
         match saved {
             Ok(()) => self.sweep(),

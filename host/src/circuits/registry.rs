@@ -59,6 +59,8 @@ pub(super) struct State {
     /// Progress of the current bake.
     pub(super) step: Option<Step>,
     pub(super) is_stopping: bool,
+    /// Whether the catalogue on disk is older than this one, because it could not be written.
+    pub(super) is_unsaved: bool,
 }
 
 /// Who sent a change, and how much is to be baked.
@@ -102,7 +104,7 @@ impl Registry {
             started_with,
             bake_process: BakeProcess::new(config),
             config: config.circuits,
-            state: Mutex::new(State { catalogue, step: None, is_stopping: false }),
+            state: Mutex::new(State { catalogue, step: None, is_stopping: false, is_unsaved: false }),
             work: Condvar::new(),
             publishing: Mutex::new(()),
             changed: watch::Sender::new(0),
@@ -248,7 +250,10 @@ impl Registry {
         // A quarter is left for others, whoever floods the server.
         let of_sender_max = changes_max - changes_max / 4;
         let of_sender = catalogue.open_changes().filter(|change| change.sender == sent.by).count();
-        if catalogue.open_changes().count() >= changes_max || of_sender >= of_sender_max {
+        if sent.by.is_some() && of_sender >= of_sender_max {
+            return Err(Refused::TooMany(of_sender_max));
+        }
+        if catalogue.open_changes().count() >= changes_max {
             return Err(Refused::TooMany(changes_max));
         }
         let mut next = catalogue.clone();

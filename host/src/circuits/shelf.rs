@@ -89,24 +89,7 @@ impl Shelf {
     }
 
     pub(super) fn load(&self) -> Result<Option<Catalogue>, CatalogueError> {
-        let Some(bytes) = self.dir.read(CATALOGUE, CATALOGUE_BYTES_MAX)? else { return Ok(None) };
-        let damaged = |reason: String| CatalogueError::Damaged { path: self.dir.path_of(CATALOGUE), reason };
-        let json: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        // The version first: a file of another version has other fields.
-        let version = &json["catalogue"]["format_version"];
-        if *version != FORMAT_VERSION {
-            return Err(damaged(format!("format version {version}, this server reads {FORMAT_VERSION}")));
-        }
-        let CatalogueFile::<Catalogue> { sha256, catalogue } =
-            serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
-        if digest_of(&catalogue) != sha256 {
-            return Err(damaged("its contents do not have the digest that it names".into()));
-        }
-        if catalogue.generation(catalogue.active).is_none() {
-            return Err(damaged("it lacks the generation that is active".into()));
-        }
-        Ok(Some(catalogue))
+        read_catalogue(&self.dir)
     }
 
     /// Warns that there are files of circuits and no catalogue that names them, so that they are not served.
@@ -166,6 +149,28 @@ impl Shelf {
     }
 }
 
+/// Reads the catalogue in a directory; returns `None` if there is none.
+fn read_catalogue(dir: &Dir) -> Result<Option<Catalogue>, CatalogueError> {
+    let Some(bytes) = dir.read(CATALOGUE, CATALOGUE_BYTES_MAX)? else { return Ok(None) };
+    let damaged = |reason: String| CatalogueError::Damaged { path: dir.path_of(CATALOGUE), reason };
+    let json: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    // The version first: a file of another version has other fields.
+    let version = &json["catalogue"]["format_version"];
+    if *version != FORMAT_VERSION {
+        return Err(damaged(format!("format version {version}, this server reads {FORMAT_VERSION}")));
+    }
+    let CatalogueFile::<Catalogue> { sha256, catalogue } =
+        serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
+    if digest_of(&catalogue) != sha256 {
+        return Err(damaged("its contents do not have the digest that it names".into()));
+    }
+    if catalogue.generation(catalogue.active).is_none() {
+        return Err(damaged("it lacks the generation that is active".into()));
+    }
+    Ok(Some(catalogue))
+}
+
 fn digest_of(catalogue: &Catalogue) -> Digest {
     Digest::of(&serde_json::to_vec(catalogue).expect("a catalogue has string keys only"))
 }
@@ -178,13 +183,10 @@ fn digest_of(catalogue: &Catalogue) -> Digest {
 pub fn named_by_any(state_dir: &Path) -> Result<BTreeSet<Digest>, CatalogueError> {
     let mut named = BTreeSet::new();
     let Some(circuits) = Dir::open(state_dir)?.existing_sub(CIRCUITS)? else { return Ok(named) };
-    for image in circuits.names()? {
-        let Some(dir) = circuits.existing_sub(&image)? else { continue };
-        let Some(text) = dir.read(CATALOGUE, CATALOGUE_BYTES_MAX)? else { continue };
-        let damaged = |reason: String| CatalogueError::Damaged { path: dir.path_of(CATALOGUE), reason };
-        let file: CatalogueFile<serde_json::Map<String, serde_json::Value>> =
-            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-        let mut json = file.catalogue;
+    for image in circuits.names()?.iter().filter(|image| circuits.contains_dir(image)) {
+        let Some(dir) = circuits.existing_sub(image)? else { continue };
+        let Some(catalogue) = read_catalogue(&dir)? else { continue };
+        let Ok(serde_json::Value::Object(mut json)) = serde_json::to_value(&catalogue) else { continue };
         // Images that were baked for the catalogue may go unless something else names them.
         json.remove("baked");
         if let Some(serde_json::Value::Array(changes)) = json.get_mut("changes") {

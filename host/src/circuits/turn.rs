@@ -13,50 +13,64 @@ use std::{
 };
 
 /// How many later changes may be done before a change that waits.
-const PASSED_MAX: u64 = 16;
+const PASSED_MAX: usize = 16;
+/// How many of the changes that were done last count as turns of those who sent them.
+const REMEMBERED: usize = 16;
 /// Most bytes of circuits that one bake takes, unless a single change has more.
 const BATCH_BYTES_MAX: u64 = 4 << 20;
 
-/// Chooses the changes of the next bake, in the order in which they were accepted. `next` is the number of the next
-/// change that will be accepted.
-pub(super) fn next_batch<'a>(open: impl Iterator<Item = &'a Change>, next: ChangeId) -> Vec<Change> {
-    let open: Vec<&Change> = open.collect();
-    let mut chosen: BTreeSet<ChangeId> = BTreeSet::new();
+/// Chooses the changes of the next bake among all that the catalogue remembers, which come in the order in which they
+/// were accepted.
+pub(super) fn next_batch(changes: &[Change]) -> Vec<Change> {
+    let (open, ended): (Vec<&Change>, Vec<&Change>) =
+        changes.iter().partition(|change| change.state.is_open());
     // A rebuild changes nothing by itself, and every other change is applied to its result.
-    chosen.extend(open.iter().filter(|change| change.kind == ChangeKind::Rebuild).map(|change| change.id));
+    let rebuilds = open.iter().filter(|change| change.kind == ChangeKind::Rebuild);
+    let mut round = Round { chosen: rebuilds.map(|change| change.id).collect(), turns: BTreeMap::new() };
+    for change in ended.iter().rev().take(REMEMBERED) {
+        round.had_turn(change);
+    }
     let mut bytes = 0;
-    let mut turns: BTreeMap<Option<IpAddr>, usize> = BTreeMap::new();
-    while let Some(change) = choose(&open, &chosen, &turns, next) {
+    while let Some(change) = round.choose(&open, &ended) {
         if bytes > 0 && bytes + change.bytes > BATCH_BYTES_MAX {
             break;
         }
         bytes += change.bytes;
-        *turns.entry(change.sender).or_default() += 1;
-        chosen.insert(change.id);
+        round.had_turn(change);
+        round.chosen.insert(change.id);
     }
-    open.into_iter().filter(|change| chosen.contains(&change.id)).cloned().collect()
+    open.into_iter().filter(|change| round.chosen.contains(&change.id)).cloned().collect()
 }
 
-/// The change whose turn it is: one that was passed over too often, or else the smallest of those who had the fewest
-/// turns.
-fn choose<'a>(
-    open: &[&'a Change],
-    chosen: &BTreeSet<ChangeId>,
-    turns: &BTreeMap<Option<IpAddr>, usize>,
-    next: ChangeId,
-) -> Option<&'a Change> {
-    let is_chosen = |change: &Change| chosen.contains(&change.id);
-    let is_first_of_its_name = |change: &Change| {
-        open.iter()
-            .all(|other| other.id >= change.id || is_chosen(other) || other.kind.name() != change.kind.name())
-    };
-    let waiting = open.iter().copied().filter(|change| !is_chosen(change) && is_first_of_its_name(change));
-    let passed = |change: &Change| next.get().saturating_sub(change.id.get()) > PASSED_MAX;
-    waiting.min_by_key(|change| {
-        let turns = turns.get(&change.sender).copied().unwrap_or(0);
-        // Those that were passed over go first, in their order.
-        if passed(change) { (false, 0, 0, change.id) } else { (true, turns, change.bytes, change.id) }
-    })
+/// The choice of one batch.
+struct Round {
+    chosen: BTreeSet<ChangeId>,
+    turns: BTreeMap<Option<IpAddr>, usize>,
+}
+
+impl Round {
+    fn had_turn(&mut self, change: &Change) {
+        *self.turns.entry(change.sender).or_default() += 1;
+    }
+
+    /// The change whose turn it is: one that was passed over too often, or else the smallest of those who had the
+    /// fewest turns.
+    fn choose<'a>(&self, open: &[&'a Change], ended: &[&Change]) -> Option<&'a Change> {
+        let is_chosen = |change: &Change| self.chosen.contains(&change.id);
+        let is_first_of_its_name = |change: &Change| {
+            let mut earlier = open.iter().take_while(|other| other.id < change.id);
+            earlier.all(|other| is_chosen(other) || other.kind.name() != change.kind.name())
+        };
+        let was_passed =
+            |change: &Change| ended.iter().filter(|other| other.id > change.id).count() > PASSED_MAX;
+        let waiting =
+            open.iter().copied().filter(|change| !is_chosen(change) && is_first_of_its_name(change));
+        waiting.min_by_key(|change| {
+            let turns = self.turns.get(&change.sender).copied().unwrap_or(0);
+            // Those that were passed over go first, in their order.
+            if was_passed(change) { (false, 0, 0, change.id) } else { (true, turns, change.bytes, change.id) }
+        })
+    }
 }
 
 #[cfg(test)]
@@ -76,9 +90,12 @@ mod tests {
         }
     }
 
-    fn names(open: &[Change]) -> Vec<String> {
-        let next = open.iter().map(|change| change.id).max().expect("some").next();
-        let batch = next_batch(open.iter(), next);
+    fn done(change: Change) -> Change {
+        Change { state: ChangeState::Failed { reason: String::new() }, ..change }
+    }
+
+    fn names(changes: &[Change]) -> Vec<String> {
+        let batch = next_batch(changes);
         batch.iter().filter_map(|change| change.kind.name().map(str::to_owned)).collect()
     }
 
@@ -101,9 +118,23 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_ever() {
-        let mut open = vec![change(0, 1, "large", LARGE)];
-        open.extend((1..=PASSED_MAX + 1).map(|id| change(id, 2, &format!("small{id}"), 1)));
-        assert_eq!(names(&open)[0], "large");
+        let mut changes = vec![change(0, 1, "large", LARGE)];
+        changes.extend((1..=17).map(|id| done(change(id, 2, "small", 1))));
+        changes.push(change(18, 3, "new", 1));
+        assert_eq!(names(&changes), ["large"]);
+        changes.remove(1);
+        assert_eq!(names(&changes), ["new"], "it was passed over sixteen times only");
+    }
+
+    #[test]
+    fn a_flood_of_one_address_does_not_bury_the_change_of_another() {
+        let mut changes: Vec<Change> =
+            (0..24).map(|id| change(id, 1, &format!("flood{id}"), LARGE)).collect();
+        changes.push(change(24, 2, "victim", LARGE));
+        changes[0] = done(changes[0].clone());
+        assert_eq!(names(&changes), ["victim"], "the other address had its turn");
+        changes[24] = done(changes[24].clone());
+        assert_eq!(names(&changes), ["flood1"]);
     }
 
     #[test]
@@ -111,7 +142,7 @@ mod tests {
         let open = [change(0, 1, "x", LARGE), change(1, 1, "x", 1), change(2, 2, "y", 1)];
         assert_eq!(names(&open), ["y"]);
         assert_eq!(names(&open[..2]), ["x"]);
-        assert_eq!(next_batch(open[..2].iter(), open[1].id.next())[0].id, open[0].id);
+        assert_eq!(next_batch(&open[..2])[0].id, open[0].id);
     }
 
     #[test]
@@ -119,7 +150,6 @@ mod tests {
         let mut open = [change(0, 1, "large", LARGE), change(1, 1, "gone", 0), change(2, 1, "none", 0)];
         open[1].kind = ChangeKind::Remove { name: "gone".into() };
         open[2].kind = ChangeKind::Rebuild;
-        let next = open[2].id.next();
-        assert_eq!(next_batch(open.iter(), next).len(), 3);
+        assert_eq!(next_batch(&open).len(), 3);
     }
 }

@@ -27,8 +27,8 @@ pub struct App {
     pub(super) buffered: Arc<Budget>,
     /// Budget for open connections of clients.
     pub(super) connections: Arc<Semaphore>,
-    /// Calls that were submitted and have no outcome yet.
-    pub(super) calls_under_way: UnderWay,
+    /// Requests that have no answer yet.
+    pub(super) under_way: UnderWay,
     /// Replies that are being sent.
     pub(super) replies: Replies,
     /// Threads for work on circuits.
@@ -55,7 +55,7 @@ impl App {
         let buffered = Arc::new(Budget::new(http.buffered_bytes_max, metrics));
         Arc::new(Self {
             connections: Arc::new(Semaphore::new(http.connections_max)),
-            calls_under_way: UnderWay::default(),
+            under_way: UnderWay::default(),
             replies: Replies::new(&buffered),
             circuit_work: CircuitWork::new(http.changes_max, metrics),
             buffered,

@@ -68,10 +68,15 @@ pub(super) async fn verify(
         let bytes_max = usize::try_from(app.http.body_bytes_max).unwrap_or(usize::MAX);
         // A number of one digit takes four bytes in JSON and 32 when it is read, in a list that may double, and in the
         // file that is made of it.
-        let share = app.buffered.reserve(bytes_max.min(8 * body.bytes.len()).saturating_mul(3))?;
-        let read = move || registry.system().proof_from_json(&body.bytes, bytes_max);
-        let bytes = off_path(read).await?.map_err(ApiError::BadProof)?;
-        body = lanes::Body { bytes: bytes.into(), share: Some(share) };
+        let mut share = app.buffered.reserve(bytes_max.min(8 * body.bytes.len()).saturating_mul(3))?;
+        // The share goes along, so that it counts as long as the thread works, whatever becomes of the client.
+        let read = move || {
+            registry.system().proof_from_json(&body.bytes, bytes_max).map(|bytes| {
+                let share = share.split(bytes.capacity());
+                lanes::Body { bytes: bytes.into(), share }
+            })
+        };
+        body = off_path(read).await?.map_err(ApiError::BadProof)?;
     }
     let call = Call { service, method: METHOD_VERIFY, circuit, body, kind: BodyKind::Raw };
     let Answered { took, .. } = call.run(&app).await?;
@@ -129,7 +134,6 @@ impl Call<'_> {
         let Self { service, method, circuit, body, kind } = self;
         let media_type = media_type(app, service, method);
         let request = CallRequest { service, method: method.to_owned(), circuit, body, kind };
-        let _under_way = app.calls_under_way.begin();
         let (sink, outcome) = oneshot::channel();
         app.dispatcher.submit(request, Box::new(sink)).map_err(|rejected| {
             match rejected {

@@ -26,7 +26,7 @@ use axum::{
 };
 use serde::Deserialize;
 use snapback_snapshot::proof_systems::{CircuitFiles, FileSpec, find_spec};
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Length of everything in a multipart body beside the files, in bytes.
@@ -56,18 +56,28 @@ pub(super) async fn add(
     name: PathText,
     how: HowQuery,
     headers: HeaderMap,
-    peer: Extension<Peer>,
+    Extension(Peer(peer)): Extension<Peer>,
     parts: MultipartBody,
 ) -> Result<Response, ApiError> {
     app.public_changes.check(&app.registries, &headers)?;
-    add_as_operator(State(app), name, how, peer, parts).await
+    add_from(app, name, how, Some(peer), parts).await
 }
 
 pub(super) async fn add_as_operator(
     State(app): State<Arc<App>>,
     name: PathText,
     how: HowQuery,
-    Extension(Peer(sender)): Extension<Peer>,
+    parts: MultipartBody,
+) -> Result<Response, ApiError> {
+    add_from(app, name, how, None, parts).await
+}
+
+/// Adds a circuit; `sender` is `None` for operators, who have no share of their own to keep to.
+async fn add_from(
+    app: Arc<App>,
+    name: PathText,
+    how: HowQuery,
+    sender: Option<IpAddr>,
     parts: MultipartBody,
 ) -> Result<Response, ApiError> {
     let name = segment(name)?;
@@ -83,7 +93,7 @@ pub(super) async fn add_as_operator(
     let (files, share) = reading.map_err(|_| ApiError::BodyTooSlow)??;
     let worker = Arc::clone(&app);
     let accepted = worker.circuit_work.run(&worker.draining, move || {
-        let submitted = app.registries.add(&registry, &name, &files, replace, Some(sender))?;
+        let submitted = app.registries.add(&registry, &name, &files, replace, sender)?;
         drop((files, share));
         answer(&registry, submitted)
     });
@@ -134,23 +144,29 @@ pub(super) async fn remove(
     name: PathText,
     query: WhichQuery,
     headers: HeaderMap,
-    peer: Extension<Peer>,
+    Extension(Peer(peer)): Extension<Peer>,
 ) -> Result<Response, ApiError> {
     app.public_changes.check(&app.registries, &headers)?;
-    remove_as_operator(State(app), name, query, peer).await
+    remove_from(app, name, query, Some(peer)).await
 }
 
 pub(super) async fn remove_as_operator(
     State(app): State<Arc<App>>,
     name: PathText,
     query: WhichQuery,
-    Extension(Peer(sender)): Extension<Peer>,
+) -> Result<Response, ApiError> {
+    remove_from(app, name, query, None).await
+}
+
+async fn remove_from(
+    app: Arc<App>,
+    name: PathText,
+    query: WhichQuery,
+    sender: Option<IpAddr>,
 ) -> Result<Response, ApiError> {
     let name = segment(name)?;
     let registry = registry(&app, &which(query)?)?;
-    app.circuit_work
-        .run(&app.draining, move || answer(&registry, registry.remove(&name, Some(sender))?))
-        .await?
+    app.circuit_work.run(&app.draining, move || answer(&registry, registry.remove(&name, sender)?)).await?
 }
 
 /// The answer to a change that was accepted, or is not needed.

@@ -1,7 +1,7 @@
 //! One task for each connection.
 //!
-//! Invariant: a connection that was accepted gets an answer to the request that is on its way, also while the server
-//! drains, unless its client does not take answers.
+//! Invariant: a request whose head has arrived gets an answer, also while the server drains, unless its client does not
+//! take answers.
 
 use super::{
     App,
@@ -47,7 +47,9 @@ const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 const HANDSHAKE: Duration = Duration::from_millis(100);
 /// Connections that look for a place at once.
 const ADMISSIONS_MAX: usize = 64;
-/// How often a drain checks whether calls are still running once the longest deadline has passed.
+/// How long a drain that has waited for everything else waits for clients to take their answers.
+const SENDING: Duration = Duration::from_secs(5);
+/// How often a drain checks whether requests are still without an answer once the longest deadline has passed.
 const DRAIN_CHECK: Duration = Duration::from_millis(100);
 /// Routes that are answered although there is no room for more connections.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -136,11 +138,13 @@ impl Connections {
         });
     }
 
-    /// Lets every connection finish its current request. Clients that have their answers and do not take them are given
-    /// up once the longest deadline of a call has passed and no call is running.
+    /// Lets every connection finish its current request. Clients that do not take their answers are given up once the
+    /// longest deadline has passed and every request has its answer.
     pub(super) async fn finish(mut self) {
         self.draining.send_replace(true);
-        let patience = tokio::time::sleep(self.app.dispatcher.longest_deadline());
+        let http = &self.app.http;
+        let longest = self.app.dispatcher.longest_deadline().max(http.header_timeout + http.body_timeout);
+        let patience = tokio::time::sleep(longest);
         let mut patience = pin!(patience);
         loop {
             tokio::select! {
@@ -148,10 +152,19 @@ impl Connections {
                 () = &mut patience => break,
             }
         }
-        while !self.app.calls_under_way.is_empty() {
+        while !self.app.under_way.is_empty() {
             tokio::select! {
                 joined = self.tasks.join_next() => if joined.is_none() { return },
                 () = tokio::time::sleep(DRAIN_CHECK) => {}
+            }
+        }
+        // Answers that were made only now are still on their way.
+        let sending = tokio::time::sleep(SENDING);
+        let mut sending = pin!(sending);
+        loop {
+            tokio::select! {
+                joined = self.tasks.join_next() => if joined.is_none() { return },
+                () = &mut sending => break,
             }
         }
         tracing::warn!(connections = self.tasks.len(), "clients that do not take their answers are given up");
@@ -186,13 +199,19 @@ async fn serve(
     let service = service_fn(|mut request: Request<Incoming>| {
         begin.send_replace(true);
         request.extensions_mut().insert(peer);
+        let under_way = app.under_way.begin();
         let answer = admit(&connection, request).map(|request| router.call(request));
         let connection = Arc::clone(&connection);
         async move {
-            let response = match answer {
+            let mut response = match answer {
                 Ok(answer) => answer.await?,
                 Err(limit) => refusal(app, limit),
             };
+            drop(under_way);
+            if connection.place.as_ref().is_some_and(|place| place.service() == Served::Probes) {
+                // One request for each place, so that nobody keeps one.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(response.map(|body| Answer { body, connection }))
         }
     });

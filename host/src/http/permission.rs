@@ -1,6 +1,7 @@
 //! Who may change circuits on the public listener; see `circuits.changes`.
 //!
-//! Invariant: without a token, a change comes from this machine and nobody passed it on.
+//! Invariant: without a token, a change comes from this machine, and no header says that a proxy passed it on. A proxy
+//! that adds no header cannot be told from a client: behind one, changes have to be switched off.
 
 use super::{Token, error::ApiError};
 use crate::circuits::Registries;

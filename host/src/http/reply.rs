@@ -61,12 +61,14 @@ impl Replies {
         if bytes.len() < SHARED_FROM {
             return self.take(bytes);
         }
+        // Taken first, so that the bytes count while they are hashed. Without room, they may still equal others.
+        let share = self.budget.reserve(bytes.capacity());
         let (digest, bytes) = off_path(move || (blake3::hash(&bytes), bytes)).await?;
         let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(same) = large.get(&digest).and_then(Weak::upgrade) {
             return Ok(HeldReply(same));
         }
-        let reply = self.take(bytes)?;
+        let reply = HeldReply(Arc::new(ReplyBytes { bytes, _share: share? }));
         large.retain(|_, sent| sent.strong_count() > 0);
         large.insert(digest, Arc::downgrade(&reply.0));
         Ok(reply)

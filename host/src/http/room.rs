@@ -51,12 +51,39 @@ pub(super) enum Service {
     Probes,
 }
 
+/// A connection that counts for its address, from the moment that it looks for a place.
+struct Counted {
+    room: Arc<Room>,
+    peer: IpAddr,
+}
+
+impl Counted {
+    /// Returns the number of connections of the address too, this one included.
+    fn new(room: &Arc<Room>, peer: IpAddr) -> (Self, usize) {
+        let mut occupancy = room.occupancy();
+        let count = occupancy.peers.entry(peer).or_default();
+        *count += 1;
+        (Self { room: Arc::clone(room), peer }, *count)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut occupancy = self.room.occupancy();
+        if let Some(count) = occupancy.peers.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                occupancy.peers.remove(&self.peer);
+            }
+        }
+    }
+}
+
 /// The place of one connection.
 pub(super) struct Place {
-    room: Arc<Room>,
+    counted: Counted,
     service: Service,
     limit: Limit,
-    peer: IpAddr,
     close: Arc<Notify>,
     /// Key among the connections that wait for a request; `None` while a request is under way.
     waits_as: Mutex<Option<u64>>,
@@ -75,16 +102,16 @@ impl Room {
 
     /// Finds a place for a connection; `None` if even those for probes are taken.
     pub(super) async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        let connections = self.occupancy().peers.get(&peer).copied().unwrap_or(0);
+        let (counted, connections) = Counted::new(self, peer);
         let mut limit = Limit::PeerConnections;
-        if connections < self.per_peer_max {
+        if connections <= self.per_peer_max {
             limit = Limit::Connections;
             if let Some(permit) = self.take(&self.places, Service::Full).await {
-                return Some(self.place(Service::Full, limit, peer, permit));
+                return Some(Place::new(Service::Full, limit, counted, permit));
             }
         }
         let permit = self.take(&self.probe_places, Service::Probes).await?;
-        Some(self.place(Service::Probes, limit, peer, permit))
+        Some(Place::new(Service::Probes, limit, counted, permit))
     }
 
     /// Takes a permit, and closes the connection of this kind that has waited longest for a request if there is none.
@@ -102,27 +129,6 @@ impl Room {
         tokio::time::timeout(CLOSING, Arc::clone(permits).acquire_owned()).await.ok()?.ok()
     }
 
-    fn place(
-        self: &Arc<Self>,
-        service: Service,
-        limit: Limit,
-        peer: IpAddr,
-        permit: OwnedSemaphorePermit,
-    ) -> Place {
-        *self.occupancy().peers.entry(peer).or_default() += 1;
-        let place = Place {
-            room: Arc::clone(self),
-            service,
-            limit,
-            peer,
-            close: Arc::default(),
-            waits_as: Mutex::default(),
-            _permit: permit,
-        };
-        place.wait();
-        place
-    }
-
     fn occupancy(&self) -> MutexGuard<'_, Occupancy> {
         self.occupancy.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,6 +144,19 @@ pub(super) enum Begin {
 }
 
 impl Place {
+    fn new(service: Service, limit: Limit, counted: Counted, permit: OwnedSemaphorePermit) -> Self {
+        let place = Self {
+            counted,
+            service,
+            limit,
+            close: Arc::default(),
+            waits_as: Mutex::default(),
+            _permit: permit,
+        };
+        place.wait();
+        place
+    }
+
     pub(super) fn service(&self) -> Service {
         self.service
     }
@@ -155,7 +174,7 @@ impl Place {
     /// Records that a request begins.
     pub(super) fn begin(&self) -> Begin {
         let Some(key) = self.key().take() else { return Begin::Yes };
-        match self.room.occupancy().waiting.remove(&key) {
+        match self.counted.room.occupancy().waiting.remove(&key) {
             Some(_) => Begin::Yes,
             None => Begin::Closing,
         }
@@ -167,7 +186,7 @@ impl Place {
         if key.is_some() {
             return;
         }
-        let mut occupancy = self.room.occupancy();
+        let mut occupancy = self.counted.room.occupancy();
         let next = occupancy.next;
         occupancy.next += 1;
         occupancy.waiting.insert(next, (self.service, Arc::clone(&self.close)));
@@ -181,16 +200,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let key = self.key().take();
-        let mut occupancy = self.room.occupancy();
-        if let Some(key) = key {
-            occupancy.waiting.remove(&key);
-        }
-        if let Some(count) = occupancy.peers.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                occupancy.peers.remove(&self.peer);
-            }
+        if let Some(key) = self.key().take() {
+            self.counted.room.occupancy().waiting.remove(&key);
         }
     }
 }

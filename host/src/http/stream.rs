@@ -92,8 +92,9 @@ impl Pace {
     /// `rate_min` is in bytes a second.
     fn new(rate_min: u64) -> Self {
         let whole_buffer = Duration::from_secs(u64::from(SEND_BUFFER_BYTES) / rate_min.max(1));
-        let window = whole_buffer.max(WINDOW_MIN);
-        Self { bytes_min: rate_min.saturating_mul(window.as_secs()), window }
+        let time = whole_buffer.max(WINDOW_MIN);
+        // A third more, since what the kernel reports may come a third of the buffer late.
+        Self { bytes_min: rate_min.saturating_mul(time.as_secs()), window: time + time / 3 }
     }
 }
 
@@ -202,6 +203,6 @@ mod tests {
             assert!(window >= WINDOW_MIN && bytes_min <= rate * window.as_secs(), "{rate}");
             assert!(rate * window.as_secs() >= u64::from(SEND_BUFFER_BYTES), "{rate}");
         }
-        assert_eq!(Pace::new(16 << 10).window, Duration::from_secs(16));
+        assert_eq!(Pace::new(16 << 10).bytes_min, 256 << 10);
     }
 }
