@@ -27,7 +27,6 @@ fn listen(host: &Host) -> TcpStream {
         connections_max: 16,
         connections_per_peer_max: None,
         send_rate_min: Some(16 << 10),
-        changes_max: 1,
         header_timeout: Duration::from_mins(10),
         upload_bytes_max: 1,
         body_timeout: Duration::from_secs(30),

@@ -171,18 +171,20 @@ fn half_heads_make_room_for_whole_ones() {
     drop(half_heads);
 }
 
+/// Connections whose requests have begun and whose bodies do not end.
+fn slow_bodies(server: &Server, count: usize) -> Vec<TcpStream> {
+    let begin = |_| {
+        let mut stream = server.connect();
+        stream.write_all(echo_head(1000).as_bytes()).expect("the server reads");
+        stream
+    };
+    (0..count).map(begin).collect()
+}
+
 #[test]
 fn slow_bodies_leave_room_for_probes_and_the_shutdown() {
-    let args = ["--http-connections-max", "8", "--http-body-timeout", "1h"];
-    let server = Server::start("fixtures", &args);
-    let slow: Vec<TcpStream> = (0..8)
-        .map(|_| {
-            let mut stream = server.connect();
-            stream.write_all(echo_head(1000).as_bytes()).expect("the server reads");
-            stream.write_all(&[7; 10]).expect("the server reads");
-            stream
-        })
-        .collect();
+    let server = Server::start("fixtures", &["--http-connections-max", "8", "--http-body-timeout", "1h"]);
+    let slow = slow_bodies(&server, 8);
     until("all places are taken by requests", || server.post("/v1/methods/echo", b"").status == 503);
     server.post("/v1/methods/echo", b"").error(503, "connections_full");
     assert!(is_healthy(&server));
@@ -192,16 +194,26 @@ fn slow_bodies_leave_room_for_probes_and_the_shutdown() {
 }
 
 #[test]
+fn a_client_that_does_not_take_its_answer_does_not_hold_up_the_shutdown() {
+    let mut args = vec!["--http-send-rate-min", "off", "--call-deadline", "20s"];
+    args.extend(["--http-header-timeout", "1s", "--http-body-timeout", "10s"]);
+    let server = Server::start("fixtures", &args);
+    let mut stream = server.connect();
+    stream.write_all(echo_head(8 * MIB).as_bytes()).expect("the server reads");
+    stream.write_all(&vec![7; 8 * MIB]).expect("the server reads");
+    until("the call has ended", || {
+        server.metric(r#"snapback_calls_total{image="fixtures",outcome="ok"}"#) == 1.0
+    });
+    // The client stays, and takes nothing.
+    server.stop();
+    drop(stream);
+}
+
+#[test]
 fn one_address_has_a_share_of_the_connections() {
     let args = ["--http-connections-per-peer-max", "4", "--http-body-timeout", "1h"];
     let server = Server::start("fixtures", &args);
-    let slow: Vec<TcpStream> = (0..4)
-        .map(|_| {
-            let mut stream = server.connect();
-            stream.write_all(echo_head(1000).as_bytes()).expect("the server reads");
-            stream
-        })
-        .collect();
+    let slow = slow_bodies(&server, 4);
     server.post("/v1/methods/echo", b"").error(503, "connections_full");
     // Another address of this machine is another client.
     let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");

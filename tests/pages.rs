@@ -70,6 +70,8 @@ fn a_name_that_a_site_points_here_is_not_answered() {
     let none = server.raw(b"GET /v1/status HTTP/1.1\r\nConnection: close\r\n\r\n");
     let absolute = server
         .raw(b"GET http://evil.example/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let user = under("localhost@evil.example", "/v1/status");
+    assert!(user.contains("bad_host"), "{user}");
     assert!(two.contains("bad_host") && none.contains("bad_host") && absolute.contains("unknown_host"));
 }
 

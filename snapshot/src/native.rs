@@ -127,7 +127,8 @@ impl NativeCache {
         let name = self.key_file.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
         let parent = self.key_file.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let dir = Dir::open_private(parent.unwrap_or(Path::new(".")))?;
+        let parent = parent.unwrap_or(Path::new("."));
+        let dir = Dir::open(parent)?;
         let read = || -> Result<Option<[u8; 32]>, Error> {
             let Some(file) = dir.open_own(name)? else { return Ok(None) };
             let mut key = [0; 32];
@@ -139,7 +140,7 @@ impl NativeCache {
         }
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| failed(io::Error::other(error)))?;
-        dir.publish_new(name, &key)?;
+        Dir::open_private(parent)?.publish_new(name, &key)?;
         // Another process may have been first: the key is the one on disk.
         read()?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
     }
@@ -336,8 +337,8 @@ fn record_name(engine: &Engine, image: &Digest) -> String {
 fn map(engine: &Engine, VerifiedCode(code): VerifiedCode) -> Result<Module, Error> {
     // SAFETY: `deserialize_open_file` requires that an engine of this version compiled the file, and that it does not
     // change while it is mapped. `VerifiedCode` is made in two places: from sealed memory that this process filled, and
-    // from a file that `Dir::open_own` found to belong to this user alone, whose digest was taken through this descriptor
-    // and equals the one recorded when it was compiled. Such a file is never written again under its inode
+    // from a file that `Dir::open_own` found to belong to this user alone, whose digest was taken through this
+    // descriptor and equals the one recorded when it was compiled. Such a file is never written again under its inode
     // (`Dir::publish` renames over names), and has mode 0400. The engine refuses code of another version or with
     // other settings.
     unsafe { Module::deserialize_open_file(engine, code) }.map_err(Error::engine("map the native code"))

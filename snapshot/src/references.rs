@@ -8,7 +8,7 @@
 
 use crate::{Digest, Error, dir::Dir};
 
-/// Longest reference string, in bytes: that of 2^20 rows, which is more than an image can hold.
+/// Longest reference string, in bytes. Those of the largest circuits, with 2^18 rows, have a sixteenth of that.
 const BYTES_MAX: u64 = 1 << 28;
 
 /// The reference strings of a state directory.
@@ -34,8 +34,8 @@ impl ReferenceStore {
             let Some(Ok(digest)) = file.strip_prefix(&prefix).map(str::parse::<Digest>) else { continue };
             match self.dir.read(&file, BYTES_MAX) {
                 Ok(Some(bytes)) if digest == Digest::of(&bytes) => return Ok(Some(bytes)),
-                Ok(None) => continue,
-                Ok(Some(_)) => {}
+                Ok(_) => {}
+                // Something else has its name: a link, a FIFO, a file without end.
                 Err(error) => tracing::warn!(%error, "a reference string cannot be read"),
             }
             let path = self.dir.path_of(&file);

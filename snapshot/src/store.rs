@@ -118,11 +118,11 @@ impl ImageStore {
     /// Returns an error if the directory cannot be read.
     pub fn list(&self) -> Result<Vec<Stored>, Error> {
         let stored = |digest: Digest| {
-            let opened = self.open_image(&digest);
-            let bytes = opened.as_ref().map_or(Ok(0), SealedImage::bytes)?;
-            Ok(Stored { digest, bytes, manifest: opened.map(|image| image.manifest().clone()) })
+            let file = self.images.open_file(&name_of(&digest)).ok().flatten();
+            let bytes = file.and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
+            Stored { digest, bytes, manifest: self.open_image(&digest).map(|image| image.manifest().clone()) }
         };
-        self.digests()?.into_iter().map(stored).collect()
+        Ok(self.digests()?.into_iter().map(stored).collect())
     }
 
     /// Removes an image, and the records of the bakes that made it.

@@ -30,8 +30,8 @@ pub use prime::{PastaPrime, Scalar, Side};
 pub use proof::ProofFile;
 pub use trial::trial;
 
-/// Returns the length of the reference string for 2^k rows in bytes: k, a point for each row in each of two bases, and two
-/// more points.
+/// Returns the length of the reference string for 2^k rows in bytes: k, a point for each row in each of two bases, and
+/// two more points.
 #[must_use]
 pub const fn reference_bytes(k: u32) -> usize {
     4 + 32 * (2 * (1 << k) + 2)

@@ -70,7 +70,7 @@ pub struct Change {
     pub id: ChangeId,
     /// What is to change.
     pub kind: ChangeKind,
-    /// Who sent it; `None` for the server itself.
+    /// Who sent it; `None` for operators, and for the server itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<IpAddr>,
     /// Length of the files that are to be baked, in bytes.

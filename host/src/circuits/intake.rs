@@ -52,6 +52,12 @@ impl Registries {
         self.by_service.is_empty()
     }
 
+    /// Number of changes that may wait, `circuits.changes_max`.
+    #[must_use]
+    pub fn changes_max(&self) -> usize {
+        self.iter().map(|registry| registry.config.changes_max).max().unwrap_or(0)
+    }
+
     /// Admits a circuit, and accepts the change.
     ///
     /// # Errors

@@ -175,8 +175,8 @@ fn digest_of(catalogue: &Catalogue) -> Digest {
     Digest::of(&serde_json::to_vec(catalogue).expect("a catalogue has string keys only"))
 }
 
-/// Returns every digest that any catalogue of a state directory names in generations and open changes: of images, files
-/// and circuits.
+/// Returns the digests of every image and file that a catalogue of a state directory needs. Images that were baked for a
+/// catalogue and that no generation has are not among them.
 ///
 /// # Errors
 /// Returns an error if a catalogue cannot be read. What it names is unknown then, and nothing may be removed.
@@ -186,22 +186,9 @@ pub fn named_by_any(state_dir: &Path) -> Result<BTreeSet<Digest>, CatalogueError
     for image in circuits.names()?.iter().filter(|image| circuits.contains_dir(image)) {
         let Some(dir) = circuits.existing_sub(image)? else { continue };
         let Some(catalogue) = read_catalogue(&dir)? else { continue };
-        let Ok(serde_json::Value::Object(mut json)) = serde_json::to_value(&catalogue) else { continue };
-        // Images that were baked for the catalogue may go unless something else names them.
-        json.remove("baked");
-        if let Some(serde_json::Value::Array(changes)) = json.get_mut("changes") {
-            changes.retain(|change| matches!(change["state"]["state"].as_str(), Some("waiting" | "baking")));
-        }
-        json.values().for_each(|value| collect(value, &mut named));
+        named.insert(catalogue.from);
+        named.extend(catalogue.generations.iter().map(|generation| generation.image));
+        named.extend(catalogue.files());
     }
     Ok(named)
-}
-
-fn collect(json: &serde_json::Value, digests: &mut BTreeSet<Digest>) {
-    match json {
-        serde_json::Value::String(text) => digests.extend(text.parse::<Digest>()),
-        serde_json::Value::Array(values) => values.iter().for_each(|value| collect(value, digests)),
-        serde_json::Value::Object(values) => values.values().for_each(|value| collect(value, digests)),
-        _ => {}
-    }
 }

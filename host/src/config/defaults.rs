@@ -38,7 +38,6 @@ impl Config {
                 header_timeout: Duration::from_secs(10),
                 body_timeout: Duration::from_secs(30),
                 upload_bytes_max: 64 << 20,
-                changes_max: 32,
             },
             admin_listen: None,
             admin_token_file: None,

@@ -123,8 +123,6 @@ pub struct HttpConfig {
     pub body_timeout: Duration,
     /// `circuits.upload_bytes_max`
     pub upload_bytes_max: u64,
-    /// `circuits.changes_max`, for requests that wait to be worked on.
-    pub changes_max: usize,
 }
 
 impl Config {
@@ -200,10 +198,7 @@ impl Config {
                 };
             }
             "circuits.upload_bytes_max" => self.http.upload_bytes_max = bytes(value, 1, 1 << 30)?,
-            "circuits.changes_max" => {
-                self.circuits.changes_max = number(value, 1, 1 << 16)?;
-                self.http.changes_max = self.circuits.changes_max;
-            }
+            "circuits.changes_max" => self.circuits.changes_max = number(value, 1, 1 << 16)?,
             "circuits.bake_deadline" => self.circuits.bake_deadline = duration(value)?,
             "circuits.calculator_deadline" => self.circuits.calculators.deadline = duration(value)?,
             "circuits.calculator_memory_limit" => {

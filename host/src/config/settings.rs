@@ -145,7 +145,7 @@ pub const SETTINGS: &[Setting] = &[
         "circuits.changes",
         "auto",
         "who can add and remove circuits on `listen`: auto (clients of this machine, if `listen` is a loopback address \
-         and no proxy passes requests on), on (all others too, with the token of admin.token_file), or off; the admin \
+         and no header shows a proxy), on (all others too, with the token of admin.token_file), or off; the admin \
          routes always take changes",
     ),
     setting("circuits.upload_bytes_max", "64MiB", "a circuit with its calculator and names, all together"),

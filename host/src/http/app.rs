@@ -57,7 +57,7 @@ impl App {
             connections: Arc::new(Semaphore::new(http.connections_max)),
             under_way: UnderWay::default(),
             replies: Replies::new(&buffered),
-            circuit_work: CircuitWork::new(http.changes_max, metrics),
+            circuit_work: CircuitWork::new(registries.changes_max(), metrics),
             buffered,
             dispatcher,
             http,

@@ -61,6 +61,7 @@ impl Budget {
     pub(super) fn used(&self) -> usize {
         self.bytes_max - self.bytes.available_permits()
     }
+
     /// Returns memory to the kernel whenever much of what was reserved is free again. Never ends.
     pub(super) async fn return_memory(&self) {
         loop {

@@ -6,16 +6,16 @@
 use super::{
     App,
     error::ApiError,
+    guarded::Guarded,
     request_id::{self, RequestId},
-    room::{Begin, Place, Room, Service as Served},
+    room::{Access, Begin, Place, Room},
     stream::{Connection, Stream},
 };
 use crate::telemetry::metrics::Limit;
 use axum::{
-    body::{Body, Bytes, HttpBody},
+    body::Body,
     http::{HeaderValue, Request, Response, header},
 };
-use http_body::{Frame, SizeHint};
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -26,15 +26,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use socket2::{SockFilter, SockRef};
-use std::{
-    convert::Infallible,
-    io,
-    net::IpAddr,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
@@ -144,31 +136,26 @@ impl Connections {
         self.draining.send_replace(true);
         let http = &self.app.http;
         let longest = self.app.dispatcher.longest_deadline().max(http.header_timeout + http.body_timeout);
-        let patience = tokio::time::sleep(longest);
-        let mut patience = pin!(patience);
-        loop {
-            tokio::select! {
-                joined = self.tasks.join_next() => if joined.is_none() { return },
-                () = &mut patience => break,
-            }
+        if self.all_end_within(longest).await {
+            return;
         }
         while !self.app.under_way.is_empty() {
-            tokio::select! {
-                joined = self.tasks.join_next() => if joined.is_none() { return },
-                () = tokio::time::sleep(DRAIN_CHECK) => {}
+            if self.all_end_within(DRAIN_CHECK).await {
+                return;
             }
         }
         // Answers that were made only now are still on their way.
-        let sending = tokio::time::sleep(SENDING);
-        let mut sending = pin!(sending);
-        loop {
-            tokio::select! {
-                joined = self.tasks.join_next() => if joined.is_none() { return },
-                () = &mut sending => break,
-            }
+        if self.all_end_within(SENDING).await {
+            return;
         }
         tracing::warn!(connections = self.tasks.len(), "clients that do not take their answers are given up");
         self.tasks.shutdown().await;
+    }
+
+    /// Whether every connection ends within a time.
+    async fn all_end_within(&mut self, time: Duration) -> bool {
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::time::timeout(time, ended).await.is_ok()
     }
 }
 
@@ -208,11 +195,11 @@ async fn serve(
                 Err(limit) => refusal(app, limit),
             };
             drop(under_way);
-            if connection.place.as_ref().is_some_and(|place| place.service() == Served::Probes) {
+            if connection.place.as_ref().is_some_and(|place| place.access() == Access::Probes) {
                 // One request for each place, so that nobody keeps one.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| Answer { body, connection }))
+            Ok::<_, Infallible>(response.map(|body| Guarded::new(body, Answered(connection))))
         }
     });
     let served = http1::Builder::new()
@@ -259,10 +246,10 @@ async fn serve(
 fn admit(connection: &Connection, request: Request<Incoming>) -> Result<Request<Body>, Limit> {
     let begin = connection.begin();
     let Some(place) = &connection.place else { return Ok(request.map(Body::new)) };
-    match (begin, place.service()) {
-        (Begin::Yes, Served::Full) => Ok(request.map(Body::new)),
+    match (begin, place.access()) {
+        (Begin::Yes, Access::Full) => Ok(request.map(Body::new)),
         // The body is dropped, so that nobody holds the place by sending one.
-        (Begin::Yes, Served::Probes) if PROBES.contains(&request.uri().path()) => {
+        (Begin::Yes, Access::Probes) if PROBES.contains(&request.uri().path()) => {
             Ok(request.map(|_| Body::empty()))
         }
         _ => Err(place.limit()),
@@ -279,35 +266,12 @@ fn refusal(app: &App, limit: Limit) -> Response<Body> {
     refusal
 }
 
-/// The body of an answer, whose end its connection learns of.
-struct Answer {
-    body: Body,
-    connection: Arc<Connection>,
-}
+/// Tells a connection that its answer was written into the connection's buffer.
+struct Answered(Arc<Connection>);
 
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Answer {
+impl Drop for Answered {
     fn drop(&mut self) {
-        self.connection.answered();
+        self.0.answered();
     }
 }
 

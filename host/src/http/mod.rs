@@ -10,7 +10,7 @@
 //! budget      bytes in memory, all together            body · reply  bytes that arrive, bytes that leave
 //! calls · circuits · changes · generations · listing · status · health · admin   the resources
 //! off_path    threads for work that blocks             circuit_work  a few of them, for work on circuits
-//! signals     signals that drain or reload
+//! guarded     a body that something accompanies        signals       signals that drain or reload
 //! error       the only file that knows the status codes of errors
 //! ```
 //!
@@ -27,6 +27,7 @@ mod circuits;
 mod connections;
 mod error;
 mod generations;
+mod guarded;
 mod health;
 mod listing;
 mod off_path;

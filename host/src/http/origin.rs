@@ -66,7 +66,9 @@ fn authority(request: &Request) -> Result<Option<Authority>, ApiError> {
     let Some(host) = first else {
         return if request.version() == Version::HTTP_10 { Ok(None) } else { Err(ApiError::BadHost) };
     };
-    Authority::try_from(host.as_bytes()).map(Some).map_err(|_| ApiError::BadHost)
+    let authority = Authority::try_from(host.as_bytes()).ok();
+    // RFC 9110: the header has a host and a port, and nobody's name.
+    authority.filter(|authority| !authority.as_str().contains('@')).map(Some).ok_or(ApiError::BadHost)
 }
 
 /// Whether an origin, such as `https://proofs.example:8443`, is of this host and port.

@@ -6,8 +6,8 @@
 //!                 probes, and refuses everything else
 //! ```
 //!
-//! A connection that waits for a request, between two or before the first, holds its place on sufferance: when there is
-//! no other, the one that has waited longest is closed to make room. So slow heads cost their senders, not others.
+//! A connection that waits for a request, between two or before the first, can lose its place: when there is no other,
+//! the one that has waited longest is closed to make room. So slow heads cost their senders, not others.
 //!
 //! Invariant: a connection whose request has begun is never closed to make room.
 
@@ -38,13 +38,13 @@ struct Occupancy {
     /// Number of connections of each address.
     peers: HashMap<IpAddr, usize>,
     /// Connections that wait for a request, in the order in which they began to wait.
-    waiting: BTreeMap<u64, (Service, Arc<Notify>)>,
+    waiting: BTreeMap<u64, (Access, Arc<Notify>)>,
     next: u64,
 }
 
 /// What a connection may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
+pub(super) enum Access {
     /// Everything.
     Full,
     /// Probes: there is no room for more.
@@ -82,7 +82,7 @@ impl Drop for Counted {
 /// The place of one connection.
 pub(super) struct Place {
     counted: Counted,
-    service: Service,
+    access: Access,
     limit: Limit,
     close: Arc<Notify>,
     /// Key among the connections that wait for a request; `None` while a request is under way.
@@ -106,23 +106,23 @@ impl Room {
         let mut limit = Limit::PeerConnections;
         if connections <= self.per_peer_max {
             limit = Limit::Connections;
-            if let Some(permit) = self.take(&self.places, Service::Full).await {
-                return Some(Place::new(Service::Full, limit, counted, permit));
+            if let Some(permit) = self.take(&self.places, Access::Full).await {
+                return Some(Place::new(Access::Full, limit, counted, permit));
             }
         }
-        let permit = self.take(&self.probe_places, Service::Probes).await?;
-        Some(Place::new(Service::Probes, limit, counted, permit))
+        let permit = self.take(&self.probe_places, Access::Probes).await?;
+        Some(Place::new(Access::Probes, limit, counted, permit))
     }
 
     /// Takes a permit, and closes the connection of this kind that has waited longest for a request if there is none.
-    async fn take(&self, permits: &Arc<Semaphore>, service: Service) -> Option<OwnedSemaphorePermit> {
+    async fn take(&self, permits: &Arc<Semaphore>, access: Access) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
             return Some(permit);
         }
         let close = {
             let mut occupancy = self.occupancy();
             let oldest =
-                occupancy.waiting.iter().find(|(_, (kind, _))| *kind == service).map(|(key, _)| *key)?;
+                occupancy.waiting.iter().find(|(_, (kind, _))| *kind == access).map(|(key, _)| *key)?;
             occupancy.waiting.remove(&oldest)?.1
         };
         close.notify_one();
@@ -144,10 +144,10 @@ pub(super) enum Begin {
 }
 
 impl Place {
-    fn new(service: Service, limit: Limit, counted: Counted, permit: OwnedSemaphorePermit) -> Self {
+    fn new(access: Access, limit: Limit, counted: Counted, permit: OwnedSemaphorePermit) -> Self {
         let place = Self {
             counted,
-            service,
+            access,
             limit,
             close: Arc::default(),
             waits_as: Mutex::default(),
@@ -157,8 +157,8 @@ impl Place {
         place
     }
 
-    pub(super) fn service(&self) -> Service {
-        self.service
+    pub(super) fn access(&self) -> Access {
+        self.access
     }
 
     /// The limit because of which there is no room for more than probes.
@@ -189,7 +189,7 @@ impl Place {
         let mut occupancy = self.counted.room.occupancy();
         let next = occupancy.next;
         occupancy.next += 1;
-        occupancy.waiting.insert(next, (self.service, Arc::clone(&self.close)));
+        occupancy.waiting.insert(next, (self.access, Arc::clone(&self.close)));
         *key = Some(next);
     }
 
@@ -234,7 +234,7 @@ mod tests {
             });
             let third = room.admit(OTHER).await.expect("a place");
             closes.await.expect("the first is closed");
-            assert_eq!((second.begin(), third.service()), (Begin::Yes, Service::Full));
+            assert_eq!((second.begin(), third.access()), (Begin::Yes, Access::Full));
         });
     }
 
@@ -244,10 +244,10 @@ mod tests {
             let room = room(1, 9);
             let busy = room.admit(ONE).await.expect("a place");
             assert_eq!(busy.begin(), Begin::Yes);
-            assert_eq!(room.admit(OTHER).await.expect("a place").service(), Service::Probes);
+            assert_eq!(room.admit(OTHER).await.expect("a place").access(), Access::Probes);
             busy.wait();
             drop(busy);
-            assert_eq!(room.admit(OTHER).await.expect("a place").service(), Service::Full);
+            assert_eq!(room.admit(OTHER).await.expect("a place").access(), Access::Full);
         });
     }
 
@@ -256,10 +256,10 @@ mod tests {
         run(async {
             let room = room(10, 2);
             let held = [room.admit(ONE).await, room.admit(ONE).await];
-            assert_eq!(room.admit(ONE).await.expect("a place").service(), Service::Probes);
-            assert_eq!(room.admit(OTHER).await.expect("a place").service(), Service::Full);
+            assert_eq!(room.admit(ONE).await.expect("a place").access(), Access::Probes);
+            assert_eq!(room.admit(OTHER).await.expect("a place").access(), Access::Full);
             drop(held);
-            assert_eq!(room.admit(ONE).await.expect("a place").service(), Service::Full);
+            assert_eq!(room.admit(ONE).await.expect("a place").access(), Access::Full);
             assert!(room.occupancy().peers.is_empty() && room.occupancy().waiting.is_empty());
         });
     }

@@ -1,7 +1,7 @@
 //! The stream of one connection, with a least rate at which a client takes its replies.
 //!
-//! The kernel says that a client has taken something only when a third of its buffer is free again, so the buffer is kept
-//! small, and the rate is measured over the time in which a client of the least rate takes all of it.
+//! The kernel says that a client has taken something only when a third of its buffer is free again, so the buffer is
+//! kept small, and the rate is measured over the time in which a client of the least rate takes all of it.
 //!
 //! Invariant: a client that takes less than `http.send_rate_min` over one such window is cut off, so that no reply stays
 //! in memory for long. A connection waits for its next request only when all of the last reply was handed to the kernel.

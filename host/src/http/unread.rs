@@ -7,7 +7,7 @@
 //! Invariant: what is read and dropped is bounded in bytes (`http.unread_bytes_max`), in time (`http.body_timeout`) and
 //! ends when the server drains; none of it is kept.
 
-use super::App;
+use super::{App, guarded::Guarded};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
@@ -41,7 +41,7 @@ pub(super) async fn layer(State(app): State<Arc<App>>, request: Request, next: N
     match rest {
         // A client that was too slow with its body gets no more time.
         Some(rest) if response.status() != StatusCode::REQUEST_TIMEOUT => {
-            response.map(|body| Body::new(Answer { body, unread: Some(Unread { rest, app }) }))
+            response.map(|body| Body::new(Guarded::new(body, Unread(Some((rest, app))))))
         }
         _ => response,
     }
@@ -86,65 +86,33 @@ impl Drop for Watched {
     }
 }
 
-/// The answer. When it has been written and is dropped, the rest of the request's body is read.
-struct Answer {
-    body: Body,
-    unread: Option<Unread>,
-}
+/// What is left of a request's body. It is read once the answer has been written and is dropped.
+struct Unread(Option<(Body, Arc<App>)>);
 
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Answer {
+impl Drop for Unread {
     fn drop(&mut self) {
-        if let (Some(unread), Ok(runtime)) = (self.unread.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(unread.discard());
+        if let (Some((rest, app)), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(discard(rest, app));
         }
     }
 }
 
-/// What is left of a request's body.
-struct Unread {
-    rest: Body,
-    app: Arc<App>,
-}
-
-impl Unread {
-    /// Reads and drops, within the bounds.
-    async fn discard(self) {
-        let Self { mut rest, app } = self;
-        let mut draining = app.draining.subscribe();
-        let mut left = app.http.unread_bytes_max;
-        let read = async {
-            while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut rest).poll_frame(context)).await {
-                let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
-                app.dispatcher.metrics().unread_discarded(bytes);
-                left = match left.checked_sub(bytes) {
-                    Some(left) => left,
-                    None => return,
-                };
-            }
-        };
-        tokio::select! {
-            _ = tokio::time::timeout(app.http.body_timeout, read) => {}
-            _ = draining.wait_for(|draining| *draining) => {}
+/// Reads and drops, within the bounds.
+async fn discard(mut rest: Body, app: Arc<App>) {
+    let mut draining = app.draining.subscribe();
+    let mut left = app.http.unread_bytes_max;
+    let read = async {
+        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut rest).poll_frame(context)).await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+            app.dispatcher.metrics().unread_discarded(bytes);
+            left = match left.checked_sub(bytes) {
+                Some(left) => left,
+                None => return,
+            };
         }
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(app.http.body_timeout, read) => {}
+        _ = draining.wait_for(|draining| *draining) => {}
     }
 }

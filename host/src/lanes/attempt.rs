@@ -1,6 +1,7 @@
 //! One call on one lane: prepares its body, runs it, and decides whether it may run once more.
 //!
-//! Invariant: a panic of the host while it runs the call costs that call and its instance, and all attempts at a call share one deadline.
+//! Invariant: a panic of the host while it runs the call costs that call and its instance, and all attempts at a call
+//! share one deadline.
 
 use super::{
     context::LaneContext,

@@ -1,4 +1,4 @@
-//! Measuring memory: of one instance, and of the process as a whole.
+//! Measuring memory, of one instance and of the process as a whole, and returning what is free.
 //!
 //! ```text
 //! meter      linear memory of one instance: size now, limit, refused growth
