@@ -54,7 +54,7 @@ fn listen(host: &Host) -> TcpStream {
 
 /// Sends one empty call on a connection that stays open.
 fn over_http(stream: &mut TcpStream) {
-    let request = b"POST /v1/methods/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    let request = b"POST /v1/methods/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     stream.write_all(request).expect("the server reads");
     let mut reply = [0; 1024];
     let len = stream.read(&mut reply).expect("a reply");

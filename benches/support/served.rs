@@ -98,7 +98,7 @@ impl Client {
     /// Sends a request and returns the body of the reply, which has to be a success.
     pub(crate) fn send(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         self.0.write_all(&[head.as_bytes(), body].concat()).expect("the server reads");
