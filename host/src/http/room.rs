@@ -22,8 +22,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Places for connections beyond the limit, on which probes are answered.
 const PROBE_PLACES: usize = 64;
-/// How long a connection that was asked to close may take until its place is free.
-const CLOSING: Duration = Duration::from_millis(100);
+/// How long a connection that was asked to close may take until its place is free. It takes microseconds, and longer only
+/// on a machine whose processors are overloaded or if its request began meanwhile and is being refused.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Room for the connections of one listener.
 pub(super) struct Room {
