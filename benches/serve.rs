@@ -7,6 +7,7 @@ use snapback_host::{
     circuits::Registries,
     config::{Hosts, HttpConfig},
     http::{App, PublicChanges, serve, signals::Signals},
+    sandbox::Sandbox,
 };
 use std::{
     io::{Read, Write},
@@ -36,6 +37,7 @@ fn listen(host: &Host) -> TcpStream {
         http,
         Registries::new(&host.dispatcher, []),
         PublicChanges::Refused,
+        Sandbox::NONE,
     );
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");

@@ -10,7 +10,7 @@ use std::{
 use syn::{Item, UseTree, visit::Visit};
 
 /// Rooms of the host, from the top down. A file may import from its own room and from those below it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "main",
     "cli",
     "http",
@@ -26,6 +26,7 @@ const ROOMS: [&str; 16] = [
     "witness",
     "memory",
     "policy",
+    "sandbox",
     "ids",
 ];
 

@@ -34,6 +34,7 @@ pub mod instance;
 pub mod lanes;
 pub mod memory;
 pub mod policy;
+pub mod sandbox;
 pub mod seams;
 pub mod service;
 mod subprocess;

@@ -34,6 +34,7 @@ impl Subprocess {
             CacheMode::On => "on",
             CacheMode::Off => "off",
         };
+        set("sandbox", config.sandbox.as_str().into());
         set("native.cache", native_cache.into());
         set("bake.memory_limit", format!("{memory_bytes_max}B"));
         set("bake.deadline", format!("{}ms", deadline.as_millis()));

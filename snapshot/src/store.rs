@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Longest record of a bake, in bytes: a digest and white space.
 const RECORD_BYTES_MAX: u64 = 1 << 10;
 
+/// Directories of a state directory that a bake writes into.
+pub const BAKE_DIRECTORIES: [&str; 4] = ["images", "bakes", "native", "srs"];
+
 /// The images of a state directory.
 pub struct ImageStore {
     images: Dir,

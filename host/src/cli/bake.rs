@@ -72,6 +72,9 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
         step_back()?;
     }
     let state = State::open(config, systems)?;
+    if args.background {
+        state.enter_bake_sandbox(args.inputs.iter().map(|(_, file)| file.clone()).collect(), config)?;
+    }
     let mut guest = match (&args.base, &args.guest) {
         (Some(base), _) => Cow::Owned(Guest::of_image(&state.existing(base)?)?),
         (None, guest) => find(guest.as_deref().unwrap_or_default())?,

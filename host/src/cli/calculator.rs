@@ -15,6 +15,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
     step_back()?;
     let state = State::open(config, systems)?;
+    state.enter_bake_sandbox(vec![args.file.clone()], config)?;
     let wasm = fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let digest = calculators::keep(&state.store, &state.cache, &wasm, config.bake.memory_bytes_max)?;
     outln!("{}", serde_json::json!({ "digest": digest }));

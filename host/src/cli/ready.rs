@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{config::Config, subprocess::Subprocess};
 use snapback_snapshot::{LoadedImage, Miss, Origin, SealedImage, engine, proof_systems::ProofSystems};
-use std::process::Stdio;
+use std::{path::PathBuf, process::Stdio};
 use wasmtime::Engine;
 
 #[derive(clap::Args)]
@@ -18,6 +18,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
     let state = State::open(config, systems)?;
+    let file = Some(PathBuf::from(&args.image)).filter(|file| file.is_file());
+    state.enter_bake_sandbox(file.into_iter().collect(), config)?;
     let image = state.image(&args.image, config)?;
     if state.cache.can_keep() {
         state.cache.load(&engine(1)?, &image)?;

@@ -4,13 +4,19 @@ use super::{
     exit::{Exit, Failure},
     progress::{Bar, Watched},
 };
-use crate::config::Config;
+use crate::{
+    config::Config,
+    sandbox::{Children, Reach, Sandbox},
+};
 use anyhow::Context;
 use snapback_snapshot::{
-    BakeEnvironment, BakeLimits, Baked, Digest, Error, Guest, ImageStore, Input, NativeCache, Progress,
-    SealedImage, bake, earlier_bake, proof_systems::ProofSystems,
+    BAKE_DIRECTORIES, BakeEnvironment, BakeLimits, Baked, Digest, Error, Guest, ImageStore, Input,
+    NativeCache, Progress, SealedImage, bake, earlier_bake, proof_systems::ProofSystems,
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The image that is used if the user names no other.
 pub(super) const DEFAULT_IMAGE: &str = "zcash";
@@ -27,6 +33,19 @@ impl<'a> State<'a> {
         let store = ImageStore::open(&config.state_dir)
             .context("`state_dir` (--state-dir, SNAPBACK_STATE_DIR) is no usable directory")?;
         Ok(Self { store, cache: config.native_cache(), systems })
+    }
+
+    /// Gives up, for the rest of this process, all that baking and compiling from these files does not need. It has to
+    /// come before any thread is started.
+    pub(super) fn enter_bake_sandbox(&self, files: Vec<PathBuf>, config: &Config) -> anyhow::Result<()> {
+        // Creates the directory of native code and the key, if they are missing.
+        let _ = self.cache.can_keep();
+        let write = BAKE_DIRECTORIES.iter().map(|name| config.state_dir.join(name)).collect();
+        let list = [config.state_dir.clone()].into_iter().chain(directory_of(&config.key_file));
+        let read = files.into_iter().chain([config.key_file.clone()]).collect();
+        let reach = Reach { read, write, list: list.collect(), children: Children::None };
+        Sandbox::enter(config.sandbox, &reach)?;
+        Ok(())
     }
 
     /// Opens an image; an embedded guest that was never baked is baked now.
@@ -83,6 +102,11 @@ impl<'a> State<'a> {
 pub(super) fn own_name(image: &str) -> &str {
     let file = image.rsplit('/').next().unwrap_or(image);
     file.split('.').next().filter(|name| !name.is_empty()).unwrap_or(file)
+}
+
+/// The directory of a file; `None` for a file of the working directory.
+pub(super) fn directory_of(file: &Path) -> Option<PathBuf> {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).map(Path::to_owned)
 }
 
 /// A name has neither slashes nor the ending of a module.

@@ -3,7 +3,7 @@
 use super::{
     exit::{Exit, Failure},
     ready,
-    resolve::{DEFAULT_IMAGE, State, check_memory_limit, own_name},
+    resolve::{DEFAULT_IMAGE, State, check_memory_limit, directory_of, own_name},
     setting_args::SettingArgs,
 };
 use crate::{
@@ -18,13 +18,20 @@ use crate::{
     instance::Generation,
     memory::process::ProcessMemory,
     policy::Policy,
+    sandbox::{Children, Reach, Sandbox},
     seams::Seams,
     telemetry::Telemetry,
 };
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use snapback_snapshot::{SealedImage, Ticker, engine, manifest::ImageKind, proof_systems::ProofSystems};
-use std::{collections::BTreeSet, net::TcpListener, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -60,6 +67,8 @@ pub(super) fn run(
     }
 
     let state = State::open(config, systems)?;
+    let sandbox = Sandbox::enter(config.sandbox, &reach(&state, &names, settings.file().as_deref(), config))?;
+    tracing::info!(landlock = ?sandbox.landlock, "sandbox");
     let sealed = names
         .iter()
         .map(|(name, image)| Ok((*name, *image, ready::image(&state, image, config)?)))
@@ -109,6 +118,7 @@ pub(super) fn run(
         config.http.clone(),
         Registries::new(&dispatcher, registries.iter().cloned()),
         public_changes(config, token.as_ref()),
+        sandbox,
     );
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -131,6 +141,21 @@ pub(super) fn run(
     drop(ticker);
     tracing::info!("stopped");
     served
+}
+
+/// What a server needs to reach once its listeners are bound.
+fn reach(state: &State<'_>, names: &[(&str, &str)], settings: Option<&Path>, config: &Config) -> Reach {
+    // Creates the directory of native code and the key, if they are missing.
+    let _ = state.cache.can_keep();
+    let images = names.iter().map(|(_, image)| PathBuf::from(image)).filter(|image| image.is_file());
+    // An editor replaces the file of settings, so its directory is granted: SIGHUP reads the new one.
+    let settings = settings.map(|file| directory_of(file).unwrap_or_else(|| ".".into()));
+    Reach {
+        read: images.chain(settings).chain([config.key_file.clone()]).collect(),
+        write: vec![config.state_dir.clone()],
+        list: directory_of(&config.key_file).into_iter().collect(),
+        children: Children::OfThisProgram,
+    }
 }
 
 /// Reads the token of operators, if there is one.

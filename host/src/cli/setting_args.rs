@@ -111,9 +111,14 @@ impl SettingArgs {
         Ok(in_force)
     }
 
+    /// Returns the path of the file of settings, if there is one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        self.file.clone().or_else(|| std::env::var_os(CONFIG).map(PathBuf::from))
+    }
+
     fn sources(&self) -> anyhow::Result<Sources> {
         let mut sources = Sources::default();
-        if let Some(file) = self.file.clone().or_else(|| std::env::var_os(CONFIG).map(PathBuf::from)) {
+        if let Some(file) = self.file() {
             sources.file(&file)?;
         }
         sources.variables(variables());

@@ -5,7 +5,7 @@ use super::{
     model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat},
     values::default_dir,
 };
-use crate::{policy::Policy, witness::CalculatorLimits};
+use crate::{policy::Policy, sandbox::SandboxMode, witness::CalculatorLimits};
 use snapback_snapshot::{BakeLimits, CacheMode};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -18,6 +18,7 @@ impl Config {
             key_file: default_dir("XDG_DATA_HOME", ".local/share").unwrap_or_default().join("native.key"),
             native_cache: CacheMode::On,
             cold_start_target: Duration::from_millis(15),
+            sandbox: SandboxMode::Auto,
             lanes: std::thread::available_parallelism().map_or(1, usize::from),
             policy: Policy::default(),
             images: BTreeMap::new(),

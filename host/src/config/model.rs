@@ -9,6 +9,7 @@ use super::{
 use crate::{
     lanes::LaneConfig,
     policy::{MethodPolicy, Policy},
+    sandbox::SandboxMode,
     witness::CalculatorLimits,
 };
 use snapback_snapshot::{BakeLimits, CacheMode, MEMORY_BYTES_MAX, NativeCache};
@@ -45,6 +46,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `state_dir`
     pub state_dir: PathBuf,
+    /// `sandbox`
+    pub sandbox: SandboxMode,
     /// `lanes`
     pub lanes: usize,
     /// Policy of images without settings of their own.
@@ -182,6 +185,14 @@ impl Config {
                     "on" => CacheMode::On,
                     "off" => CacheMode::Off,
                     _ => return Err("`on` or `off`".into()),
+                };
+            }
+            "sandbox" => {
+                self.sandbox = match value {
+                    "auto" => SandboxMode::Auto,
+                    "on" => SandboxMode::On,
+                    "off" => SandboxMode::Off,
+                    _ => return Err("`auto`, `on` or `off`".into()),
                 };
             }
             "cold_start.target" => self.cold_start_target = duration(value)?,

@@ -23,6 +23,12 @@ pub const SETTINGS: &[Setting] = &[
         "directory for images and native code; created if missing",
     ),
     setting(
+        "sandbox",
+        "auto",
+        "whether the server and its bakes give up the files, network and rights that they do not need: auto (as far \
+         as the kernel lets them), on (no start without Landlock), or off",
+    ),
+    setting(
         "lanes",
         "one per core",
         "compute threads, each with an active instance of every image, and standbys",

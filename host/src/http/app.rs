@@ -6,6 +6,7 @@ use crate::{
     config::HttpConfig,
     dispatch::Dispatcher,
     memory::process::Rollup,
+    sandbox::Sandbox,
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -23,6 +24,8 @@ pub struct App {
     /// The circuits of services that take them as data.
     pub(super) registries: Registries,
     pub(super) public_changes: PublicChanges,
+    /// What the server has given up.
+    pub(super) sandbox: Sandbox,
     /// Budget for bodies and replies in memory, in bytes.
     pub(super) buffered: Arc<Budget>,
     /// Budget for open connections of clients.
@@ -50,6 +53,7 @@ impl App {
         http: HttpConfig,
         registries: Registries,
         public_changes: PublicChanges,
+        sandbox: Sandbox,
     ) -> Arc<Self> {
         let metrics = dispatcher.metrics();
         let buffered = Arc::new(Budget::new(http.buffered_bytes_max, metrics));
@@ -63,6 +67,7 @@ impl App {
             http,
             registries,
             public_changes,
+            sandbox,
             rollup: Mutex::new(None),
             started: Instant::now(),
             drain: Notify::new(),

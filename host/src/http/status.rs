@@ -6,6 +6,7 @@ use crate::{
     ids::GenerationId,
     lanes::ExecutorStatus,
     policy::{BreakerState, Policy},
+    sandbox::Sandbox,
     service::Service,
 };
 use axum::{Json, extract::State};
@@ -23,6 +24,7 @@ pub(super) struct Status {
     queue: Queue,
     memory: Memory,
     swaps: Swaps,
+    sandbox: Sandbox,
 }
 
 #[derive(Serialize)]
@@ -127,6 +129,7 @@ fn read(app: &App) -> Status {
             process_limit_bytes: dispatcher.process().limit_bytes(),
         },
         swaps: Swaps { total: dispatcher.metrics().swaps_total() },
+        sandbox: app.sandbox,
     }
 }
 
