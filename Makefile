@@ -21,6 +21,7 @@ lint: toolchain
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	@sh tests/one_build.sh
+	@sh tests/supply_chain.sh
 
 bench: toolchain ## run the benches, and write docs/benchmarks.md
 	rm -rf target/criterion
