@@ -22,6 +22,7 @@ lint: toolchain
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	@sh tests/one_build.sh
 	@sh tests/supply_chain.sh
+	@sh tests/systemd_unit.sh
 
 bench: toolchain ## run the benches, and write docs/benchmarks.md
 	rm -rf target/criterion
