@@ -195,6 +195,33 @@ fn a_calculator_that_misbehaves_affects_its_own_caller_only() {
 }
 
 #[test]
+fn a_calculator_that_does_not_fit_is_refused_before_the_bake_begins() {
+    let state = own_state();
+    let server = serve(state.path(), &[]);
+    // The bake of this circuit would take seconds.
+    let r1cs = fixture("x5chain/x5chain.r1cs");
+    let events = |name: &str, wasm: &[u8]| {
+        let accepted = put(&server, &format!("/v1/circuits/{name}"), &[("r1cs", &r1cs), ("wasm", wasm)]);
+        assert_eq!(accepted.status, 202, "{}", accepted.text());
+        // The stream ends with the change.
+        server.get(&format!("/v1/changes/{}/events", accepted.json()["id"])).text()
+    };
+    // The intake cannot tell these from the right one: only a calculator that runs says what it computes.
+    for (name, body) in [("wires", ""), ("stuck", "unreachable")] {
+        let shown = events(name, &calculator(7, body));
+        assert!(shown.contains("\"state\":\"baking\"") && shown.contains("\"state\":\"failed\""), "{shown}");
+        assert!(shown.contains("it has 7 wires"), "{shown}");
+        assert!(!shown.contains("\"stage\""), "a bake had begun: {shown}");
+    }
+    // The right calculator lets the bake begin, so the events would have shown one.
+    let shown = events("right", &fixture("x5chain/x5chain.wasm"));
+    assert!(shown.contains("\"stage\"") && shown.contains("\"state\":\"done\""), "{shown}");
+    let circuits = server.get("/v1/circuits").json();
+    assert_eq!(circuits["circuits"].as_array().expect("a list").len(), 1, "{circuits}");
+    assert_eq!(server.get("/v1/generations").json()["active"], 2);
+}
+
+#[test]
 fn circuits_are_managed_from_the_command_line() {
     let state = own_state();
     let server = serve(state.path(), &[]);
