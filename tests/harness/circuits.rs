@@ -11,7 +11,7 @@ use std::{path::Path, process::Command};
 #[path = "squares.rs"]
 pub(crate) mod squares;
 
-const BOUNDARY: &str = "0123456789";
+pub(crate) const BOUNDARY: &str = "0123456789";
 
 pub(crate) fn verifies_natively(r1cs: &[u8], proof: &[u8]) {
     let compiled = Compiled::<Fp>::read(r1cs).expect("a circuit");
@@ -20,7 +20,7 @@ pub(crate) fn verifies_natively(r1cs: &[u8], proof: &[u8]) {
     verifier.verify_file(&params, proof).expect("halo2's own verifier accepts the proof");
 }
 
-fn multipart(parts: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn multipart(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, bytes) in parts {
         let head = format!(
