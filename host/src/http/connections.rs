@@ -7,8 +7,9 @@ use super::{
     App,
     error::ApiError,
     guarded::Guarded,
+    occupancy::Access,
     request_id::{self, RequestId},
-    room::{Access, Begin, Place, Room},
+    room::{Begin, Place, Room},
     stream::{Connection, Stream},
 };
 use crate::telemetry::metrics::Limit;
@@ -81,8 +82,9 @@ impl Connections {
         let Some((stream, peer)) = accept(listener).await else { return };
         // The task finds the room, so that a cancelled accept does not drop the stream.
         let room = Arc::clone(&self.room);
+        let turn = room.accepted();
         let place = async move {
-            let place = room.admit(peer).await;
+            let place = room.admit(peer, turn).await;
             drop(admission);
             place
         };

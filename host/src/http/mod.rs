@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! server      accepts connections, drains, stops       connections   one task for each connection
-//! room        places for connections                   stream        a connection's bytes, with a least rate
+//! room        places for connections                   occupancy     who holds them, and who waits
+//! stream      a connection's bytes, with a least rate
 //! router      every route                              app           what every handler shares
 //! origin      host names and web pages that are known  request_id    ids, the log line of a request
 //! token       authorises operators                     permission    who may change circuits
@@ -30,6 +31,7 @@ mod generations;
 mod guarded;
 mod health;
 mod listing;
+mod occupancy;
 mod off_path;
 mod origin;
 mod permission;

@@ -7,13 +7,13 @@
 //! ```
 //!
 //! A connection that waits for a request, between two or before the first, can lose its place: when there is no other,
-//! the one that has waited longest is closed to make room. So slow heads cost their senders, not others.
+//! the one that has waited longest is closed to make room for one that was accepted later. So slow heads cost their senders, not others.
 //!
 //! Invariant: a connection whose request has begun is never closed to make room.
 
+use super::occupancy::{Access, Closed, Occupancy, Turn};
 use crate::telemetry::metrics::Limit;
 use std::{
-    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -32,24 +32,8 @@ pub(super) struct Room {
     probe_places: Arc<Semaphore>,
     per_peer_max: usize,
     occupancy: Mutex<Occupancy>,
-}
-
-#[derive(Default)]
-struct Occupancy {
-    /// Number of connections of each address.
-    peers: HashMap<IpAddr, usize>,
-    /// Connections that wait for a request, in the order in which they began to wait.
-    waiting: BTreeMap<u64, (Access, Arc<Notify>)>,
-    next: u64,
-}
-
-/// What a connection may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Everything.
-    Full,
-    /// Probes: there is no room for more.
-    Probes,
+    /// Notified when a connection begins to wait for a request, or one that was to be closed has ended.
+    changed: Notify,
 }
 
 /// A connection that counts for its address, from the moment that it looks for a place.
@@ -61,23 +45,26 @@ struct Counted {
 impl Counted {
     /// Returns the number of connections of the address too, this one included.
     fn new(room: &Arc<Room>, peer: IpAddr) -> (Self, usize) {
-        let mut occupancy = room.occupancy();
-        let count = occupancy.peers.entry(peer).or_default();
-        *count += 1;
-        (Self { room: Arc::clone(room), peer }, *count)
+        let count = room.occupancy().count(peer);
+        (Self { room: Arc::clone(room), peer }, count)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut occupancy = self.room.occupancy();
-        if let Some(count) = occupancy.peers.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                occupancy.peers.remove(&self.peer);
-            }
-        }
+        self.room.occupancy().uncount(self.peer);
     }
+}
+
+/// What a connection does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It waits for a request, since this turn.
+    Waits(Turn),
+    /// A request is under way.
+    Serves,
+    /// It was asked to close, and a request came meanwhile.
+    Closes,
 }
 
 /// The place of one connection.
@@ -86,9 +73,8 @@ pub(super) struct Place {
     access: Access,
     limit: Limit,
     close: Arc<Notify>,
-    /// Key among the connections that wait for a request; `None` while a request is under way.
-    waits_as: Mutex<Option<u64>>,
-    _permit: OwnedSemaphorePermit,
+    state: Mutex<State>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Room {
@@ -98,36 +84,53 @@ impl Room {
             probe_places: Arc::new(Semaphore::new(PROBE_PLACES)),
             per_peer_max: per_peer_max.unwrap_or(usize::MAX),
             occupancy: Mutex::default(),
+            changed: Notify::new(),
         })
     }
 
+    /// Records that a connection is accepted. Tasks of connections run in any order; this keeps the one in which they
+    /// came, so that a crowd of old connections never closes a new one.
+    pub(super) fn accepted(&self) -> Turn {
+        self.occupancy().turn()
+    }
+
     /// Finds a place for a connection; `None` if even those for probes are taken.
-    pub(super) async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    pub(super) async fn admit(self: &Arc<Self>, peer: IpAddr, turn: Turn) -> Option<Place> {
         let (counted, connections) = Counted::new(self, peer);
         let mut limit = Limit::PeerConnections;
         if connections <= self.per_peer_max {
             limit = Limit::Connections;
-            if let Some(permit) = self.take(&self.places, Access::Full).await {
-                return Some(Place::new(Access::Full, limit, counted, permit));
+            if let Some(permit) = self.take(&self.places, Access::Full, turn).await {
+                return Some(Place::new(Access::Full, limit, counted, permit, turn));
             }
         }
-        let permit = self.take(&self.probe_places, Access::Probes).await?;
-        Some(Place::new(Access::Probes, limit, counted, permit))
+        let permit = self.take(&self.probe_places, Access::Probes, turn).await?;
+        Some(Place::new(Access::Probes, limit, counted, permit, turn))
     }
 
     /// Takes a permit, and closes the connection of this kind that has waited longest for a request if there is none.
-    async fn take(&self, permits: &Arc<Semaphore>, access: Access) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
-            return Some(permit);
-        }
-        let close = {
-            let mut occupancy = self.occupancy();
-            let oldest =
-                occupancy.waiting.iter().find(|(_, (kind, _))| *kind == access).map(|(key, _)| *key)?;
-            occupancy.waiting.remove(&oldest)?.1
+    async fn take(
+        &self,
+        permits: &Arc<Semaphore>,
+        access: Access,
+        turn: Turn,
+    ) -> Option<OwnedSemaphorePermit> {
+        let taken = async {
+            loop {
+                if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
+                    return Some(permit);
+                }
+                let changed = self.changed.notified();
+                let closed = self.occupancy().close_oldest(turn, access);
+                match closed {
+                    Closed::One => return Arc::clone(permits).acquire_owned().await.ok(),
+                    // Each that closes has one that waits for its place, which may then be closed in turn.
+                    Closed::NoneYet => changed.await,
+                    Closed::None => return None,
+                }
+            }
         };
-        close.notify_one();
-        tokio::time::timeout(CLOSING, Arc::clone(permits).acquire_owned()).await.ok()?.ok()
+        tokio::time::timeout(CLOSING, taken).await.ok()?
     }
 
     fn occupancy(&self) -> MutexGuard<'_, Occupancy> {
@@ -145,16 +148,11 @@ pub(super) enum Begin {
 }
 
 impl Place {
-    fn new(access: Access, limit: Limit, counted: Counted, permit: OwnedSemaphorePermit) -> Self {
-        let place = Self {
-            counted,
-            access,
-            limit,
-            close: Arc::default(),
-            waits_as: Mutex::default(),
-            _permit: permit,
-        };
-        place.wait();
+    fn new(access: Access, limit: Limit, counted: Counted, permit: OwnedSemaphorePermit, turn: Turn) -> Self {
+        let close = Arc::default();
+        let state = Mutex::new(State::Serves);
+        let place = Self { counted, access, limit, close, state, permit: Some(permit) };
+        place.wait_since(turn, &mut place.state());
         place
     }
 
@@ -174,36 +172,58 @@ impl Place {
 
     /// Records that a request begins.
     pub(super) fn begin(&self) -> Begin {
-        let Some(key) = self.key().take() else { return Begin::Yes };
-        match self.counted.room.occupancy().waiting.remove(&key) {
-            Some(_) => Begin::Yes,
-            None => Begin::Closing,
-        }
+        let mut state = self.state();
+        let turn = match *state {
+            State::Waits(turn) => turn,
+            State::Serves => return Begin::Yes,
+            State::Closes => return Begin::Closing,
+        };
+        let (next, begin) = match self.counted.room.occupancy().waits_no_longer(turn) {
+            true => (State::Serves, Begin::Yes),
+            false => (State::Closes, Begin::Closing),
+        };
+        *state = next;
+        begin
     }
 
     /// Records that the connection waits for a request.
     pub(super) fn wait(&self) {
-        let mut key = self.key();
-        if key.is_some() {
-            return;
+        let mut state = self.state();
+        if *state == State::Serves {
+            let turn = self.counted.room.occupancy().turn();
+            self.wait_since(turn, &mut state);
         }
-        let mut occupancy = self.counted.room.occupancy();
-        let next = occupancy.next;
-        occupancy.next += 1;
-        occupancy.waiting.insert(next, (self.access, Arc::clone(&self.close)));
-        *key = Some(next);
     }
 
-    fn key(&self) -> MutexGuard<'_, Option<u64>> {
-        self.waits_as.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wait_since(&self, turn: Turn, state: &mut State) {
+        let room = &self.counted.room;
+        room.occupancy().waits(turn, self.access, &self.close);
+        *state = State::Waits(turn);
+        room.changed.notify_waiters();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(key) = self.key().take() {
-            self.counted.room.occupancy().waiting.remove(&key);
+        let state = *self.state();
+        // Released first, so that nobody who is woken finds neither a place nor one that closes.
+        drop(self.permit.take());
+        let room = &self.counted.room;
+        let mut occupancy = room.occupancy();
+        let was_asked = match state {
+            State::Waits(turn) => !occupancy.waits_no_longer(turn),
+            State::Serves => false,
+            State::Closes => true,
+        };
+        if was_asked {
+            occupancy.closed(self.access);
         }
+        drop(occupancy);
+        room.changed.notify_waiters();
     }
 }
 
@@ -219,6 +239,11 @@ mod tests {
         Room::new(&Arc::new(Semaphore::new(places)), Some(per_peer_max))
     }
 
+    async fn admit(room: &Arc<Room>, peer: IpAddr) -> Option<Place> {
+        let turn = room.accepted();
+        room.admit(peer, turn).await
+    }
+
     fn run<T>(test: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(test)
     }
@@ -227,13 +252,13 @@ mod tests {
     fn the_connection_that_waited_longest_makes_room() {
         run(async {
             let room = room(2, 9);
-            let first = room.admit(ONE).await.expect("a place");
-            let second = room.admit(ONE).await.expect("a place");
+            let first = admit(&room, ONE).await.expect("a place");
+            let second = admit(&room, ONE).await.expect("a place");
             let closes = tokio::spawn(async move {
                 first.must_close().await;
                 assert_eq!(first.begin(), Begin::Closing);
             });
-            let third = room.admit(OTHER).await.expect("a place");
+            let third = admit(&room, OTHER).await.expect("a place");
             closes.await.expect("the first is closed");
             assert_eq!((second.begin(), third.access()), (Begin::Yes, Access::Full));
         });
@@ -243,12 +268,12 @@ mod tests {
     fn a_connection_with_a_request_keeps_its_place_and_others_are_probed() {
         run(async {
             let room = room(1, 9);
-            let busy = room.admit(ONE).await.expect("a place");
+            let busy = admit(&room, ONE).await.expect("a place");
             assert_eq!(busy.begin(), Begin::Yes);
-            assert_eq!(room.admit(OTHER).await.expect("a place").access(), Access::Probes);
+            assert_eq!(admit(&room, OTHER).await.expect("a place").access(), Access::Probes);
             busy.wait();
             drop(busy);
-            assert_eq!(room.admit(OTHER).await.expect("a place").access(), Access::Full);
+            assert_eq!(admit(&room, OTHER).await.expect("a place").access(), Access::Full);
         });
     }
 
@@ -256,12 +281,37 @@ mod tests {
     fn an_address_has_a_share_of_the_room() {
         run(async {
             let room = room(10, 2);
-            let held = [room.admit(ONE).await, room.admit(ONE).await];
-            assert_eq!(room.admit(ONE).await.expect("a place").access(), Access::Probes);
-            assert_eq!(room.admit(OTHER).await.expect("a place").access(), Access::Full);
+            let held = [admit(&room, ONE).await, admit(&room, ONE).await];
+            assert_eq!(admit(&room, ONE).await.expect("a place").access(), Access::Probes);
+            assert_eq!(admit(&room, OTHER).await.expect("a place").access(), Access::Full);
             drop(held);
-            assert_eq!(room.admit(ONE).await.expect("a place").access(), Access::Full);
-            assert!(room.occupancy().peers.is_empty() && room.occupancy().waiting.is_empty());
+            assert_eq!(admit(&room, ONE).await.expect("a place").access(), Access::Full);
+            assert!(room.occupancy().is_empty());
+        });
+    }
+
+    #[test]
+    fn a_crowd_that_came_before_closes_itself_and_not_the_last_one() {
+        run(async {
+            let room = room(2, 99);
+            let turns: Vec<Turn> = (0..9).map(|_| room.accepted()).collect();
+            let last = admit(&room, OTHER).await.expect("a place");
+            let crowd: Vec<_> = turns
+                .into_iter()
+                .map(|turn| {
+                    let room = Arc::clone(&room);
+                    tokio::spawn(async move {
+                        let place = room.admit(ONE, turn).await.expect("a place");
+                        assert_eq!(place.access(), Access::Full);
+                        place.must_close().await;
+                    })
+                })
+                .collect();
+            // All but the one that holds the other place are closed, each by the next.
+            while crowd.iter().filter(|place| place.is_finished()).count() < 8 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(last.begin(), Begin::Yes);
         });
     }
 }
