@@ -55,7 +55,7 @@ fn call(instance: &mut Instance, method: &str, body: &[u8], seed: [u8; 32]) -> V
     };
     let reply = instance.call(&call).expect("a reply");
     assert_eq!(reply.tag as u8, 0, "{}", String::from_utf8_lossy(&reply.body));
-    reply.body
+    reply.body.to_vec()
 }
 
 #[test]

@@ -182,7 +182,10 @@ fn a_call_that_stalls_is_answered_and_its_lane_is_replaced() {
     rig.arrived();
     // The gate stays closed, so the watchdog answers.
     assert!(matches!(stalled.blocking_recv().expect("an answer").result, Err(Fault::Stalled(_))));
-    assert_eq!(waiting.blocking_recv().expect("an answer").result.expect("a reply").body, b"behind it");
+    assert_eq!(
+        waiting.blocking_recv().expect("an answer").result.expect("a reply").body.as_slice(),
+        b"behind it"
+    );
     assert_eq!(host.metric(r#"snapback_calls_stalled_total{image="fixtures"}"#), 1.0);
     assert_eq!(host.dispatcher.readiness(), Readiness::Ready);
 

@@ -64,9 +64,9 @@ fn publishing_under_load_loses_no_call() {
     assert_eq!(answers.len(), 2_000);
     // Calls are admitted in order and answered by two lanes, so the answers change at one point, give or take the calls
     // in the queue.
-    let first_new = answers.iter().position(|answer| *answer != old).expect("the new generation answers");
+    let first_new = answers.iter().position(|answer| **answer != old).expect("the new generation answers");
     assert!((1_000 - QUEUE_DEPTH - 2..=1_000).contains(&first_new), "{first_new}");
-    assert!(answers[1_000..].iter().all(|answer| *answer != old), "an old answer after publication");
+    assert!(answers[1_000..].iter().all(|answer| **answer != old), "an old answer after publication");
 }
 
 #[test]
@@ -79,6 +79,9 @@ fn draining_answers_every_admitted_call_and_admits_no_more() {
     assert_eq!(host.dispatcher.readiness(), Readiness::Draining);
     assert_eq!(host.dispatcher.join(Duration::from_mins(20)), Joined::Finished);
     for answer in admitted {
-        assert_eq!(answer.blocking_recv().expect("an answer").result.expect("a reply").body, b"in");
+        assert_eq!(
+            answer.blocking_recv().expect("an answer").result.expect("a reply").body.as_slice(),
+            b"in"
+        );
     }
 }

@@ -144,7 +144,7 @@ fn wasm_and_native_give_the_same_bytes_for_the_same_seed() {
         .finish()
         .serialize()
         .expect("a PCZT");
-    assert!(reply.body == native, "wasm and native differ");
+    assert!(*reply.body == native, "wasm and native differ");
 
     // The manifest names the key that the native library makes.
     let digest = {

@@ -23,7 +23,7 @@ fn a_command_that_is_given_twice_is_carried_out_once() {
         host.command(LaneCommand::Swap, Some(0));
     }
     rig.open_the_gate();
-    assert_eq!(running.blocking_recv().expect("an answer").result.expect("a reply").body, b"");
+    assert_eq!(running.blocking_recv().expect("an answer").result.expect("a reply").body.as_slice(), b"");
     swapped(&host, "operator", 1.0);
     // A second swap would have happened by now: the lane has served a call since and has read its commands.
     host.call("echo", b"");
@@ -47,7 +47,7 @@ fn swapping_while_calls_arrive_loses_no_call_and_changes_no_reply() {
     let mut waiting = std::collections::VecDeque::new();
     let answered = |(sent, answer): (Vec<u8>, tokio::sync::oneshot::Receiver<_>)| {
         let outcome: snapback_host::lanes::Outcome = answer.blocking_recv().expect("an answer");
-        assert_eq!(outcome.result.expect("a reply").body, sent);
+        assert_eq!(*outcome.result.expect("a reply").body, sent);
     };
     for round in 0u32..5_000 {
         if round % 50 == 0 {
@@ -80,7 +80,10 @@ fn a_swap_that_is_due_while_the_server_stops_delays_nothing() {
     assert_eq!(host.dispatcher.join(Duration::from_mins(20)), Joined::Finished);
     assert!(running.blocking_recv().expect("an answer").result.is_ok());
     for answer in queued {
-        assert_eq!(answer.blocking_recv().expect("an answer").result.expect("a reply").body, b"in");
+        assert_eq!(
+            answer.blocking_recv().expect("an answer").result.expect("a reply").body.as_slice(),
+            b"in"
+        );
     }
     assert_eq!(host.metric("snapback_calls_lost_total"), 0.0);
 }

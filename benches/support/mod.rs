@@ -193,7 +193,7 @@ impl Host {
     /// Runs a call, and returns the body of its reply.
     pub(crate) fn call(&self, method: &str, circuit: &str, body: &[u8]) -> Vec<u8> {
         let outcome = self.submit(method, circuit, body).blocking_recv().expect("an answer");
-        outcome.result.expect("a reply").body
+        outcome.result.expect("a reply").body.to_vec()
     }
 }
 
@@ -207,7 +207,7 @@ pub(crate) fn call(instance: &mut Instance, method: &str, circuit: &str, body: &
         deadline: Duration::from_mins(5),
         reply_bytes_max: 64 << 20,
     };
-    instance.call(&call).expect("a reply").body
+    instance.call(&call).expect("a reply").body.to_vec()
 }
 
 /// Returns the PCZT for which the Orchard proofs are made.

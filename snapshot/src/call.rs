@@ -8,6 +8,7 @@ use snapback_abi::{
     reply::{self, Span, Tag},
 };
 use wasmtime::{AsContextMut, Instance, Memory, Module, ModuleExport, TypedFunc};
+use zeroize::Zeroizing;
 
 /// A method of a live instance: pointer and length in, packed [`Span`] out.
 pub type Method = TypedFunc<(u32, u32), u64>;
@@ -30,8 +31,8 @@ pub struct BoundExports {
 pub struct Reply {
     /// How the call ended.
     pub tag: Tag,
-    /// The result if the tag is `Ok`, otherwise a message.
-    pub body: Vec<u8>,
+    /// The result if the tag is `Ok`, otherwise a message. It is overwritten when it is dropped, whoever drops it.
+    pub body: Zeroizing<Vec<u8>>,
 }
 
 /// Why a call returned no reply.
@@ -114,6 +115,6 @@ impl BoundExports {
             .and_then(|tail| tail.get(..span.len as usize))
             .ok_or(CallError::Contract("its reply lies outside its memory"))?;
         let (tag, body) = reply::decode(bytes).map_err(CallError::Reply)?;
-        Ok(Reply { tag, body: body.to_vec() })
+        Ok(Reply { tag, body: Zeroizing::new(body.to_vec()) })
     }
 }

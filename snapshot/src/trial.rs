@@ -81,7 +81,7 @@ pub(crate) fn run(module: &Module, call: &TrialCall, limits: &BakeLimits) -> Res
             Err(error) => Err(failed(stopped(&error, limits))),
         }
     };
-    let (peak_bytes, reply) = make(&mut store)?;
+    let (peak_bytes, mut reply) = make(&mut store)?;
     let dirty_bytes = dirty(&image, exports.memory.data(&store));
     drop(image);
     let growth_bytes = make(&mut store)?.0 - peak_bytes;
@@ -94,7 +94,7 @@ pub(crate) fn run(module: &Module, call: &TrialCall, limits: &BakeLimits) -> Res
         dirty_bytes,
         growth_bytes,
     };
-    Ok((trial, reply))
+    Ok((trial, std::mem::take(&mut *reply)))
 }
 
 /// Returns the size of the pages that differ from the image, in bytes. Beyond its end, an image is zero.

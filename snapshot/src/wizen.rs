@@ -18,6 +18,7 @@ use snapback_abi::{
     reply::Tag, request::Request,
 };
 use std::{
+    mem,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -159,7 +160,7 @@ impl Live {
         let header = Request::header(&self.entropy, of);
         let reply = self.exports.call(&mut self.store, &method, &header, body, u64::from(u32::MAX));
         match reply {
-            Ok(Reply { tag: Tag::Ok, body }) => Ok(body),
+            Ok(Reply { tag: Tag::Ok, mut body }) => Ok(mem::take(&mut *body)),
             Ok(Reply { tag, body }) => Err(Error::Initialiser {
                 method: name.into(),
                 message: format!("{} ({tag:?})", String::from_utf8_lossy(&body)),

@@ -139,7 +139,7 @@ impl Host {
     }
 
     pub(crate) fn call(&self, method: &str, body: &[u8]) -> Vec<u8> {
-        self.outcome(method, body).result.expect("a reply").body
+        self.outcome(method, body).result.expect("a reply").body.to_vec()
     }
 
     /// Returns the value of a metric; zero before its first sample.

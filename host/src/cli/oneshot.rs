@@ -207,12 +207,12 @@ fn local(
         deadline: policy.deadline_of(method),
         reply_bytes_max: config.reply_bytes_max,
     };
-    let reply = instance.call(&call).map_err(|fault| match fault {
+    let mut reply = instance.call(&call).map_err(|fault| match fault {
         Fault::NoSuchMethod => Failure::error(Exit::Usage, format!("`{image}` has no method `{method}`")),
         fault => Failure::error(Exit::Call, fault.to_string()),
     })?;
     let exit = match reply.tag {
-        Tag::Ok => return Ok(reply.body),
+        Tag::Ok => return Ok(std::mem::take(&mut *reply.body)),
         Tag::Refuted => Exit::Refuted,
         _ => Exit::Call,
     };

@@ -151,7 +151,7 @@ impl Call<'_> {
             let message = String::from_utf8_lossy(message).into_owned();
             return Err(ApiError::Guest { tag: reply.tag, message });
         }
-        Ok(Answered { body: Zeroizing::new(reply.body), media_type, took, witness_took })
+        Ok(Answered { body: reply.body, media_type, took, witness_took })
     }
 }
 
