@@ -5,10 +5,23 @@
 #[expect(unreachable_pub, reason = "it is the library of the fuzz targets")]
 mod targets;
 
+mod harness;
+
 use cap::Cap;
+use harness::{run_ok, snapback, state_with};
 use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
-use snapback_snapshot::proof_systems::{ProofSystem, plonk::Plonk};
-use std::alloc::System;
+use snapback_abi::{
+    circuits::{self, Circuit},
+    input::Piece,
+    request::Request,
+};
+use snapback_host::circuits::parse_catalogue;
+use snapback_snapshot::{
+    Digest,
+    manifest::Manifest,
+    proof_systems::{ProofSystem, plonk::Plonk},
+};
+use std::{alloc::System, fs};
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
@@ -87,6 +100,56 @@ fn proof_file() -> Vec<u8> {
     snapback_guest_plonk::ProofFile { circuit: [7; 32], publics, proof: &[9; 100] }.encode()
 }
 
+/// One of everything that host and guest send each other.
+fn abi_files() -> Vec<Vec<u8>> {
+    let circuit = Circuit { name: "x5chain", vk_digest: [8; 32] };
+    let piece = Piece { offset: 4, total: 16, bytes: b"a piece" };
+    let methods = b"sum\tapplication/json\ttext/plain\nprove\tapplication/json\tapplication/json\n";
+    vec![
+        [Request::header(&[9; 32], "x5chain").as_slice(), b"body"].concat(),
+        piece.encode(),
+        circuits::encode(&[circuit, Circuit { name: "merkle20", ..circuit }]),
+        b"\0a reply".to_vec(),
+        methods.to_vec(),
+    ]
+}
+
+/// The beginning of an image, with its manifest.
+fn image_head() -> Vec<u8> {
+    let digest = run_ok(snapback().args(["bake", "fixtures", "--state-dir"]).arg(state_with("fixtures")));
+    let path = state_with("fixtures").join("images").join(format!("{}.wasm", digest.trim()));
+    let mut image = fs::read(path).expect("it was baked");
+    assert!(Manifest::read(image.as_slice()).is_ok());
+    image.truncate(16 << 10);
+    image
+}
+
+/// A catalogue with a generation, a circuit and a change of each state.
+fn catalogue_file() -> Vec<u8> {
+    let [a, b] = ["a", "b"].map(|digit| digit.repeat(64));
+    let entry = format!(r#"{{"circuit":"{b}","files":{{"r1cs":"{a}"}}}}"#);
+    let generation =
+        format!(r#"{{"id":1,"image":"{a}","created":1700000000,"circuits":{{"x5chain":{entry}}}}}"#);
+    let change = |id, state| {
+        format!(
+            r#"{{"id":{id},"kind":{{"add":{{"name":"c","entry":{entry}}}}},"sender":"::1","bytes":7,"state":{state}}}"#
+        )
+    };
+    let states = [
+        r#"{"state":"waiting"}"#,
+        r#"{"state":"done","generation":1}"#,
+        r#"{"state":"failed","reason":"r"}"#,
+    ];
+    let changes: Vec<String> = (1..).zip(states).map(|(id, state)| change(id, state)).collect();
+    let changes = changes.join(",");
+    let catalogue = format!(
+        r#"{{"format_version":3,"from":"{a}","active":1,"next_generation":2,"next_change":4,"generations":[{generation}],"baked":["{b}"],"changes":[{changes}]}}"#
+    );
+    let file = format!(r#"{{"sha256":"{}","catalogue":{catalogue}}}"#, Digest::of(catalogue.as_bytes()));
+    parse_catalogue(file.as_bytes()).expect("a valid catalogue");
+    file.into_bytes()
+}
+
 /// One test runs the parsers one after another, because they share the allocator and its limit.
 #[test]
 fn no_parser_panics_or_uses_more_than_a_multiple_of_its_input() {
@@ -103,6 +166,9 @@ fn no_parser_panics_or_uses_more_than_a_multiple_of_its_input() {
     survives(targets::inputs, &inputs, 20_000);
     let json = serde_json::to_vec(&Plonk.proof_to_json(&proof_file()).expect("a proof"));
     survives(targets::proof, &[proof_file(), json.expect("JSON")], 20_000);
+    survives(targets::abi, &abi_files(), 20_000);
+    survives(targets::image, &[image_head()], 20_000);
+    survives(targets::catalogue, &[catalogue_file()], 20_000);
     let key = [b"sbvk\x01\0\0\0".as_slice(), &[7; 32], &r1cs].concat();
     survives(targets::key, &[key], 20_000);
 }

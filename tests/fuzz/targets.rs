@@ -3,10 +3,17 @@
 //! The fuzz targets and the bounded run in `tests/parsers.rs` share this file.
 
 use halo2_proofs::pasta::{Fp, Fq};
+use snapback_abi::{circuits, input::Piece, methods, reply, request::Request};
 use snapback_circom::{Prime, r1cs::Header, sym::Names, wtns::Witness};
 use snapback_guest_plonk::{KeyFile, ProofFile, identify};
-use snapback_host::witness::inputs;
-use snapback_snapshot::proof_systems::{ProofSystem, plonk::Plonk};
+use snapback_host::{
+    circuits::{parse_catalogue, write_catalogue},
+    witness::inputs,
+};
+use snapback_snapshot::{
+    manifest::Manifest,
+    proof_systems::{ProofSystem, plonk::Plonk},
+};
 
 /// Reads a circuit. A circuit that can be arithmetised has a valid header and one identity.
 pub fn r1cs(bytes: &[u8]) {
@@ -60,4 +67,39 @@ pub fn proof(bytes: &[u8]) {
 pub fn key(bytes: &[u8]) {
     // Only the reading is fuzzed: it computes nothing, while preparing the key for use would.
     let _ = KeyFile::read(bytes);
+}
+
+/// Reads what host and guest send each other. What can be written again is the same bytes.
+pub fn abi(bytes: &[u8]) {
+    if let Ok(request) = Request::decode(bytes) {
+        assert_eq!([&Request::header(request.entropy, request.circuit), request.body].concat(), bytes);
+    }
+    if let Ok(piece) = Piece::decode(bytes) {
+        assert_eq!(piece.encode(), bytes);
+        assert!(piece.offset + piece.bytes.len() as u64 <= piece.total);
+    }
+    if let Ok(circuits) = circuits::decode(bytes) {
+        assert!(circuits.iter().all(|circuit| circuits::is_name(circuit.name)));
+        assert_eq!(circuits::encode(&circuits), bytes);
+    }
+    if let Ok((_, body)) = reply::decode(bytes) {
+        assert!(bytes.ends_with(body));
+    }
+    for method in methods::decode(bytes).flatten() {
+        assert!(methods::is_media_type(method.reply));
+    }
+}
+
+/// Reads the manifest of an image, and takes it off.
+pub fn image(bytes: &[u8]) {
+    if let (Ok(_), Ok(module)) = (Manifest::read(bytes), Manifest::strip(bytes)) {
+        assert!(module.len() < bytes.len());
+    }
+}
+
+/// Reads a catalogue. A catalogue that was read is the same once it was written and read again.
+pub fn catalogue(bytes: &[u8]) {
+    if let Ok(catalogue) = parse_catalogue(bytes) {
+        assert_eq!(parse_catalogue(&write_catalogue(&catalogue)), Ok(catalogue));
+    }
 }

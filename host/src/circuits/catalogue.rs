@@ -19,7 +19,7 @@ const CHANGES_KEPT: usize = 64;
 /// The catalogue of one service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Catalogue {
+pub struct Catalogue {
     pub(super) format_version: u32,
     /// The image that the server was started with when all circuits were last built.
     pub(super) from: Digest,

@@ -31,8 +31,8 @@ mod shelf;
 mod turn;
 
 pub use admission::{Refused, Replace, Submitted};
-pub use catalogue::{Change, ChangeKind, ChangeState, Entry, GenerationRecord};
+pub use catalogue::{Catalogue, Change, ChangeKind, ChangeState, Entry, GenerationRecord};
 pub use intake::Registries;
 pub use recovery::Recovery;
 pub use registry::{Progress, Registry};
-pub use shelf::{CatalogueError, named_by_any};
+pub use shelf::{CatalogueError, named_by_any, parse_catalogue, write_catalogue};

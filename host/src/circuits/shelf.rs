@@ -101,9 +101,7 @@ impl Shelf {
     }
 
     pub(super) fn save(&self, catalogue: &Catalogue) -> Result<(), CatalogueError> {
-        let file = CatalogueFile { sha256: digest_of(catalogue), catalogue };
-        let json = serde_json::to_vec_pretty(&file).expect("a catalogue has string keys only");
-        Ok(self.dir.publish(CATALOGUE, &json)?)
+        Ok(self.dir.publish(CATALOGUE, &write_catalogue(catalogue))?)
     }
 
     /// Writes a file under its digest.
@@ -152,23 +150,37 @@ impl Shelf {
 /// Reads the catalogue in a directory; returns `None` if there is none.
 fn read_catalogue(dir: &Dir) -> Result<Option<Catalogue>, CatalogueError> {
     let Some(bytes) = dir.read(CATALOGUE, CATALOGUE_BYTES_MAX)? else { return Ok(None) };
-    let damaged = |reason: String| CatalogueError::Damaged { path: dir.path_of(CATALOGUE), reason };
-    let json: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let damaged = |reason| CatalogueError::Damaged { path: dir.path_of(CATALOGUE), reason };
+    parse_catalogue(&bytes).map(Some).map_err(damaged)
+}
+
+/// Reads the file of a catalogue.
+///
+/// # Errors
+/// Returns why it is none, or none of this version, or damaged.
+pub fn parse_catalogue(file: &[u8]) -> Result<Catalogue, String> {
+    let json: serde_json::Value = serde_json::from_slice(file).map_err(|error| error.to_string())?;
     // The version first: a file of another version has other fields.
     let version = &json["catalogue"]["format_version"];
     if *version != FORMAT_VERSION {
-        return Err(damaged(format!("format version {version}, this server reads {FORMAT_VERSION}")));
+        return Err(format!("format version {version}, this server reads {FORMAT_VERSION}"));
     }
     let CatalogueFile::<Catalogue> { sha256, catalogue } =
-        serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
+        serde_json::from_value(json).map_err(|error| error.to_string())?;
     if digest_of(&catalogue) != sha256 {
-        return Err(damaged("its contents do not have the digest that it names".into()));
+        return Err("its contents do not have the digest that it names".into());
     }
     if catalogue.generation(catalogue.active).is_none() {
-        return Err(damaged("it lacks the generation that is active".into()));
+        return Err("it lacks the generation that is active".into());
     }
-    Ok(Some(catalogue))
+    Ok(catalogue)
+}
+
+/// Returns the file of a catalogue.
+#[must_use]
+pub fn write_catalogue(catalogue: &Catalogue) -> Vec<u8> {
+    let file = CatalogueFile { sha256: digest_of(catalogue), catalogue };
+    serde_json::to_vec_pretty(&file).expect("a catalogue has string keys only")
 }
 
 fn digest_of(catalogue: &Catalogue) -> Digest {
