@@ -40,6 +40,11 @@ fn bake(state: &Path) -> serde_json::Value {
 fn serve(state: &Path, image: &str, environment: &[(&str, &str)]) -> Server {
     let mut command = toy();
     command.arg("serve").arg(format!("toy={image}")).arg("--state-dir").arg(state);
+    // The guest is no part of this program, as the embedded ones are of theirs. Bakes run in the sandbox of the server
+    // that starts them, so it lies where that one reads.
+    let own_guest = state.join("toy.wasm");
+    fs::copy(guest(), &own_guest).expect("the test owns the directory");
+    command.env("TOY_GUEST", own_guest);
     Server::of(command.envs(environment.iter().copied()))
 }
 
