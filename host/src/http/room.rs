@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A connection that waits for a request, between two or before the first, can lose its place: when there is no other,
-//! the one that has waited longest is closed to make room for one that was accepted later. So slow heads cost their senders, not others.
+//! the one that has waited longest is closed to make room for one that was accepted later. So slow heads cost their
+//! senders, not others.
 //!
 //! Invariant: a connection whose request has begun is never closed to make room.
 
@@ -178,12 +179,12 @@ impl Place {
             State::Serves => return Begin::Yes,
             State::Closes => return Begin::Closing,
         };
-        let (next, begin) = match self.counted.room.occupancy().waits_no_longer(turn) {
-            true => (State::Serves, Begin::Yes),
-            false => (State::Closes, Begin::Closing),
-        };
-        *state = next;
-        begin
+        if self.counted.room.occupancy().waits_no_longer(turn) {
+            *state = State::Serves;
+            return Begin::Yes;
+        }
+        *state = State::Closes;
+        Begin::Closing
     }
 
     /// Records that the connection waits for a request.
