@@ -15,15 +15,11 @@ impl Hosts {
     /// Whether a host is known. An IP address is: no site can make a name of its own point to the server with it.
     #[must_use]
     pub fn include(&self, host: &str) -> bool {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        match self {
-            Self::Any => true,
-            Self::Named(_) if bare.parse::<IpAddr>().is_ok() => true,
-            Self::Named(names) => {
-                let host = host.trim_end_matches('.').to_ascii_lowercase();
-                host == "localhost" || names.contains(&host)
-            }
-        }
+        let Self::Named(names) = self else { return true };
+        let name = host.trim_end_matches('.');
+        name.eq_ignore_ascii_case("localhost")
+            || host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
+            || names.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 }
 

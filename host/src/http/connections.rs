@@ -186,7 +186,7 @@ async fn serve(
     let (begin, mut begun) = watch::channel(false);
     let router = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
-        begin.send_replace(true);
+        begin.send_if_modified(|begun| !std::mem::replace(begun, true));
         request.extensions_mut().insert(peer);
         let under_way = app.under_way.begin();
         let answer = admit(&connection, request).map(|request| router.call(request));

@@ -5,7 +5,8 @@
 //! room        places for connections                   occupancy     who holds them, and who waits
 //! stream      a connection's bytes, with a least rate
 //! router      every route                              app           what every handler shares
-//! origin      host names and web pages that are known  request_id    ids, the log line of a request
+//! exchange    what every request passes through        request_id    the id of a request
+//! origin      host names and web pages that are known
 //! token       authorises operators                     permission    who may change circuits
 //! selection   finds the image of a request             unread        reads on after an early answer
 //! budget      bytes in memory, all together            body · reply  bytes that arrive, bytes that leave
@@ -27,6 +28,7 @@ mod circuit_work;
 mod circuits;
 mod connections;
 mod error;
+mod exchange;
 mod generations;
 mod guarded;
 mod health;

@@ -8,12 +8,10 @@
 
 use super::{App, error::ApiError};
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderName, HeaderValue, Method, Version, header, uri::Authority},
-    middleware::Next,
-    response::{IntoResponse, Response},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// Says whether the page that made a browser send a request is of the same site.
@@ -23,15 +21,11 @@ const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 /// How long a browser may remember what it is allowed.
 const PREFLIGHT_AGE: Duration = Duration::from_hours(1);
 
-/// Refuses requests under foreign host names, and requests of foreign pages.
-pub(super) async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match check(&app, &request) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
-    }
-}
-
-fn check(app: &App, request: &Request) -> Result<(), ApiError> {
+/// Checks under which host name a request comes, and from which page.
+///
+/// # Errors
+/// Returns an error if the server does not answer to the name, or the page is of another site.
+pub(super) fn check(app: &App, request: &Request) -> Result<(), ApiError> {
     let host = authority(request)?;
     if let Some(host) = &host
         && !app.http.hosts.include(host.host())

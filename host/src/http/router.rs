@@ -1,8 +1,8 @@
 //! Every route: the public ones, and those of operators.
 
 use super::{
-    App, Token, admin, calls, changes, circuits, error::ApiError, generations, health, listing, origin,
-    request_id, status, token, unread,
+    App, Token, admin, calls, changes, circuits, error::ApiError, exchange, generations, health, listing,
+    origin, status, token,
 };
 use axum::{
     Router, middleware,
@@ -62,13 +62,11 @@ fn with_fallbacks(router: Router<Arc<App>>) -> Router<Arc<App>> {
 }
 
 fn with_layers(router: Router<Arc<App>>, app: &Arc<App>) -> Router {
-    let router = router
-        .layer(middleware::from_fn_with_state(Arc::clone(app), origin::layer))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), request_id::layer));
+    let router = router.layer(middleware::from_fn_with_state(Arc::clone(app), exchange::layer));
     // Errors get their shape inside, and browsers show them to pages that may use the server.
     let router = match origin::cors(app) {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    router.layer(middleware::from_fn_with_state(Arc::clone(app), unread::layer)).with_state(Arc::clone(app))
+    router.with_state(Arc::clone(app))
 }

@@ -10,9 +10,8 @@
 use super::{App, guarded::Guarded};
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{Request, State},
+    extract::Request,
     http::StatusCode,
-    middleware::Next,
     response::Response,
 };
 use http_body::{Frame, SizeHint};
@@ -24,24 +23,27 @@ use std::{
 };
 
 /// Where a request's body is left when its handler drops it.
-type Slot = Arc<Mutex<Option<Body>>>;
+pub(super) type Slot = Arc<Mutex<Option<Body>>>;
 
-/// Hands on the request with a body that is not lost when the handler drops it, and reads what is left of it once the
-/// answer is written.
-pub(super) async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Returns the request with a body that is not lost when its handler drops it, and where the body is then; `None` for a
+/// request without a body.
+pub(super) fn keep(request: Request) -> (Request, Option<Slot>) {
+    if request.body().is_end_stream() {
+        return (request, None);
+    }
     let slot = Slot::default();
-    let request = request.map(|body| {
-        if body.is_end_stream() {
-            return body;
-        }
-        Body::new(Watched { body: Some(body), slot: Arc::clone(&slot) })
-    });
-    let response = next.run(request).await;
-    let rest = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let watched = |body| Body::new(Watched { body: Some(body), slot: Arc::clone(&slot) });
+    (request.map(watched), Some(slot))
+}
+
+/// Returns a response after which what is left of the request's body is read.
+pub(super) fn read_after(response: Response, slot: Option<Slot>, app: &Arc<App>) -> Response {
+    let rest = slot.and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
     match rest {
         // A client that was too slow with its body gets no more time.
         Some(rest) if response.status() != StatusCode::REQUEST_TIMEOUT => {
-            response.map(|body| Body::new(Guarded::new(body, Unread(Some((rest, app))))))
+            let unread = Unread(Some((rest, Arc::clone(app))));
+            response.map(|body| Body::new(Guarded::new(body, unread)))
         }
         _ => response,
     }
