@@ -150,6 +150,17 @@ fn catalogue_file() -> Vec<u8> {
     file.into_bytes()
 }
 
+/// An upload of both files of a circuit, in the form in which clients send it.
+fn upload_body() -> Vec<u8> {
+    let part = |kind: &str, file: &str| {
+        format!(
+            "--x\r\nContent-Disposition: form-data; name=\"{kind}\"; filename=\"{kind}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n{file}\r\n"
+        )
+    };
+    [part("r1cs", "r1cs\x01"), part("wasm", "\0asm"), "--x--\r\n".to_owned()].concat().into_bytes()
+}
+
 /// One test runs the parsers one after another, because they share the allocator and its limit.
 #[test]
 fn no_parser_panics_or_uses_more_than_a_multiple_of_its_input() {
@@ -169,6 +180,8 @@ fn no_parser_panics_or_uses_more_than_a_multiple_of_its_input() {
     survives(targets::abi, &abi_files(), 20_000);
     survives(targets::image, &[image_head()], 20_000);
     survives(targets::catalogue, &[catalogue_file()], 20_000);
+    survives(targets::upload, &[upload_body()], 20_000);
+    survives(targets::record, &[[b'a'; 64].to_vec(), [&[b'0'; 64], b"\n".as_slice()].concat()], 20_000);
     let key = [b"sbvk\x01\0\0\0".as_slice(), &[7; 32], &r1cs].concat();
     survives(targets::key, &[key], 20_000);
 }

@@ -173,7 +173,7 @@ impl ImageStore {
         let record = self.bakes.read(&key.to_string(), RECORD_BYTES_MAX);
         let record =
             record.inspect_err(|error| tracing::warn!(%error, "the record of a bake cannot be read"));
-        std::str::from_utf8(&record.ok()??).ok()?.trim().parse().ok()
+        parse_record(&record.ok()??)
     }
 
     fn digests(&self) -> Result<Vec<Digest>, Error> {
@@ -181,6 +181,12 @@ impl ImageStore {
         let digests = names.iter().filter_map(|name| name.strip_suffix(".wasm")?.parse().ok());
         Ok(digests.collect())
     }
+}
+
+/// Reads the record of a bake: the digest of its image.
+#[must_use]
+pub fn parse_record(record: &[u8]) -> Option<Digest> {
+    std::str::from_utf8(record).ok()?.trim().parse().ok()
 }
 
 fn name_of(digest: &Digest) -> String {

@@ -8,10 +8,12 @@ use snapback_circom::{Prime, r1cs::Header, sym::Names, wtns::Witness};
 use snapback_guest_plonk::{KeyFile, ProofFile, identify};
 use snapback_host::{
     circuits::{parse_catalogue, write_catalogue},
+    http::parse_upload,
     witness::inputs,
 };
 use snapback_snapshot::{
     manifest::Manifest,
+    parse_record,
     proof_systems::{ProofSystem, plonk::Plonk},
 };
 
@@ -101,5 +103,23 @@ pub fn image(bytes: &[u8]) {
 pub fn catalogue(bytes: &[u8]) {
     if let Ok(catalogue) = parse_catalogue(bytes) {
         assert_eq!(parse_catalogue(&write_catalogue(&catalogue)), Ok(catalogue));
+    }
+}
+
+/// Reads an upload of a circuit, whose boundary is the letter `x`. The files are no longer than the body, and no longer
+/// than the limit.
+pub fn upload(bytes: &[u8]) {
+    const BYTES_MAX: usize = 1 << 10;
+    if let Ok(files) = parse_upload(bytes, "x", Plonk.files(), BYTES_MAX as u64) {
+        let len: usize = files.iter().map(|(_, file)| file.len()).sum();
+        assert!(len <= bytes.len().min(BYTES_MAX));
+    }
+}
+
+/// Reads the record of a bake, which is a digest in hexadecimal digits and nothing else but white space around it.
+pub fn record(bytes: &[u8]) {
+    if let Some(digest) = parse_record(bytes) {
+        let text = std::str::from_utf8(bytes).expect("digits");
+        assert!(text.trim().eq_ignore_ascii_case(&digest.to_string()));
     }
 }

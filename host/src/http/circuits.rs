@@ -3,31 +3,25 @@
 //! Invariant: a change that is answered with 202 is on disk.
 
 use super::{
-    App, body,
+    App,
     changes::ChangeView,
     connections::Peer,
     error::ApiError,
     selection::{PathText, Which, WhichQuery, registry, segment, which},
+    upload,
 };
-use crate::{
-    circuits::{Registry, Replace, Submitted},
-    lanes::Body,
-};
+use crate::circuits::{Registry, Replace, Submitted};
 use axum::{
     Extension, Json,
     extract::{
-        DefaultBodyLimit, Multipart, Query, State,
-        multipart::{Field, MultipartError, MultipartRejection},
-        rejection::QueryRejection,
+        DefaultBodyLimit, Multipart, Query, State, multipart::MultipartRejection, rejection::QueryRejection,
     },
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
 use serde::Deserialize;
-use snapback_snapshot::proof_systems::{CircuitFiles, FileSpec, find_spec};
 use std::{net::IpAddr, sync::Arc};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Length of everything in a multipart body beside the files, in bytes.
 const ENVELOPE_BYTES_MAX: u64 = 64 << 10;
@@ -88,7 +82,7 @@ async fn add_from(
         let kinds = registry.system().files().iter().map(|spec| spec.kind.as_str());
         ApiError::NotMultipart { parts: kinds.map(str::to_owned).collect() }
     })?;
-    let reading = read(&app, registry.system().files(), parts);
+    let reading = upload::read(&app.buffered, app.http.upload_bytes_max, registry.system().files(), parts);
     let reading = tokio::time::timeout(app.http.body_timeout, reading).await;
     let (files, share) = reading.map_err(|_| ApiError::BodyTooSlow)??;
     let worker = Arc::clone(&app);
@@ -98,45 +92,6 @@ async fn add_from(
         answer(&registry, submitted)
     });
     accepted.await?
-}
-
-/// Reads the parts of an upload, each of which is a file of one kind. Returns them with their share of the budget for
-/// bytes in memory.
-async fn read(
-    app: &App,
-    specs: &[FileSpec],
-    mut parts: Multipart,
-) -> Result<(CircuitFiles, Vec<OwnedSemaphorePermit>), ApiError> {
-    let mut files = CircuitFiles::default();
-    let mut shares = Vec::new();
-    let mut left = app.http.upload_bytes_max;
-    while let Some(field) = parts.next_field().await.map_err(|error| broken(app, &error))? {
-        let name = field.name().unwrap_or_default().to_owned();
-        let spec = find_spec(specs, &name).map_err(|error| ApiError::BadUpload(error.to_string()))?;
-        let mut file = bytes(app, field, &mut left).await?;
-        shares.extend(file.share.take());
-        if !files.insert(spec.kind.clone(), std::mem::take(&mut *file.bytes)) {
-            return Err(ApiError::BadUpload(format!("part `{name}` comes twice")));
-        }
-    }
-    Ok((files, shares))
-}
-
-async fn bytes(app: &App, mut field: Field<'_>, left: &mut u64) -> Result<Body, ApiError> {
-    let bytes_max = app.http.upload_bytes_max;
-    let mut bytes = Body::default();
-    while let Some(chunk) = field.chunk().await.map_err(|error| broken(app, &error))? {
-        *left = left.checked_sub(chunk.len() as u64).ok_or(ApiError::UploadTooLarge { bytes_max })?;
-        body::append(&app.buffered, &mut bytes, &chunk, bytes_max)?;
-    }
-    Ok(bytes)
-}
-
-fn broken(app: &App, error: &MultipartError) -> ApiError {
-    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return ApiError::UploadTooLarge { bytes_max: app.http.upload_bytes_max };
-    }
-    ApiError::BadUpload(error.body_text())
 }
 
 pub(super) async fn remove(

@@ -9,6 +9,7 @@
 //! origin      host names and web pages that are known
 //! token       authorises operators                     permission    who may change circuits
 //! selection   finds the image of a request             unread        reads on after an early answer
+//! upload      the files of a circuit
 //! budget      bytes in memory, all together            body · reply  bytes that arrive, bytes that leave
 //! calls · circuits · changes · generations · listing · status · health · admin   the resources
 //! off_path    threads for work that blocks             circuit_work  a few of them, for work on circuits
@@ -48,8 +49,10 @@ mod status;
 mod stream;
 mod token;
 mod unread;
+mod upload;
 
 pub use app::App;
 pub use permission::PublicChanges;
 pub use server::{Admin, ServeError, serve};
 pub use token::Token;
+pub use upload::parse_upload;
