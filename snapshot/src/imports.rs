@@ -15,7 +15,7 @@ use wasmtime::{Caller, Engine, Linker, Module};
 /// Longest part of a line that is read from the log of a guest, in bytes.
 const LOG_LINE_BYTES_MAX: usize = 1024;
 /// Longest message that is kept from a calculator, in bytes.
-pub const MESSAGE_BYTES_MAX: usize = 512;
+pub const MESSAGE_BYTES_MAX: usize = 2048;
 
 /// Interface through which the imports of a guest use the state of its store.
 pub trait GuestState: Send + 'static {
@@ -72,8 +72,8 @@ pub(crate) const CALCULATOR_SHOW_MEMORY: &str = "showSharedRWMemory";
 
 /// Interface through which the imports of a calculator use the state of its store.
 pub trait CalculatorState: Send + 'static {
-    /// Receives an error message. It names templates and lines of the circuit, not values.
-    fn message(&mut self, message: &[u8]);
+    /// Receives one line of an error message. It names a template and a line of the circuit, not values.
+    fn message(&mut self, line: &[u8]);
 }
 
 /// Error of a calculator that aborted, with circom's number for the reason.

@@ -8,7 +8,7 @@
 //! ```
 //! Source: iden3, "R1CS binary format specification".
 //!
-//! The order of the wires is: one, public outputs, public inputs, private inputs, all others.
+//! The order of the wires is: one, public outputs, public inputs, those private inputs that are left, all others.
 
 use crate::{
     Element, Error, FIELD_BYTES, Prime,
@@ -42,7 +42,7 @@ pub struct Header {
     pub public_outputs: u32,
     /// Number of public inputs.
     pub public_inputs: u32,
-    /// Number of private inputs.
+    /// Number of private inputs in the source. The compiler may have removed some of them from the wires.
     pub private_inputs: u32,
     /// Number of labels in the source. There are fewer wires than labels if the compiler removed signals.
     pub labels: u64,
@@ -55,6 +55,12 @@ impl Header {
     #[must_use]
     pub fn publics(&self) -> u32 {
         self.public_outputs + self.public_inputs
+    }
+
+    /// Returns the number of input values that the circuit takes, public and private. It is a claim of the file.
+    #[must_use]
+    pub fn inputs(&self) -> u64 {
+        u64::from(self.public_inputs) + u64::from(self.private_inputs)
     }
 
     /// Reads the header alone. Its prime decides how the rest is read.
@@ -81,10 +87,10 @@ impl Header {
             constraints: reader.u32("number of constraints")?,
         };
         reader.end()?;
-        let named = [header.public_outputs, header.public_inputs, header.private_inputs];
-        let named: u64 = named.into_iter().map(u64::from).sum();
-        if named >= u64::from(header.wires) {
-            return Err(reader.error("it has fewer wires than outputs and inputs"));
+        // Private inputs that no constraint needs have no wires, but count in the header.
+        let publics = u64::from(header.public_outputs) + u64::from(header.public_inputs);
+        if publics >= u64::from(header.wires) {
+            return Err(reader.error("it has fewer wires than public signals"));
         }
         // The labels are not used, but their length limits the number of wires by the size of the file.
         if sections.get(LABELS)?.left() as u64 != 8 * u64::from(header.wires) {
@@ -308,6 +314,23 @@ mod tests {
                 prop_assert!(R1cs::<Fp>::read(&read.write()).is_ok());
             }
         }
+    }
+
+    #[test]
+    fn private_inputs_without_wires_are_none_of_the_wires() {
+        let header = |public_inputs| Header {
+            prime: Prime::Pallas,
+            wires: 4,
+            public_outputs: 1,
+            public_inputs,
+            private_inputs: u32::MAX,
+            labels: 20,
+            constraints: 0,
+        };
+        let file = |header| R1cs::<Fp>::from_constraints(header, &[]).write();
+        assert_eq!(Header::read(&file(header(2))), Ok(header(2)));
+        let error = Header::read(&file(header(3))).expect_err("refused").to_string();
+        assert!(error.contains("fewer wires than public signals"), "{error}");
     }
 
     #[test]

@@ -43,9 +43,9 @@ struct Where {
 Examples:
   snapback prove orchard2.pczt -o proven.pczt
   snapback prove - --server http://127.0.0.1:8080 < orchard2.pczt > proven.pczt
-  snapback prove inputs.json --circuit x5chain --server http://127.0.0.1:8080    {\"inputs\": {...}}")]
+  snapback prove input.json --circuit x5chain --server http://127.0.0.1:8080")]
 pub(super) struct ProveArgs {
-    /// The statement with its witness, such as a PCZT or a .wtns; - reads standard input
+    /// The statement with its witness, such as a PCZT, a .wtns, or circom's input.json; - reads standard input
     input: PathBuf,
     /// Write the result here instead of to standard output
     #[arg(short, long, value_name = "FILE")]

@@ -10,7 +10,7 @@ use super::{
     inputs::{self, printable},
 };
 use crate::memory::meter::{Meter, OutOfMemory};
-use snapback_circom::wtns;
+use snapback_circom::{FIELD_BYTES, wtns};
 use snapback_snapshot::{
     epochs,
     imports::{self, CalculatorException, CalculatorState, MESSAGE_BYTES_MAX},
@@ -48,9 +48,12 @@ struct State {
 }
 
 impl CalculatorState for State {
-    fn message(&mut self, message: &[u8]) {
+    fn message(&mut self, line: &[u8]) {
+        if !self.message.is_empty() {
+            self.message.push(b'\n');
+        }
         let room = MESSAGE_BYTES_MAX.saturating_sub(self.message.len());
-        self.message.extend_from_slice(&message[..message.len().min(room)]);
+        self.message.extend_from_slice(&line[..line.len().min(room)]);
     }
 }
 
@@ -64,13 +67,16 @@ impl Calculator {
         Ok(Self { pre: linker.instantiate_pre(module)?, shape, limits })
     }
 
-    /// Computes the witness of `{"inputs": {...}}`, as a `.wtns` file.
+    /// Computes the witness of inputs in JSON, as a `.wtns` file.
     ///
     /// # Errors
     /// Returns why there is no witness.
     pub fn run(&self, json: &[u8]) -> Result<Zeroizing<Vec<u8>>, CalculatorError> {
-        let WitnessShape { prime, inputs: values_max, .. } = self.shape;
-        let inputs = inputs::read(json, prime, values_max as usize).map_err(CalculatorError::Inputs)?;
+        let WitnessShape { prime, inputs, .. } = self.shape;
+        // The calculator has to keep them all, so more than fit its memory are too many.
+        let values_max = inputs.min(self.limits.memory_bytes_max / FIELD_BYTES as u64);
+        let values_max = usize::try_from(values_max).unwrap_or(usize::MAX);
+        let inputs = inputs::read(json, prime, values_max).map_err(CalculatorError::Inputs)?;
         self.with_instance(|run| self.witness(run, &inputs))
     }
 
@@ -179,8 +185,7 @@ impl Calculator {
 
     fn classify(&self, error: wasmtime::Error, message: &[u8]) -> CalculatorError {
         if let Some(CalculatorException(code)) = error.downcast_ref() {
-            let message = String::from_utf8_lossy(message);
-            let message = printable(message.trim());
+            let message = trace(message);
             return match code {
                 1..=3 | 6 => CalculatorError::Inputs(format!("the circuit's inputs do not fit ({code})")),
                 4 if message.is_empty() => CalculatorError::Unsatisfied("an assertion failed".into()),
@@ -251,6 +256,14 @@ impl Live {
         }
         Ok(element)
     }
+}
+
+/// The lines of a message, each as a message may hold it. Circom prints one line for each component in which a failed
+/// assertion is nested, the innermost first.
+fn trace(message: &[u8]) -> String {
+    let message = String::from_utf8_lossy(message);
+    let lines: Vec<String> = message.lines().map(printable).filter(|line| !line.is_empty()).collect();
+    lines.join("\n")
 }
 
 /// Hash of a signal's name, by which circom's modules know the signal: FNV-1a of 64 bits.

@@ -2,11 +2,11 @@
 //! computes the witness.
 //!
 //! ```text
-//! inputs             reads {"inputs": {...}}      calculator   runs circom's module
+//! inputs             reads circom's input.json    calculator   runs circom's module
 //! calculator_error   why there is no witness
 //! ```
 //!
-//! Invariant: values are overwritten when their call ends, and no message holds one.
+//! Invariant: values are overwritten when their call ends, and a message quotes at most the one that is refused.
 
 mod calculator;
 mod calculator_error;

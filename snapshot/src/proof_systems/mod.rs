@@ -23,7 +23,7 @@ use crate::{
     manifest::{CircuitId, ImageKind, Manifest},
     references::ReferenceStore,
 };
-use snapback_circom::{Prime, r1cs::Header, sym::Names};
+use snapback_circom::{Prime, r1cs::Header, sym::input_names};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A proof as JSON.
@@ -115,8 +115,8 @@ pub struct WitnessShape {
     pub prime: Prime,
     /// Number of values, the constant one included.
     pub wires: u32,
-    /// Number of input values, public and private.
-    pub inputs: u32,
+    /// Number of input values, public and private, as the file claims it.
+    pub inputs: u64,
     /// Names of the input signals, without indices; empty where they are not known.
     pub signals: BTreeSet<String>,
 }
@@ -128,16 +128,11 @@ impl WitnessShape {
     /// Returns an error if the files are malformed or not supported.
     pub fn of_r1cs(files: &CircuitFiles) -> Result<Self, CircuitError> {
         let header = Header::read(files.needed(&FileKind::R1CS)?)?;
-        let inputs = header.public_inputs + header.private_inputs;
         let signals = match files.get(&FileKind::SYM) {
-            Some(sym) => {
-                let names = Names::read(sym, header.wires)?;
-                let first = header.public_outputs + 1;
-                let name = |wire| names.of(wire)?.strip_prefix("main.")?.split('[').next();
-                (first..first + inputs).filter_map(name).map(str::to_owned).collect()
-            }
+            Some(sym) => input_names(sym, &header)?,
             None => BTreeSet::new(),
         };
+        let inputs = header.inputs();
         Ok(Self { prime: header.prime, wires: header.wires, inputs, signals })
     }
 }
