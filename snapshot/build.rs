@@ -4,6 +4,8 @@
 
 #[path = "build/toolchain.rs"]
 mod toolchain;
+#[path = "build/workspace.rs"]
+mod workspace;
 
 use sha2::{Digest, Sha256};
 use std::{
@@ -71,7 +73,9 @@ fn embed() -> Result<(), String> {
     let toolchain = Toolchain::find()?;
     // One directory for all profiles, so that lints and tests share one build of the guests.
     let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("guests").join(toolchain.name());
-    compile(&toolchain, &root, &target_dir)?;
+    let workspace = target_dir.join("workspace");
+    workspace::lay_out(&root, &workspace, cargo(&root))?;
+    compile(&toolchain, &root, &workspace, &target_dir)?;
 
     let mut table = String::from("pub(super) static EMBEDDED: &[Guest] = &[\n");
     for Embedded { name, package, about, trial } in GUESTS {
@@ -104,7 +108,8 @@ fn embed() -> Result<(), String> {
     fs::write(&table_file, table).map_err(|error| format!("{}: {error}", table_file.display()))
 }
 
-fn compile(toolchain: &Toolchain, root: &Path, target_dir: &Path) -> Result<(), String> {
+/// Returns a cargo with the environment that the user's cargo was given, and the configuration of the workspace.
+fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new(env::var("CARGO").expect("set by cargo"));
     // The outer build sets variables for its own target and profile, which do not apply to this one.
     for (key, _) in env::vars() {
@@ -116,15 +121,22 @@ fn compile(toolchain: &Toolchain, root: &Path, target_dir: &Path) -> Result<(), 
             cargo.env_remove(key);
         }
     }
+    cargo.current_dir(root);
     cargo
-        .current_dir(root)
-        .args(["build", "--locked", "--profile", "guest", "--target", "wasm32-unknown-unknown"])
+}
+
+fn compile(toolchain: &Toolchain, root: &Path, workspace: &Path, target_dir: &Path) -> Result<(), String> {
+    let mut cargo = cargo(root);
+    // The lock file has more packages than the guests need, which cargo drops from it.
+    cargo
+        .args(["build", "--profile", "guest", "--target", "wasm32-unknown-unknown", "--manifest-path"])
+        .arg(workspace.join("Cargo.toml"))
         .args(
             GUESTS.iter().map(|guest| guest.package).chain(TEST_GUESTS).flat_map(|name| ["--package", name]),
         )
         .arg("--target-dir")
         .arg(target_dir);
-    toolchain.prepare(&mut cargo, root);
+    toolchain.prepare(&mut cargo, workspace);
     let output = cargo.output().map_err(|error| format!("cannot run cargo for the guests: {error}"))?;
     if output.status.success() {
         return Ok(());

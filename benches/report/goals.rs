@@ -122,25 +122,25 @@ pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
         goal(
             "CPU time of an Orchard proof, wasm relative to native on one thread",
             figure("prove_wasm_over_native")?,
-            AtMost(1.15),
+            AtMost(0.5),
             ratio,
         ),
         goal(
             "CPU time of a proof of x5chain, wasm relative to native on one thread",
             figure("prove_x5chain_wasm_over_native")?,
-            AtMost(1.15),
+            AtMost(0.6),
             ratio,
         ),
         goal(
             "CPU time of the keys of x5chain, wasm relative to native on one thread",
             figure("keygen_wasm_over_native")?,
-            AtMost(1.15),
+            AtMost(0.8),
             ratio,
         ),
         goal(
             "CPU time of x5chain's reference string and keys in wasm, relative to the native keys alone",
             figure("bake_over_native_keygen")?,
-            AtMost(1.3),
+            AtMost(0.9),
             ratio,
         ),
         goal(

@@ -1,0 +1,16 @@
+//! Arithmetic that replaces parts of `halo2_proofs` in guests.
+//!
+//! ```text
+//! expression    polynomials over the rows of a domain, as a graph without duplicates
+//! program       evaluates a graph, block of rows by block of rows
+//! ```
+//!
+//! When the guests are built, these files are copied into the sources of `halo2_proofs`, together with the files of
+//! `halo2_proofs/` beside this crate, which adapt them and stand in for files of the library. The host links the
+//! unmodified library, which is what tests, bakes and benches compare the guests with.
+//!
+//! Invariant: every function returns exactly what the function of the library that it replaces returns. Field elements
+//! have one representation, so another order of operations changes no byte of a proof.
+
+pub mod expression;
+pub mod program;

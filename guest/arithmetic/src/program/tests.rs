@@ -1,0 +1,161 @@
+//! Programs compute what expressions say.
+
+use super::*;
+use ff::Field;
+use pasta_curves::{Fp, Fq};
+use proptest::prelude::*;
+
+/// An expression as it is written down, with everything twice that is there twice.
+#[derive(Clone, Debug)]
+enum Expression {
+    Constant(i64),
+    Column(u32, i32),
+    Point,
+    Add(Box<Self>, Box<Self>),
+    Sub(Box<Self>, Box<Self>),
+    Mul(Box<Self>, Box<Self>),
+    Scale(i64, Box<Self>),
+    Fold(i64, Vec<Self>),
+}
+
+const COLUMNS: u32 = 3;
+
+/// Numbers for which nodes are simplified, and others.
+fn number() -> impl Strategy<Value = i64> {
+    prop_oneof![-2i64..4, any::<i64>()]
+}
+
+fn expression() -> impl Strategy<Value = Expression> {
+    let leaf = prop_oneof![
+        number().prop_map(Expression::Constant),
+        (0..COLUMNS, -9i32..9).prop_map(|(column, rotation)| Expression::Column(column, rotation)),
+        Just(Expression::Point),
+    ];
+    leaf.prop_recursive(6, 60, 4, |inner| {
+        let two = || (inner.clone().prop_map(Box::new), inner.clone().prop_map(Box::new));
+        prop_oneof![
+            two().prop_map(|(a, b)| Expression::Add(a, b)),
+            two().prop_map(|(a, b)| Expression::Sub(a, b)),
+            two().prop_map(|(a, b)| Expression::Mul(a, b)),
+            (number(), inner.clone()).prop_map(|(factor, a)| Expression::Scale(factor, Box::new(a))),
+            (number(), prop::collection::vec(inner, 0..4))
+                .prop_map(|(base, terms)| Expression::Fold(base, terms)),
+        ]
+    })
+}
+
+fn field<F: PrimeField>(number: i64) -> F {
+    let magnitude = F::from(number.unsigned_abs());
+    if number < 0 { -magnitude } else { magnitude }
+}
+
+impl Expression {
+    /// Evaluates the expression in one row, as it is written.
+    fn at<F: PrimeField>(&self, domain: &Domain<'_, F>, row: usize) -> F {
+        match self {
+            Self::Constant(value) => field(*value),
+            Self::Column(column, rotation) => {
+                let column = domain.columns[*column as usize];
+                let row = row as i64 + i64::from(*rotation) * domain.step as i64;
+                column[row.rem_euclid(column.len() as i64) as usize]
+            }
+            Self::Point => domain.first_point * domain.omega.pow_vartime([row as u64]),
+            Self::Add(a, b) => a.at(domain, row) + b.at(domain, row),
+            Self::Sub(a, b) => a.at(domain, row) + b.at(domain, row) * -F::ONE,
+            Self::Mul(a, b) => a.at(domain, row) * b.at(domain, row),
+            Self::Scale(factor, a) => a.at(domain, row) * field::<F>(*factor),
+            Self::Fold(base, terms) => {
+                terms.iter().fold(F::ZERO, |sum, term| sum * field::<F>(*base) + term.at(domain, row))
+            }
+        }
+    }
+
+    fn build<F: PrimeField>(&self, graph: &mut Graph<F>) -> Value {
+        match self {
+            Self::Constant(value) => graph.constant(field(*value)),
+            Self::Column(column, rotation) => graph.column(*column, *rotation),
+            Self::Point => graph.point(),
+            Self::Add(a, b) => {
+                let (a, b) = (a.build(graph), b.build(graph));
+                graph.add(a, b)
+            }
+            // As negation and addition, which is how differences arrive.
+            Self::Sub(a, b) => {
+                let (a, b) = (a.build(graph), b.build(graph));
+                let negated = graph.scale(-F::ONE, b);
+                graph.add(a, negated)
+            }
+            Self::Mul(a, b) => {
+                let (a, b) = (a.build(graph), b.build(graph));
+                graph.mul(a, b)
+            }
+            Self::Scale(factor, a) => {
+                let a = a.build(graph);
+                graph.scale(field(*factor), a)
+            }
+            Self::Fold(base, terms) => {
+                let zero = graph.constant(F::ZERO);
+                terms.iter().fold(zero, |sum, term| {
+                    let term = term.build(graph);
+                    graph.fold(sum, field(*base), term)
+                })
+            }
+        }
+    }
+}
+
+/// Compares the program with the expression in every row; the rows are split at `cut`.
+fn agrees<F: PrimeField>(expression: &Expression, rows: usize, step: usize, cut: usize, seed: u64) {
+    let mut state = F::from(seed) + F::MULTIPLICATIVE_GENERATOR;
+    let columns: Vec<Vec<F>> = (0..COLUMNS)
+        .map(|_| {
+            (0..rows)
+                .map(|row| {
+                    state = state.square() + F::from(row as u64);
+                    // Columns of circuits are mostly zeros and ones.
+                    if row % 3 == 0 { F::from((row % 2) as u64) } else { state }
+                })
+                .collect()
+        })
+        .collect();
+    let domain = Domain {
+        columns: columns.iter().map(Vec::as_slice).collect(),
+        step,
+        first_point: F::MULTIPLICATIVE_GENERATOR,
+        omega: F::ROOT_OF_UNITY,
+    };
+    let mut graph = Graph::default();
+    let result = expression.build(&mut graph);
+    let program = Program::new(&graph, result);
+    let mut out = vec![F::ZERO; rows];
+    let (head, tail) = out.split_at_mut(cut);
+    program.run(&domain, 0..cut, head);
+    program.run(&domain, cut..rows, tail);
+    for (row, value) in out.iter().enumerate() {
+        assert_eq!(*value, expression.at(&domain, row), "row {row}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_program_computes_what_the_expression_says(
+        expression in expression(), k in 0u32..10, step_log in 0u32..3, cut: prop::sample::Index, seed: u64,
+    ) {
+        let rows = 1 << k;
+        agrees::<Fp>(&expression, rows, 1 << step_log, cut.index(rows), seed);
+        agrees::<Fq>(&expression, rows, 1 << step_log, cut.index(rows), seed);
+    }
+}
+
+#[test]
+fn what_is_there_twice_is_computed_once() {
+    let mut graph = Graph::<Fp>::default();
+    let (a, b) = (graph.column(0, 0), graph.column(1, -1));
+    let products = [graph.mul(a, b), graph.mul(b, a)];
+    assert_eq!(products[0], products[1]);
+    let difference = graph.sub(products[0], products[1]);
+    assert_eq!(difference, graph.constant(Fp::ZERO));
+    let sum = graph.add(products[0], products[1]);
+    let program = Program::new(&graph, sum);
+    assert_eq!((program.instructions.len(), program.registers), (2, 2));
+}
