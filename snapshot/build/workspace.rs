@@ -28,10 +28,19 @@ enum Change {
     Replace { place: &'static str, digest: &'static str, ours: &'static str },
     /// A file of ours in a place where the library has none.
     Add { place: &'static str, ours: &'static str },
+    /// A function of ours, from a module that is added beside a file of the library with this SHA-256, in place of the
+    /// function of the same name.
+    Function {
+        place: &'static str,
+        digest: &'static str,
+        name: &'static str,
+        visibility: &'static str,
+        module: &'static str,
+    },
 }
 
 /// Places are relative to the library's sources.
-const CHANGES: [Change; 3] = [
+const CHANGES: [Change; 7] = [
     Change::Replace {
         place: "poly/evaluator.rs",
         digest: "e8799c2a0cb184008f1401df7be55d23c96092aebad996e543518f81f875b53e",
@@ -39,12 +48,28 @@ const CHANGES: [Change; 3] = [
     },
     Change::Add { place: "poly/evaluator/expression.rs", ours: "src/expression.rs" },
     Change::Add { place: "poly/evaluator/program.rs", ours: "src/program.rs" },
+    Change::Function {
+        place: "poly/commitment/prover.rs",
+        digest: "4ff3438614a1766e34f21babc7d886664db736f734f524b1c5cc96062ba03e5e",
+        name: "parallel_generator_collapse",
+        visibility: "",
+        module: "collapse",
+    },
+    Change::Add { place: "poly/commitment/prover/collapse.rs", ours: "halo2_proofs/collapse.rs" },
+    Change::Function {
+        place: "arithmetic.rs",
+        digest: "c344c3e01cdf17d144781dd1e8807cecef70b8460a408979222e28e533c59350",
+        name: "best_multiexp",
+        visibility: "pub ",
+        module: "msm",
+    },
+    Change::Add { place: "arithmetic/msm.rs", ours: "src/msm.rs" },
 ];
 
 impl Change {
     fn place(&self) -> &'static str {
         match self {
-            Self::Replace { place, .. } | Self::Add { place, .. } => place,
+            Self::Replace { place, .. } | Self::Add { place, .. } | Self::Function { place, .. } => place,
         }
     }
 
@@ -55,6 +80,19 @@ impl Change {
             Self::Replace { place, digest, ours } => {
                 check(&library.join(place), digest)?;
                 read(&arithmetic.join(ours))
+            }
+            Self::Function { place, digest, name, visibility, module } => {
+                let theirs = library.join(place);
+                check(&theirs, digest)?;
+                let text = text(&theirs)?;
+                let found = format!("{visibility}fn {name}<");
+                if text.matches(&found).count() != 1 {
+                    return Err(format!("{} does not define {name} once", theirs.display()));
+                }
+                let changed = format!(
+                    "mod {module};\n{visibility}use {module}::{name};\n\n#[allow(dead_code)]\nfn replaced_{name}<"
+                );
+                Ok(text.replace(&found, &changed).into_bytes())
             }
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! expression    polynomials over the rows of a domain, as a graph without duplicates
 //! program       evaluates a graph, block of rows by block of rows
+//! msm           sums of points times scalars
 //! ```
 //!
 //! When the guests are built, these files are copied into the sources of `halo2_proofs`, together with the files of
@@ -13,4 +14,5 @@
 //! have one representation, so another order of operations changes no byte of a proof.
 
 pub mod expression;
+pub mod msm;
 pub mod program;
