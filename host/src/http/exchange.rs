@@ -19,6 +19,7 @@ use axum::{
 };
 use std::{sync::Arc, time::Instant};
 
+/// Answers a request, and gives the response its id and its shape.
 pub(super) async fn layer(
     State(app): State<Arc<App>>,
     matched: Option<MatchedPath>,
