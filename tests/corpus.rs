@@ -3,7 +3,6 @@
 
 mod harness;
 
-use ff::PrimeField;
 use halo2_proofs::{
     pasta::{EpAffine, EqAffine},
     poly::commitment::Params,
@@ -83,15 +82,11 @@ impl Circuit {
     }
 }
 
-/// The reference strings and circuits of one side of the cycle.
-#[derive(Default)]
+/// The reference strings of one side of the cycle.
 struct Natively<C: Side>(BTreeMap<u32, Params<C>>);
 
 impl<C: Side> Natively<C> {
-    fn verify(&mut self, r1cs: &[u8], proof: &[u8])
-    where
-        C::ScalarExt: PrimeField,
-    {
+    fn verify(&mut self, r1cs: &[u8], proof: &[u8]) {
         let compiled = Compiled::<C::ScalarExt>::read(r1cs).expect("a circuit");
         let params = self.0.entry(compiled.k()).or_insert_with_key(|k| Params::new(*k));
         let verifier = Verifier::new(params, compiled).expect("a key");
@@ -114,8 +109,8 @@ fn public_circuits_are_proven_in_one_image_and_survive_a_kill() {
     let server = serve(state.path(), &[]);
     let served = |server: &Server| {
         let list = server.get("/v1/circuits").json();
-        let list = list["circuits"].as_array().or(list.as_array()).expect("circuits").clone();
-        list.iter().map(|circuit| circuit["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+        let names = list["circuits"].as_array().expect("circuits").iter().map(|circuit| &circuit["name"]);
+        names.map(|name| name.as_str().expect("a name").to_owned()).collect::<Vec<_>>()
     };
     until("every circuit is served", || {
         let served = served(&server);
@@ -141,11 +136,9 @@ fn public_circuits_are_proven_in_one_image_and_survive_a_kill() {
         server.post(&circuit.path("/prove"), &circuit.forged(&engine)).error(422, "refuted");
     }
 
-    for (index, circuit) in circuits.iter().enumerate() {
-        let removed = server.delete(&circuit.path(""));
-        if index + 1 == circuits.len() {
-            done(&server, &removed);
-        }
+    let removals: Vec<_> = circuits.iter().map(|circuit| server.delete(&circuit.path(""))).collect();
+    for removal in &removals {
+        done(&server, removal);
     }
     let served = served(&server);
     assert!(circuits.iter().all(|circuit| !served.contains(&circuit.name)), "{served:?}");

@@ -22,6 +22,8 @@ use zeroize::Zeroizing;
 
 /// Most signals that a message names.
 const SIGNALS_NAMED_MAX: usize = 8;
+/// Longest line of a message, in characters. The line number comes after the name of the template.
+const LINE_CHARS_MAX: usize = 256;
 /// Words of a field element in the calculator's shared memory.
 const WORDS: u32 = 8;
 
@@ -262,7 +264,9 @@ impl Live {
 /// assertion is nested, the innermost first.
 fn trace(message: &[u8]) -> String {
     let message = String::from_utf8_lossy(message);
-    let lines: Vec<String> = message.lines().map(printable).filter(|line| !line.is_empty()).collect();
+    let shown =
+        |line: &str| -> String { line.chars().filter(|c| !c.is_control()).take(LINE_CHARS_MAX).collect() };
+    let lines: Vec<String> = message.lines().map(shown).filter(|line| !line.is_empty()).collect();
     lines.join("\n")
 }
 
@@ -271,4 +275,17 @@ fn fnv1a(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_keeps_the_line_number_of_a_template_with_a_long_name() {
+        let line = format!("Error in template {}_12 line: 34", "Long".repeat(40));
+        let trace = trace(format!("{line}\n\n\u{7}Error in template Main_0 line: 5\n").as_bytes());
+        assert_eq!(trace, format!("{line}\nError in template Main_0 line: 5"));
+        assert!(super::trace("x".repeat(9999).as_bytes()).len() <= LINE_CHARS_MAX);
+    }
 }
