@@ -136,9 +136,9 @@ fn changes_that_wait_are_baked_together_and_one_that_fails_does_not_fail_the_oth
         .iter()
         .map(|(name, r1cs)| put(&server, &format!("/v1/circuits/{name}"), &[("r1cs", r1cs)]))
         .collect();
-    let state_of = |answer: &Answer| ended(&server, answer)["state"].as_str().expect("a state").to_owned();
-    let states: Vec<String> = accepted.iter().map(state_of).collect();
-    assert_eq!(states, ["done", "failed", "done", "done"]);
+    let changes: Vec<serde_json::Value> = accepted.iter().map(|answer| ended(&server, answer)).collect();
+    let states: Vec<&str> = changes.iter().map(|change| change["state"].as_str().expect("a state")).collect();
+    assert_eq!(states, ["done", "failed", "done", "done"], "{}", server.log_so_far());
     assert_eq!(names(&server), ["a", "b", "c"]);
     server.post("/v1/circuits/c/prove", &witness).ok();
 }

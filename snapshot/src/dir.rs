@@ -214,7 +214,10 @@ impl Dir {
     }
 
     /// Writes a file like [`publish`](Self::publish), but keeps what has this name.
-    pub(crate) fn publish_new(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be written, synced or linked.
+    pub fn publish_new(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         self.write(name, bytes, |temporary| {
             match fs::linkat(&self.fd, temporary, &self.fd, component(name), AtFlags::empty()) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => fs::unlinkat(&self.fd, temporary, AtFlags::empty()),

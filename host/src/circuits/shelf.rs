@@ -104,10 +104,17 @@ impl Shelf {
         Ok(self.dir.publish(CATALOGUE, &write_catalogue(catalogue))?)
     }
 
-    /// Writes a file under its digest.
+    /// Writes a file under its digest. A file that is there already is not replaced: a bake that is allowed to read it
+    /// would not be allowed to read another in its place.
     pub(super) fn put(&self, bytes: &[u8]) -> Result<Digest, CatalogueError> {
         let digest = Digest::of(bytes);
-        self.files.publish(&digest.to_string(), bytes)?;
+        if self.get(&digest).is_err() {
+            self.files.publish_new(&digest.to_string(), bytes)?;
+        }
+        if self.get(&digest).is_err() {
+            // Something else has the name, such as a damaged file.
+            self.files.publish(&digest.to_string(), bytes)?;
+        }
         Ok(digest)
     }
 
@@ -203,4 +210,34 @@ pub fn named_by_any(state_dir: &Path) -> Result<BTreeSet<Digest>, CatalogueError
         named.extend(catalogue.files());
     }
     Ok(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::MetadataExt};
+
+    #[test]
+    fn a_file_that_is_sent_again_stays_the_same_file() {
+        let state = tempfile::tempdir().expect("a directory");
+        let shelf = Shelf::open(state.path(), "plonk").expect("a shelf");
+        let digest = shelf.put(b"a circuit").expect("stored");
+        let inode = || fs::metadata(shelf.path(&digest)).expect("it is there").ino();
+        let first = inode();
+        assert_eq!(shelf.put(b"a circuit").expect("stored"), digest);
+        assert_eq!(inode(), first);
+    }
+
+    #[test]
+    fn a_damaged_file_is_replaced() {
+        let state = tempfile::tempdir().expect("a directory");
+        let shelf = Shelf::open(state.path(), "plonk").expect("a shelf");
+        let digest = shelf.put(b"a circuit").expect("stored");
+        let path = shelf.path(&digest);
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, b"something else").expect("written");
+        assert!(shelf.get(&digest).is_err());
+        shelf.put(b"a circuit").expect("stored");
+        assert_eq!(shelf.get(&digest).expect("whole"), b"a circuit");
+    }
 }
