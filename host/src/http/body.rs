@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 
 /// Reads a body to its end.
 pub(super) async fn take(app: &App, mut body: axum::body::Body) -> Result<Body, ApiError> {
+    if body.is_end_stream() {
+        return Ok(Body::default());
+    }
     let metrics = app.dispatcher.metrics();
     let read = tokio::time::timeout(app.http.body_timeout, read(app, &mut body)).await;
     let result = read.unwrap_or(Err(ApiError::BodyTooSlow));

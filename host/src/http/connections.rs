@@ -42,7 +42,7 @@ const HANDSHAKE: Duration = Duration::from_millis(100);
 const ADMISSIONS_MAX: usize = 64;
 /// How long a drain that has waited for everything else waits for clients to take their answers.
 const SENDING: Duration = Duration::from_secs(5);
-/// How often a drain checks whether requests are still without an answer once the longest deadline has passed.
+/// How often a drain checks whether requests are still without an answer once the longest deadline has nearly passed.
 const DRAIN_CHECK: Duration = Duration::from_millis(100);
 /// Routes that are answered although there is no room for more connections.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -138,17 +138,22 @@ impl Connections {
         self.draining.send_replace(true);
         let http = &self.app.http;
         let longest = self.app.dispatcher.longest_deadline().max(http.header_timeout + http.body_timeout);
-        if self.all_end_within(longest).await {
+        if self.all_end_within(longest.saturating_sub(SENDING)).await {
             return;
         }
-        while !self.app.under_way.is_empty() {
-            if self.all_end_within(DRAIN_CHECK).await {
+        loop {
+            while !self.app.under_way.is_empty() {
+                if self.all_end_within(DRAIN_CHECK).await {
+                    return;
+                }
+            }
+            // Answers that were made only now are still on their way, and so may be heads of requests.
+            if self.all_end_within(SENDING).await {
                 return;
             }
-        }
-        // Answers that were made only now are still on their way.
-        if self.all_end_within(SENDING).await {
-            return;
+            if self.app.under_way.is_empty() {
+                break;
+            }
         }
         tracing::warn!(connections = self.tasks.len(), "clients that do not take their answers are given up");
         self.tasks.shutdown().await;
@@ -261,7 +266,7 @@ fn admit(connection: &Connection, request: Request<Incoming>) -> Result<Request<
 /// The answer to a request for whose connection there is no room.
 fn refusal(app: &App, limit: Limit) -> Response<Body> {
     app.dispatcher.metrics().request_rejected(limit);
-    let id = RequestId::random();
+    let id = RequestId::new();
     let mut refusal = ApiError::ConnectionsFull.respond(id.as_str());
     refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     refusal.headers_mut().insert(request_id::HEADER, id.header());

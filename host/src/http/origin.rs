@@ -6,7 +6,7 @@
 //! Invariant: a request that changes or computes comes from no page but the server's own or one that `http.origins`
 //! names, and a request under a host name that `http.hosts` does not name is not carried out.
 
-use super::{App, error::ApiError};
+use super::{App, calls::SERVER_TIMING, error::ApiError, request_id};
 use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue, Method, Version, header, uri::Authority},
@@ -78,15 +78,13 @@ pub(super) fn cors(app: &App) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;
     }
-    let exposed = [header::LOCATION, header::RETRY_AFTER, super::request_id::HEADER];
+    let exposed = [header::LOCATION, header::RETRY_AFTER, request_id::HEADER, SERVER_TIMING];
     Some(
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH])
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers(
-                exposed.into_iter().chain([HeaderName::from_static("server-timing")]).collect::<Vec<_>>(),
-            )
+            .expose_headers(exposed)
             .max_age(PREFLIGHT_AGE),
     )
 }
