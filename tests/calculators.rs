@@ -248,7 +248,16 @@ fn circuits_are_managed_from_the_command_line() {
     run_ok(circuits(&["key", "x"]).arg("-o").arg(&key));
     fs::write(&proof, server.post("/v1/circuits/x/prove", &fixture("x5chain/witness.wtns")).ok())
         .expect("the file is written");
-    assert!(run_ok(snapback().arg("verify").arg(&proof).arg("--vk").arg(&key)).starts_with("valid\n"));
+    // The reference string of the key is generated once. The state directory is not needed, but remembers it.
+    let kept = dir.path().join("state");
+    let mut verify = snapback();
+    verify.arg("verify").arg(&proof).arg("--vk").arg(&key).arg("--state-dir").arg(&kept);
+    for generates in [true, false] {
+        let verified = verify.output().expect("the command runs");
+        assert!(verified.stdout.starts_with(b"valid\n"));
+        let shown = String::from_utf8_lossy(&verified.stderr);
+        assert_eq!(shown.contains("generated the reference string"), generates, "{shown}");
+    }
 
     // Without `--circuit`, the only circuit proves the inputs. The server verifies the proof in the form that was
     // written.

@@ -13,6 +13,7 @@ use crate::{
     manifest::{CircuitId, FORMAT_VERSION, GuestId, ImageKind, InputId, Manifest, MethodInfo, Tools, Trial},
     native::{self, NativeCache},
     proof_systems::{INPUT_REMOVE, ProofSystem, ProofSystems},
+    references::{Portion, References},
     trial::{self, TrialCall},
     wizen::{Log, Run, Snapshot, wizen},
 };
@@ -77,6 +78,8 @@ impl fmt::Display for Stage {
 pub trait Progress: Send + Sync {
     /// Called when a stage begins.
     fn stage(&self, stage: Stage);
+    /// Called while a stage runs whose work can be counted.
+    fn portion(&self, stage: Stage, portion: Portion);
     /// Called with each line that the guest logs.
     fn log(&self, line: &str);
 }
@@ -176,7 +179,9 @@ pub fn bake(
     }
     let plan = system.map(|system| {
         progress.stage(Stage::Reference);
-        system.plan_bake(store.references(), base, inputs)
+        let report = |portion| progress.portion(Stage::Reference, portion);
+        let references = References { store: Some(store.references()), progress: &report };
+        system.plan_bake(&references, base, inputs)
     });
     let plan = plan.transpose()?;
     let references = plan.as_ref().map(|plan| plan.references()).unwrap_or_default();

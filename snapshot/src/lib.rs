@@ -42,6 +42,6 @@ pub use image::SealedImage;
 pub use inputs::{BakeLimits, ExtraExports, Input};
 pub use manifest_section::{MANIFEST_BYTES_MAX, ManifestError, SECTION};
 pub use native::{CacheMode, LoadedImage, Miss, NativeCache, Origin};
-pub use references::ReferenceStore;
+pub use references::{Portion, ReferenceStore, References};
 pub use store::{BAKE_DIRECTORIES, ImageStore, Stored, parse_record};
 pub use trial::TrialCall;

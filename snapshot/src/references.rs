@@ -7,9 +7,45 @@
 //! Invariant: the store returns bytes only if they have the digest in the name of their file; it removes others.
 
 use crate::{Digest, Error, dir::Dir};
+use std::time::Duration;
 
 /// Longest reference string, in bytes. Those of the largest circuits, with 2^18 rows, have a sixteenth of that.
 const BYTES_MAX: u64 = 1 << 28;
+
+/// Where reference strings are kept, and who is told how far a missing one has come.
+#[derive(Clone, Copy)]
+pub struct References<'a> {
+    /// The reference strings of a state directory; `None` to generate what is needed each time.
+    pub store: Option<&'a ReferenceStore>,
+    /// Called while a reference string is generated.
+    pub progress: &'a dyn Fn(Portion),
+}
+
+/// How far a stage has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// Units of work that are done.
+    pub done: u64,
+    /// Units of work in all.
+    pub of: u64,
+    /// How long the stage has taken.
+    pub took: Duration,
+}
+
+impl Portion {
+    /// Returns the share that is done, from 0 to 1.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.done as f64 / self.of.max(1) as f64
+    }
+
+    /// Returns how long the rest takes at the same speed.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        let left = self.of.saturating_sub(self.done) as f64 / self.done.max(1) as f64;
+        self.took.mul_f64(left)
+    }
+}
 
 /// The reference strings of a state directory.
 pub struct ReferenceStore {
@@ -58,6 +94,14 @@ impl ReferenceStore {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn a_portion_tells_how_long_the_rest_takes() {
+        let portion = Portion { done: 25, of: 100, took: Duration::from_secs(2) };
+        assert_eq!((portion.share(), portion.left()), (0.25, Duration::from_secs(6)));
+        let none = Portion { done: 0, of: 0, took: Duration::ZERO };
+        assert_eq!((none.share(), none.left()), (0.0, Duration::ZERO));
+    }
 
     #[test]
     fn a_damaged_string_is_removed() {

@@ -13,8 +13,8 @@ use snapback_host::{
     telemetry::Telemetry,
 };
 use snapback_snapshot::{
-    BakeEnvironment, BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Progress, Stage, Ticker,
-    bake, earlier_bake, engine, proof_systems::ProofSystems,
+    BakeEnvironment, BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Portion, Progress, Stage,
+    Ticker, bake, earlier_bake, engine, proof_systems::ProofSystems,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot::{self, Receiver};
@@ -24,6 +24,7 @@ struct Quiet;
 
 impl Progress for Quiet {
     fn stage(&self, _: Stage) {}
+    fn portion(&self, _: Stage, _: Portion) {}
     fn log(&self, _: &str) {}
 }
 

@@ -6,7 +6,7 @@
 use snapback_guest_toy::{is_root, number, vk_digest};
 use snapback_host::cli;
 use snapback_snapshot::{
-    Digest, Error, Input, ReferenceStore, Refusal, TrialCall,
+    Digest, Error, Input, References, Refusal, TrialCall,
     manifest::{CircuitId, Manifest},
     proof_systems::{
         BakePlan, CircuitError, CircuitFiles, FileKind, FileSpec, JsonObject, MalformedProof, Presence,
@@ -49,7 +49,7 @@ impl ProofSystem for Toy {
 
     fn plan_bake<'a>(
         &self,
-        _: &ReferenceStore,
+        _: &References<'_>,
         base: Option<&'a Manifest>,
         inputs: &'a [Input],
     ) -> Result<Box<dyn BakePlan + 'a>, Error> {
@@ -73,7 +73,7 @@ impl ProofSystem for Toy {
         key.starts_with(b"toy key ")
     }
 
-    fn verify(&self, key: &[u8], proof: &[u8]) -> Result<(), VerifyError> {
+    fn verify(&self, _: &References<'_>, key: &[u8], proof: &[u8]) -> Result<(), VerifyError> {
         let wanted = key.strip_prefix(b"toy key ").and_then(number);
         let wanted = wanted.ok_or_else(|| VerifyError::Key("not a number".into()))?;
         let root = number(proof).ok_or_else(|| VerifyError::Proof("not a number".into()))?;

@@ -70,10 +70,42 @@ impl<'a> KeyFile<'a> {
     /// # Errors
     /// Returns an error if the circuit is not supported, or its key does not have the digest in the file.
     pub fn prepare(&self) -> Result<PreparedKey, Error> {
+        self.prepare_from(&Generate)
+    }
+
+    /// Generates the key with a structured reference string from elsewhere.
+    ///
+    /// # Errors
+    /// Returns the source's error, or an error if the circuit is not supported, or its key does not have the digest in
+    /// the file.
+    pub fn prepare_from<S: ReferenceSource>(&self, source: &S) -> Result<PreparedKey, S::Error> {
         Ok(match self.prime {
-            PastaPrime::Pallas => PreparedKey(CurveSide::Pallas(Prepared::new(self)?)),
-            PastaPrime::Vesta => PreparedKey(CurveSide::Vesta(Prepared::new(self)?)),
+            PastaPrime::Pallas => PreparedKey(CurveSide::Pallas(Prepared::new(self, source)?)),
+            PastaPrime::Vesta => PreparedKey(CurveSide::Vesta(Prepared::new(self, source)?)),
         })
+    }
+}
+
+/// Where structured reference strings come from.
+pub trait ReferenceSource {
+    /// Why there is none, or why the key cannot be used with it.
+    type Error: From<Error>;
+
+    /// Returns the reference string for 2^k rows on one side of the cycle.
+    ///
+    /// # Errors
+    /// Returns an error if there is none.
+    fn params<C: Side>(&self, k: u32) -> Result<Params<C>, Self::Error>;
+}
+
+/// Generates reference strings.
+struct Generate;
+
+impl ReferenceSource for Generate {
+    type Error = Error;
+
+    fn params<C: Side>(&self, k: u32) -> Result<Params<C>, Error> {
+        Ok(Params::new(k))
     }
 }
 
@@ -113,13 +145,13 @@ struct Prepared<C: Side> {
 }
 
 impl<C: Side> Prepared<C> {
-    fn new(file: &KeyFile<'_>) -> Result<Self, Error> {
+    fn new<S: ReferenceSource>(file: &KeyFile<'_>, source: &S) -> Result<Self, S::Error> {
         let compiled = Compiled::read(file.r1cs)?;
-        let params = Params::new(compiled.k());
+        let params = source.params(compiled.k())?;
         let verifier = Verifier::new(&params, compiled)?;
         if verifier.vk_digest() != file.vk_digest {
             let reason = "the key of its circuit does not have the digest that it names".into();
-            return Err(Error::Malformed { format: FORMAT, reason });
+            return Err(Error::Malformed { format: FORMAT, reason }.into());
         }
         Ok(Self { params, verifier })
     }

@@ -24,7 +24,7 @@ mod trial;
 
 pub use compiled::{ARITHMETISATION_VERSION, Compiled, K_MAX, identify};
 pub use error::{Error, Unsatisfied};
-pub use key_file::{KeyFile, PreparedKey};
+pub use key_file::{KeyFile, PreparedKey, ReferenceSource};
 pub use keys::{Prover, Verifier};
 pub use prime::{PastaPrime, Scalar, Side};
 pub use proof::ProofFile;

@@ -6,7 +6,10 @@
 use crate::Error;
 use ff::FromUniformBytes;
 use halo2_proofs::pasta::{EpAffine, EqAffine, Fp, Fq};
-use pasta_curves::arithmetic::{CurveAffine, VartimeField};
+use pasta_curves::{
+    arithmetic::{CurveAffine, VartimeField},
+    glv::GlvParams,
+};
 use snapback_circom::{Element, Prime};
 
 /// A field of circuits: the scalar field of one of the two curves.
@@ -15,7 +18,7 @@ impl Scalar for Fp {}
 impl Scalar for Fq {}
 
 /// A curve on which the commitments of proofs lie.
-pub trait Side: CurveAffine<ScalarExt: Scalar> {
+pub trait Side: CurveAffine<ScalarExt: Scalar, CurveExt: GlvParams> {
     /// Circom's name for its scalar field.
     const PRIME: Prime;
 }

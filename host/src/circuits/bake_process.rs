@@ -36,12 +36,26 @@ pub(super) struct Order<'a> {
 }
 
 /// Progress of a bake.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step {
     pub(super) stage: String,
     pub(super) step: u32,
     pub(super) steps: u32,
+    /// Share of the stage that is done, where its work is counted.
+    #[serde(default)]
+    done: f64,
+    /// How long the rest of the stage is likely to take, in seconds.
+    #[serde(default)]
+    pub(super) left_s: Option<u64>,
+}
+
+impl Step {
+    /// Share of the bake that is done, in percent. Every stage counts the same.
+    pub(super) fn percent(&self) -> u32 {
+        let stages = f64::from(self.step.saturating_sub(1)) + self.done.clamp(0.0, 1.0);
+        (100.0 * stages / f64::from(self.steps.max(1))) as u32
+    }
 }
 
 /// Why a bake made no image.

@@ -75,8 +75,10 @@ struct Sent {
 pub struct Progress {
     /// The stage, in words.
     pub stage: String,
-    /// Share of the stages that are done, in percent.
+    /// Share of the bake that is done, in percent.
     pub percent: u32,
+    /// How long the rest of the stage is likely to take, in seconds, where that is known.
+    pub left_s: Option<u64>,
 }
 
 impl Registry {
@@ -153,7 +155,8 @@ impl Registry {
         let step = state.step.as_ref().filter(|_| change.state == ChangeState::Baking);
         let progress = step.map(|step| Progress {
             stage: step.stage.clone(),
-            percent: step.step.saturating_sub(1) * 100 / step.steps.max(1),
+            percent: step.percent(),
+            left_s: step.left_s,
         });
         Some((change, progress))
     }

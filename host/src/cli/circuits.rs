@@ -304,7 +304,9 @@ fn follow(place: &Place, change: &Value, done: &str) -> anyhow::Result<()> {
         let Some(data) = line.strip_prefix("data: ") else { continue };
         last = serde_json::from_str(data).context("not a change")?;
         let stage = last["stage"].as_str().or(last["state"].as_str()).unwrap_or_default();
-        eprintln!("[{:>3} %] {}", last["percent"], printable(stage));
+        let left = last["left_s"].as_u64().filter(|left| *left > 0);
+        let left = left.map_or_else(String::new, |left| format!(", about {left} s left"));
+        eprintln!("[{:>3} %] {}{left}", last["percent"], printable(stage));
     }
     if place.json {
         outln!("{last}");

@@ -5,6 +5,7 @@ use super::{
     exit::{Exit, Failure, describe, exit_of},
     files,
     output::outln,
+    progress::Counted,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit},
 };
 use crate::{
@@ -16,10 +17,11 @@ use crate::{
 use serde_json::{Map, Value, json};
 use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, reply::Tag};
 use snapback_snapshot::{
-    SealedImage, Ticker, engine,
+    ImageStore, Portion, References, SealedImage, Ticker, engine,
     proof_systems::{ProofSystems, VerifyError},
 };
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -82,7 +84,7 @@ pub(super) fn prove(args: &ProveArgs, config: &Config, systems: &ProofSystems) -
 pub(super) fn verify(args: &VerifyArgs, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
     let input = files::read(&args.input)?;
     let verified = match &args.vk {
-        Some(key) => with_key(key, &args.input, &input, systems).map(Some),
+        Some(key) => with_key(key, (&args.input, &input), config, systems).map(Some),
         None => call(&args.place, METHOD_VERIFY, &input, config, systems).map(|_| None),
     };
     if args.json {
@@ -116,11 +118,12 @@ fn as_json(verified: &anyhow::Result<Option<Map<String, Value>>>) -> Value {
     }
 }
 
-/// Verifies a proof with nothing but the file of a verifying key, and returns the proof as JSON.
+/// Verifies a proof with nothing but the file of a verifying key, and returns the proof as JSON. What takes long to
+/// generate is kept in the state directory, if there is one.
 fn with_key(
     key: &Path,
-    path: &Path,
-    proof: &[u8],
+    (path, proof): (&Path, &[u8]),
+    config: &Config,
     systems: &ProofSystems,
 ) -> anyhow::Result<Map<String, Value>> {
     let refuse =
@@ -138,8 +141,24 @@ fn with_key(
         proof
     };
     let read = system.proof_to_json(proof).map_err(|error| refuse(path, error.to_string()))?;
-    system.verify(&key_file, proof).map_err(|error| match error {
+    let store = ImageStore::open(&config.state_dir).ok();
+    let shown = Counted::new("generating the reference string of the key, once");
+    let took = Cell::new(None);
+    let progress = |portion: Portion| {
+        shown.show(portion);
+        took.set(Some(portion.took));
+    };
+    let references = References { store: store.as_ref().map(ImageStore::references), progress: &progress };
+    let verified = system.verify(&references, &key_file, proof);
+    if let (Some(took), Some(_)) = (took.get(), &store) {
+        let (seconds, dir) = (took.as_secs_f64(), config.state_dir.display());
+        eprintln!(
+            "generated the reference string in {seconds:.1} s; the next verification finds it in {dir}"
+        );
+    }
+    verified.map_err(|error| match error {
         VerifyError::Key(_) => refuse(key, error.to_string()),
+        VerifyError::References(_) => Failure::error(Exit::Failed, error.to_string()),
         VerifyError::Proof(_) => refuse(path, error.to_string()),
         VerifyError::Refuted(_) => Failure::error(Exit::Refuted, format!("{}: {error}", path.display())),
     })?;

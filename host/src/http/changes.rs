@@ -35,18 +35,21 @@ pub(super) struct ChangeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<String>,
     percent: u32,
+    /// How long the rest of the stage is likely to take, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_s: Option<u64>,
 }
 
 impl ChangeView {
     pub(super) fn of(registry: &Registry, id: ChangeId) -> Option<Self> {
         let (Change { id, kind, state, .. }, progress) = registry.change(id)?;
         let change = serde_json::to_value(kind).expect("a change has string keys only");
-        let (stage, percent) = match (&state, progress) {
-            (ChangeState::Done { .. }, _) => (None, 100),
-            (_, Some(Progress { stage, percent })) => (Some(stage), percent),
-            (_, None) => (None, 0),
+        let (stage, percent, left_s) = match (&state, progress) {
+            (ChangeState::Done { .. }, _) => (None, 100, None),
+            (_, Some(Progress { stage, percent, left_s })) => (Some(stage), percent, left_s),
+            (_, None) => (None, 0, None),
         };
-        Some(Self { id, image: registry.service().name().to_owned(), change, state, stage, percent })
+        Some(Self { id, image: registry.service().name().to_owned(), change, state, stage, percent, left_s })
     }
 }
 

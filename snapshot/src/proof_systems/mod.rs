@@ -21,7 +21,7 @@ use crate::{
     Digest, Error, TrialCall,
     inputs::Input,
     manifest::{CircuitId, ImageKind, Manifest},
-    references::ReferenceStore,
+    references::References,
 };
 use snapback_circom::{Prime, r1cs::Header, sym::input_names};
 use std::{collections::BTreeSet, sync::Arc};
@@ -56,7 +56,7 @@ pub trait ProofSystem: Send + Sync {
     /// Returns an error if an input is wrong, or a reference string cannot be read or stored.
     fn plan_bake<'a>(
         &self,
-        references: &ReferenceStore,
+        references: &References<'_>,
         base: Option<&'a Manifest>,
         inputs: &'a [Input],
     ) -> Result<Box<dyn BakePlan + 'a>, Error>;
@@ -89,7 +89,7 @@ pub trait ProofSystem: Send + Sync {
     ///
     /// # Errors
     /// Returns an error if the key or the proof cannot be read, or the proof does not verify.
-    fn verify(&self, key: &[u8], proof: &[u8]) -> Result<(), VerifyError>;
+    fn verify(&self, references: &References<'_>, key: &[u8], proof: &[u8]) -> Result<(), VerifyError>;
 }
 
 /// Preparations of the native implementation for one bake.
@@ -168,6 +168,9 @@ pub enum VerifyError {
     /// The verifying key cannot be used.
     #[error("the verifying key cannot be used: {0}")]
     Key(String),
+    /// The stored reference strings cannot be read.
+    #[error("the reference string cannot be read: {0}")]
+    References(String),
     /// The proof cannot be read.
     #[error("{0}")]
     Proof(String),

@@ -10,7 +10,7 @@ use crate::{
     inputs::Input,
     manifest::{CircuitId, Manifest},
     proof_systems::{BakePlan, INPUT_REMOVE},
-    references::ReferenceStore,
+    references::References,
 };
 use halo2_proofs::pasta::{EpAffine, EqAffine};
 use snapback_abi::METHOD_PROVE;
@@ -41,7 +41,7 @@ struct CurveSide<'a, C: Side> {
 impl<'a> Plan<'a> {
     /// Reads the circuits among the inputs, and generates the reference strings that the store lacks.
     pub(super) fn new(
-        srs: &ReferenceStore,
+        srs: &References<'_>,
         base: Option<&'a Manifest>,
         inputs: &'a [Input],
     ) -> Result<Self, Error> {
@@ -123,7 +123,7 @@ impl<'a, C: Side> CurveSide<'a, C> {
 
     fn add(
         &mut self,
-        srs: &ReferenceStore,
+        srs: &References<'_>,
         input: &'a Input,
         refuse: impl FnOnce(plonk::Error) -> Error,
     ) -> Result<(), Error> {
@@ -137,7 +137,7 @@ impl<'a, C: Side> CurveSide<'a, C> {
     }
 
     /// Adds the trial circuit, which the image has to prove: the bake has no witnesses of the other circuits.
-    fn add_trial(&mut self, srs: &ReferenceStore, base: Option<&Manifest>) -> Result<(), Error> {
+    fn add_trial(&mut self, srs: &References<'_>, base: Option<&Manifest>) -> Result<(), Error> {
         let (r1cs, witness) = plonk::trial::<C>();
         let input = Input::new(&format!("{INPUT_CIRCUIT}/.trial-{}", C::PRIME), r1cs);
         let is_in_base = base.is_some_and(|base| base.inputs.contains(&input.id()));

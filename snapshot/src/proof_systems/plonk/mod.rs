@@ -13,9 +13,10 @@ use super::{
     BakePlan, CircuitError, CircuitFiles, FileKind, FileSpec, JsonObject, MalformedProof, Presence,
     ProofSystem, VerifyError,
 };
-use crate::{Digest, Error, Guest, inputs::Input, manifest::Manifest, references::ReferenceStore};
+use crate::{Digest, Error, Guest, inputs::Input, manifest::Manifest, references::References};
+use halo2_proofs::poly::commitment::Params;
 use snapback_circom::{r1cs::Header, sym::Names};
-use snapback_guest_plonk::{self as plonk, GUEST_NAME, KeyFile};
+use snapback_guest_plonk::{self as plonk, GUEST_NAME, KeyFile, ReferenceSource, Side};
 
 /// The bake input that carries a circuit: `circuit/NAME`, an `.r1cs` file.
 pub const INPUT_CIRCUIT: &str = "circuit";
@@ -60,7 +61,7 @@ impl ProofSystem for Plonk {
 
     fn plan_bake<'a>(
         &self,
-        references: &ReferenceStore,
+        references: &References<'_>,
         base: Option<&'a Manifest>,
         inputs: &'a [Input],
     ) -> Result<Box<dyn BakePlan + 'a>, Error> {
@@ -79,12 +80,26 @@ impl ProofSystem for Plonk {
         KeyFile::is_key(key)
     }
 
-    fn verify(&self, key: &[u8], proof: &[u8]) -> Result<(), VerifyError> {
-        let unusable = |error: plonk::Error| VerifyError::Key(error.to_string());
-        let key = KeyFile::read(key).map_err(unusable)?.prepare().map_err(unusable)?;
+    fn verify(&self, references: &References<'_>, key: &[u8], proof: &[u8]) -> Result<(), VerifyError> {
+        let key = KeyFile::read(key)?.prepare_from(references)?;
         key.verify(proof).map_err(|error| match error {
             plonk::Error::Refuted(_) => VerifyError::Refuted(error.to_string()),
             error => VerifyError::Proof(error.to_string()),
         })
+    }
+}
+
+impl ReferenceSource for References<'_> {
+    type Error = VerifyError;
+
+    fn params<C: Side>(&self, k: u32) -> Result<Params<C>, VerifyError> {
+        let reference = srs::get(self, k).map_err(|error| VerifyError::References(error.to_string()))?;
+        Ok(reference.params)
+    }
+}
+
+impl From<plonk::Error> for VerifyError {
+    fn from(error: plonk::Error) -> Self {
+        Self::Key(error.to_string())
     }
 }
