@@ -176,6 +176,57 @@ fn a_bake_of_a_server_that_was_killed_is_done_at_the_next_start() {
     verifies_natively(&third, &server.post("/v1/circuits/third/prove", &third_witness).ok());
 }
 
+/// Sends a signal to every process that a server has started, and returns how many there are.
+fn signal_children(server: &Server, signal: rustix::process::Signal) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("tasks").flatten();
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let mut count = 0;
+    for child in children.collect::<Vec<_>>().iter().flat_map(|list| list.split_whitespace()) {
+        let pid = rustix::process::Pid::from_raw(child.parse().expect("a number")).expect("a process");
+        rustix::process::kill_process(pid, signal).expect("it runs");
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn changes_are_cancelled_while_they_wait_and_while_they_are_baked() {
+    let state = own_state();
+    let server = serve(state.path(), &[]);
+    let (first, witness) = squares(4, 2);
+    let accept = |name: &str, r1cs: &[u8]| {
+        let accepted = put(&server, &format!("/v1/circuits/{name}"), &[("r1cs", r1cs)]);
+        accepted.header("location").expect("a location").to_owned()
+    };
+    let baked = accept("baked", &first);
+    until("the bake runs", || server.get(&baked).json()["stage"].is_string());
+    // The bake cannot end before it is cancelled.
+    assert_eq!(signal_children(&server, rustix::process::Signal::STOP), 1);
+    let (second, second_witness) = squares(5, 2);
+    let (waits, stays) = (accept("waits", &second), accept("stays", &second));
+    for change in [&waits, &baked] {
+        assert_eq!(server.delete(change).json()["state"], "cancelled");
+        assert_eq!(server.delete(change).json()["state"], "cancelled", "a second time changes nothing");
+    }
+    until("the other change is done", || server.get(&stays).json()["state"] == "done");
+    assert_eq!(names(&server), ["stays"]);
+    assert!(server.delete(&stays).error(409, "change_ended").contains("generation"));
+    server.delete("/v1/changes/99").error(404, "unknown_change");
+    assert_eq!(server.get(&baked).json()["state"], "cancelled");
+    server.post("/v1/circuits/stays/prove", &second_witness).ok();
+
+    // What was cancelled left no file behind, and can be sent again.
+    let files = std::fs::read_dir(state.path().join("circuits/plonk/files")).expect("a directory").count();
+    assert_eq!(files, 1);
+    done(&server, &put(&server, "/v1/circuits/baked", &[("r1cs", &first)]));
+    server.post("/v1/circuits/baked/prove", &witness).ok();
+    let metrics = server.get("/metrics").text();
+    assert!(
+        metrics.contains(r#"snapback_circuit_changes_total{image="plonk",outcome="cancelled"} 2"#),
+        "{metrics}"
+    );
+}
+
 #[test]
 fn a_bake_that_is_interrupted_begins_again() {
     let state = own_state();
@@ -185,17 +236,7 @@ fn a_bake_that_is_interrupted_begins_again() {
     let location = accepted.header("location").expect("a location").to_owned();
     until("the bake runs", || server.get(&location).json()["stage"].is_string());
     // A service manager that stops every process of a service sends this signal. Here the server does not get it.
-    let children = format!("/proc/{0}/task", server.pid());
-    let mut stopped = 0;
-    for task in std::fs::read_dir(children).expect("tasks").flatten() {
-        let list = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in list.split_whitespace() {
-            let pid = rustix::process::Pid::from_raw(child.parse().expect("a number")).expect("a process");
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the bake runs");
-            stopped += 1;
-        }
-    }
-    assert_eq!(stopped, 1);
+    assert_eq!(signal_children(&server, rustix::process::Signal::TERM), 1);
     assert_eq!(ended(&server, &accepted)["state"], "done");
     verifies_natively(&r1cs, &server.post("/v1/circuits/x/prove", &witness).ok());
 }

@@ -64,6 +64,14 @@ pub enum Refused {
         "no generation {0}: GET /v1/generations (`snapback circuits generations`) lists those that are kept"
     )]
     NoSuchGeneration(GenerationId),
+    /// There is no such change.
+    #[error("no change {0}: GET /v1/changes (`snapback circuits changes`) lists those that are remembered")]
+    NoSuchChange(ChangeId),
+    /// The change has ended.
+    #[error(
+        "change {0} has ended, and can no longer be cancelled: remove its circuit or activate an earlier generation"
+    )]
+    Ended(ChangeId),
     /// Too many changes wait.
     #[error("{0} changes wait already (circuits.changes_max)")]
     TooMany(usize),

@@ -3,7 +3,7 @@
 //! Invariant: faults and memory of a bake stay in its process. An image that it publishes is in the image store
 //! completely or not at all.
 
-use super::catalogue::Entry;
+use super::change::Entry;
 use crate::{config::Config, subprocess::Subprocess};
 use serde::Deserialize;
 use snapback_snapshot::{
@@ -79,7 +79,8 @@ pub(super) enum BakeError {
     /// A path of the server is not UTF-8.
     #[error("{} is not UTF-8", .0.display())]
     Path(PathBuf),
-    /// The bake was interrupted, because the server or its operator stopped it. It is to be started again.
+    /// The bake was interrupted, because the server or its operator stopped it or a change was cancelled. What is still
+    /// to be done is to be started again.
     #[error("the bake was interrupted")]
     Interrupted,
 }

@@ -1,7 +1,7 @@
 //! Loads the witness calculators of a generation from the files of its catalogue.
 
 use super::{
-    catalogue::Entry,
+    change::Entry,
     shelf::{CatalogueError, Shelf},
 };
 use crate::witness::{Calculator, CalculatorError, CalculatorLimits};

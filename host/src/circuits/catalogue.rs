@@ -2,9 +2,10 @@
 //!
 //! Invariant: numbers of generations and changes only grow, and the active generation is always kept.
 
+use super::change::{Change, ChangeKind, ChangeState, Entry, wanted};
 use crate::ids::{ChangeId, GenerationId};
 use serde::{Deserialize, Serialize};
-use snapback_snapshot::{Digest, manifest::Manifest, proof_systems::FileKind};
+use snapback_snapshot::{Digest, manifest::Manifest};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -48,95 +49,6 @@ pub struct GenerationRecord {
     pub left: Option<u64>,
     /// Its circuits, by name.
     pub circuits: BTreeMap<String, Entry>,
-}
-
-/// A circuit in the catalogue.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// The digest that identifies the circuit; `None` for a circuit that came with the first image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub circuit: Option<Digest>,
-    /// SHA-256 of each of its files; empty for a circuit that came with the first image.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<FileKind, Digest>,
-}
-
-/// An accepted change of the circuits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Change {
-    /// Number of the change.
-    pub id: ChangeId,
-    /// What is to change.
-    pub kind: ChangeKind,
-    /// Who sent it; `None` for operators, and for the server itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sender: Option<IpAddr>,
-    /// Length of the files that are to be baked, in bytes.
-    #[serde(default)]
-    pub bytes: u64,
-    /// State of the change.
-    pub state: ChangeState,
-}
-
-/// What is to change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum ChangeKind {
-    /// A circuit is added, or replaces another of its name.
-    Add {
-        /// Its name.
-        name: String,
-        /// Its files.
-        entry: Entry,
-    },
-    /// A circuit is removed.
-    Remove {
-        /// Its name.
-        name: String,
-    },
-    /// Every circuit is built again, from the image that the server was started with.
-    Rebuild,
-}
-
-impl ChangeKind {
-    /// Name of the circuit that changes; `None` if all of them do.
-    #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        match self {
-            Self::Add { name, .. } | Self::Remove { name } => Some(name),
-            Self::Rebuild => None,
-        }
-    }
-}
-
-/// State of a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "state", deny_unknown_fields)]
-pub enum ChangeState {
-    /// It waits for its turn.
-    Waiting,
-    /// It is being baked.
-    Baking,
-    /// It is served.
-    Done {
-        /// The first generation that has it.
-        generation: GenerationId,
-    },
-    /// It failed, and nothing changed.
-    Failed {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl ChangeState {
-    /// Whether the change is still to be done.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        matches!(self, Self::Waiting | Self::Baking)
-    }
 }
 
 impl Catalogue {
@@ -199,10 +111,19 @@ impl Catalogue {
         id
     }
 
+    /// Sets the state of changes. Those that have ended keep theirs.
     pub(super) fn set_state(&mut self, changes: &[ChangeId], state: &ChangeState) {
         for change in self.changes.iter_mut().filter(|change| changes.contains(&change.id)) {
-            change.state = state.clone();
+            if change.state.is_open() {
+                change.state = state.clone();
+            }
         }
+    }
+
+    /// Whether any of these changes was cancelled.
+    pub(super) fn is_any_cancelled(&self, changes: &[ChangeId]) -> bool {
+        let cancelled = self.changes.iter().filter(|change| change.state == ChangeState::Cancelled);
+        cancelled.map(|change| change.id).any(|id| changes.contains(&id))
     }
 
     /// Adds a generation and makes it the active one.
@@ -259,22 +180,6 @@ impl Catalogue {
         });
         in_generations.chain(in_changes).flat_map(|entry| entry.files.values().copied()).collect()
     }
-}
-
-/// The circuits once these changes are done.
-pub(super) fn wanted<'a>(
-    circuits: &BTreeMap<String, Entry>,
-    changes: impl Iterator<Item = &'a ChangeKind>,
-) -> BTreeMap<String, Entry> {
-    let mut circuits = circuits.clone();
-    for change in changes {
-        match change {
-            ChangeKind::Add { name, entry } => drop(circuits.insert(name.clone(), entry.clone())),
-            ChangeKind::Remove { name } => drop(circuits.remove(name)),
-            ChangeKind::Rebuild => {}
-        }
-    }
-    circuits
 }
 
 /// The circuits that came with an image. Only their names are known.

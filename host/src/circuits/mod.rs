@@ -4,9 +4,9 @@
 //! ```text
 //! admission       requests of clients, and the answers                     registry      one service's circuits
 //! intake          checks the files of a circuit, and admits the change
-//! catalogue       generations and changes                                  shelf         the same, on disk
+//! change          a change, and its states                                 catalogue     generations and changes
 //! reconciler      bakes the changes that wait, and publishes them          bake_process  a process that bakes
-//! turn            which changes are baked next
+//! turn            which changes are baked next                             shelf         the catalogue, on disk
 //! publication     prepares, serves and sweeps generations                  calculators   of the served generation
 //! recovery        continues with the files of the last server              change_error  why a change is not done
 //! ```
@@ -15,12 +15,13 @@
 //! the image is checked, made durable in the catalogue, and published.
 //!
 //! Invariant: the served generation is the active one of the catalogue, and every accepted change either becomes part
-//! of a generation or fails with a reason.
+//! of a generation, fails with a reason, or is cancelled.
 
 mod admission;
 mod bake_process;
 mod calculators;
 mod catalogue;
+mod change;
 mod change_error;
 mod intake;
 mod publication;
@@ -31,7 +32,8 @@ mod shelf;
 mod turn;
 
 pub use admission::{Refused, Replace, Submitted};
-pub use catalogue::{Catalogue, Change, ChangeKind, ChangeState, Entry, GenerationRecord};
+pub use catalogue::{Catalogue, GenerationRecord};
+pub use change::{Change, ChangeKind, ChangeState, Entry};
 pub use intake::Registries;
 pub use recovery::Recovery;
 pub use registry::{Progress, Registry};

@@ -1,12 +1,8 @@
 //! Publication of generations: prepares one completely, serves it, and removes files that are no longer needed.
 
 use super::{
-    admission::Refused,
-    calculators::Source,
-    catalogue::{Catalogue, Entry},
-    change_error::NotPrepared,
-    registry::Registry,
-    shelf::named_by_any,
+    admission::Refused, calculators::Source, catalogue::Catalogue, change::Entry, change_error::NotPrepared,
+    registry::Registry, shelf::named_by_any,
 };
 use crate::{ids::GenerationId, instance::Generation, telemetry::events::EventKind};
 use snapback_snapshot::{Digest, Error, calculators};

@@ -5,7 +5,8 @@
 
 use super::{
     bake_process::{BakeError, Order, Step},
-    catalogue::{Change, ChangeKind, ChangeState, Entry, GenerationRecord, of_manifest, wanted},
+    catalogue::{GenerationRecord, of_manifest},
+    change::{Change, ChangeKind, ChangeState, Entry, wanted},
     change_error::{ChangeError, NotPrepared},
     registry::Registry,
     shelf::CatalogueError,
@@ -46,7 +47,7 @@ impl Registry {
         match self.try_together(changes) {
             Ok(()) => {}
             Err(ChangeError::Bake(BakeError::Interrupted)) => {
-                self.pause();
+                self.pause(changes);
                 return ControlFlow::Break(());
             }
             Err(error) if changes.len() == 1 => self.fail(changes, &error),
@@ -66,11 +67,15 @@ impl Registry {
             .unwrap_or(Err(ChangeError::Panicked))
     }
 
-    /// Waits after an interrupted bake: either the server is about to stop, or the bake begins again.
-    fn pause(&self) {
+    /// Waits after an interrupted bake: either the server is about to stop, or the bake begins again. If a change of the
+    /// bake was cancelled, the others need not wait.
+    fn pause(&self, changes: &[Change]) {
         const PAUSE: Duration = Duration::from_secs(1);
         let mut state = self.state();
         state.step = None;
+        if state.catalogue.is_any_cancelled(&ids(changes)) {
+            return;
+        }
         // The caller reads the state again, whether the wait timed out or not.
         let _ = self.work.wait_timeout_while(state, PAUSE, |state| !state.is_stopping);
     }
@@ -133,9 +138,9 @@ impl Registry {
                 }
             }
             let circuits = wanted(&circuits, changes.iter().map(|change| &change.kind));
-            self.keep_calculators(&circuits)?;
+            self.keep_calculators(changes, &circuits)?;
             self.check_calculators(changes)?;
-            let image = self.bake(&base, &there, &circuits)?;
+            let image = self.bake(changes, &base, &there, &circuits)?;
             let published = self.publish_baked(&active, changes, image, circuits, is_rebuild);
             if let Ok(Published::Yes) = published {
                 return Ok(());
@@ -169,6 +174,9 @@ impl Registry {
         let policies = self.dispatcher.lock_policies();
         let generation = self.prepare(id, &image, &circuits)?;
         let mut state = self.state();
+        if state.catalogue.is_any_cancelled(&ids(changes)) {
+            return Err(BakeError::Interrupted.into());
+        }
         let mut next = state.catalogue.clone();
         if image != active.image {
             next.baked.insert(image);
@@ -226,12 +234,22 @@ impl Registry {
         Ok(of_manifest(self.store.open_image(&self.started_with)?.manifest()))
     }
 
+    /// Whether work on these changes is to end: the server stops, or one of them was cancelled.
+    fn is_cancelled(&self, changes: &[Change]) -> bool {
+        let state = self.state();
+        state.is_stopping || state.catalogue.is_any_cancelled(&ids(changes))
+    }
+
     /// Compiles the calculators that are new.
-    fn keep_calculators(&self, circuits: &BTreeMap<String, Entry>) -> Result<(), BakeError> {
+    fn keep_calculators(
+        &self,
+        changes: &[Change],
+        circuits: &BTreeMap<String, Entry>,
+    ) -> Result<(), BakeError> {
         for wasm in circuits.values().filter_map(|entry| entry.files.get(&FileKind::WASM)) {
             if calculators::find(&self.store, wasm).is_none() {
-                let is_stopping = || self.state().is_stopping;
-                self.bake_process.keep_calculator(&self.shelf.path(wasm), is_stopping)?;
+                let is_cancelled = || self.is_cancelled(changes);
+                self.bake_process.keep_calculator(&self.shelf.path(wasm), is_cancelled)?;
             }
         }
         Ok(())
@@ -249,6 +267,7 @@ impl Registry {
 
     fn bake(
         &self,
+        changes: &[Change],
         base: &Digest,
         there: &BTreeMap<String, Entry>,
         wanted: &BTreeMap<String, Entry>,
@@ -279,7 +298,8 @@ impl Registry {
         };
         let order = Order { base: *base, remove, add };
         let file = |digest: &Digest| self.shelf.path(digest);
-        Ok(self.bake_process.bake(&order, &*self.system, file, progress, || self.state().is_stopping)?)
+        let is_cancelled = || self.is_cancelled(changes);
+        Ok(self.bake_process.bake(&order, &*self.system, file, progress, is_cancelled)?)
     }
 
     /// The files of a circuit that are baked into the image.

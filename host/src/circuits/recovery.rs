@@ -5,7 +5,8 @@
 
 use super::{
     calculators::Source,
-    catalogue::{Catalogue, ChangeKind, ChangeState, of_manifest},
+    catalogue::{Catalogue, of_manifest},
+    change::{ChangeKind, ChangeState},
     shelf::{CatalogueError, Shelf},
 };
 use crate::{

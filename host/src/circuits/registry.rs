@@ -7,7 +7,8 @@
 use super::{
     admission::{Admitted, Refused, Replace, Submitted},
     bake_process::{BakeProcess, Step},
-    catalogue::{Catalogue, Change, ChangeKind, ChangeState, Entry, GenerationRecord},
+    catalogue::{Catalogue, GenerationRecord},
+    change::{Change, ChangeKind, ChangeState, Entry},
     recovery::Recovery,
     shelf::{CatalogueError, Shelf},
 };
@@ -245,6 +246,31 @@ impl Registry {
         drop(state);
         self.wake();
         Ok(Submitted::Accepted(id))
+    }
+
+    /// Cancels a change that has not ended. If it is being baked, its bake ends, and other changes of that bake begin
+    /// again.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such change, it has ended, or the catalogue cannot be written.
+    pub fn cancel(&self, id: ChangeId) -> Result<(), Refused> {
+        let mut state = self.state();
+        let change = state.catalogue.changes.iter().find(|change| change.id == id);
+        match change.map(|change| &change.state) {
+            None => return Err(Refused::NoSuchChange(id)),
+            Some(ChangeState::Cancelled) => return Ok(()),
+            Some(ChangeState::Done { .. } | ChangeState::Failed { .. }) => return Err(Refused::Ended(id)),
+            Some(ChangeState::Waiting | ChangeState::Baking) => {}
+        }
+        let mut next = state.catalogue.clone();
+        next.set_state(&[id], &ChangeState::Cancelled);
+        self.shelf.save(&next)?;
+        state.catalogue = next;
+        drop(state);
+        self.dispatcher.metrics().change_ended(self.service.name(), "cancelled");
+        self.sweep();
+        self.wake();
+        Ok(())
     }
 
     /// Makes a change durable.

@@ -9,7 +9,10 @@
 //! Invariant: everything that the catalogue names was on disk before it. A process that dies at any moment leaves the
 //! last published generation and the accepted changes. Nothing is removed but files whose names are digests.
 
-use super::catalogue::{Catalogue, Entry, FORMAT_VERSION};
+use super::{
+    catalogue::{Catalogue, FORMAT_VERSION},
+    change::Entry,
+};
 use serde::{Deserialize, Serialize};
 use snapback_snapshot::{Digest, Dir, Error, proof_systems::CircuitFiles};
 use std::{

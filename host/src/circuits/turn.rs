@@ -5,7 +5,7 @@
 //!
 //! Invariant: changes of one name keep their order, and no change is passed over by more than [`PASSED_MAX`] later ones.
 
-use super::catalogue::{Change, ChangeKind};
+use super::change::{Change, ChangeKind};
 use crate::ids::ChangeId;
 use std::{
     collections::{BTreeMap, BTreeSet},

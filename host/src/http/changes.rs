@@ -1,4 +1,4 @@
-//! The states of changes of circuits, as a list, one by one, or as a stream of events.
+//! The states of changes of circuits, as a list, one by one, or as a stream of events; and their cancellation.
 
 use super::{
     App,
@@ -7,12 +7,13 @@ use super::{
     selection::{WhichQuery, registry, which},
 };
 use crate::{
-    circuits::{Change, ChangeState, Progress, Registry},
+    circuits::{Change, ChangeState, Progress, Refused, Registry},
     ids::ChangeId,
 };
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
+    http::HeaderMap,
     response::{
         IntoResponse, Response,
         sse::{self, KeepAlive, Sse},
@@ -72,7 +73,31 @@ pub(super) async fn show(
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let registry = registry(&app, &which(query)?)?;
     let view = view(&registry, id).await?;
-    Ok(Json(view.ok_or(ApiError::NoSuchChange(id))?).into_response())
+    Ok(Json(view.ok_or(Refused::NoSuchChange(id))?).into_response())
+}
+
+pub(super) async fn cancel(
+    State(app): State<Arc<App>>,
+    id: ChangePath,
+    query: WhichQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    app.public_changes.check(&app.registries, &headers)?;
+    cancel_as_operator(State(app), id, query).await
+}
+
+pub(super) async fn cancel_as_operator(
+    State(app): State<Arc<App>>,
+    id: ChangePath,
+    query: WhichQuery,
+) -> Result<Response, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
+    let registry = registry(&app, &which(query)?)?;
+    let cancelled = app.circuit_work.run(&app.draining, move || {
+        registry.cancel(id)?;
+        ChangeView::of(&registry, id).ok_or(Refused::NoSuchChange(id))
+    });
+    Ok(Json(cancelled.await??).into_response())
 }
 
 async fn view(registry: &Arc<Registry>, id: ChangeId) -> Result<Option<ChangeView>, ApiError> {
@@ -88,7 +113,7 @@ pub(super) async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>> + Send>, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let registry = registry(&app, &which(query)?)?;
-    view(&registry, id).await?.ok_or(ApiError::NoSuchChange(id))?;
+    view(&registry, id).await?.ok_or(Refused::NoSuchChange(id))?;
     let follower = Follower {
         id,
         changes: registry.watch(),

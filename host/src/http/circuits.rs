@@ -10,7 +10,7 @@ use super::{
     selection::{PathText, Which, WhichQuery, registry, segment, which},
     upload,
 };
-use crate::circuits::{Registry, Replace, Submitted};
+use crate::circuits::{Refused, Registry, Replace, Submitted};
 use axum::{
     Extension, Json,
     extract::{
@@ -131,7 +131,7 @@ fn answer(registry: &Registry, submitted: Submitted) -> Result<Response, ApiErro
             Ok(Json(serde_json::json!({ "state": "unchanged", "generation": generation })).into_response())
         }
         Submitted::Accepted(id) => {
-            let view = ChangeView::of(registry, id).ok_or(ApiError::NoSuchChange(id))?;
+            let view = ChangeView::of(registry, id).ok_or(Refused::NoSuchChange(id))?;
             let mut response = (StatusCode::ACCEPTED, Json(view)).into_response();
             let place = format!("/v1/changes/{id}?image={}", registry.service().name());
             let place = HeaderValue::from_str(&place).expect("names are plain text");

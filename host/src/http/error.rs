@@ -4,9 +4,7 @@
 //! Invariant: a message holds no path of the server, and no part of a request's body except in the guest's own message
 //! to its client. docs/http.md lists the codes, and a test compares the list with this file.
 
-use crate::{
-    circuits::Refused, dispatch::Rejected, ids::ChangeId, instance::Fault, witness::CalculatorError,
-};
+use crate::{circuits::Refused, dispatch::Rejected, instance::Fault, witness::CalculatorError};
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -44,7 +42,6 @@ pub(crate) enum ApiError {
     UploadTooLarge {
         bytes_max: u64,
     },
-    NoSuchChange(ChangeId),
     Refused(Refused),
     Unauthorised,
     BodyTooLarge {
@@ -154,11 +151,6 @@ impl ApiError {
                 "upload_too_large",
                 format!("the files are longer than circuits.upload_bytes_max = {bytes_max} bytes"),
             ),
-            Self::NoSuchChange(id) => (
-                StatusCode::NOT_FOUND,
-                "unknown_change",
-                format!("no change {id}: GET /v1/changes lists them"),
-            ),
             Self::Refused(refused) => {
                 let (status, code) = refused_status(refused);
                 (status, code, refused.to_string())
@@ -259,6 +251,8 @@ fn refused_status(refused: &Refused) -> (StatusCode, &'static str) {
         }
         Refused::NameTaken(_) | Refused::NameTakenElsewhere { .. } => (StatusCode::CONFLICT, "name_taken"),
         Refused::NoSuchCircuit(_) => (StatusCode::NOT_FOUND, "unknown_circuit"),
+        Refused::NoSuchChange(_) => (StatusCode::NOT_FOUND, "unknown_change"),
+        Refused::Ended(_) => (StatusCode::CONFLICT, "change_ended"),
         Refused::NoSuchGeneration(_) => (StatusCode::NOT_FOUND, "unknown_generation"),
         Refused::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_changes"),
         Refused::NotServable { .. } => (StatusCode::CONFLICT, "not_servable"),

@@ -23,7 +23,7 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route("/v1/circuits/{circuit}/verify", post(calls::verify))
         .route("/v1/circuits/{circuit}", circuits::with_upload_limit(app, change))
         .route("/v1/changes", get(changes::list))
-        .route("/v1/changes/{id}", get(changes::show))
+        .route("/v1/changes/{id}", get(changes::show).delete(changes::cancel))
         .route("/v1/changes/{id}/events", get(changes::events))
         .route("/v1/generations", get(generations::list))
         .route("/v1/generations/{id}/activate", post(generations::activate))
@@ -45,7 +45,7 @@ pub(super) fn admin(app: &Arc<App>, token: Arc<Token>) -> Router {
         .route("/v1/circuits", get(listing::circuits))
         .route("/v1/circuits/{circuit}", circuits::with_upload_limit(app, change))
         .route("/v1/changes", get(changes::list))
-        .route("/v1/changes/{id}", get(changes::show))
+        .route("/v1/changes/{id}", get(changes::show).delete(changes::cancel_as_operator))
         .route("/v1/changes/{id}/events", get(changes::events))
         .route("/v1/generations", get(generations::list))
         .route("/v1/generations/{id}/activate", post(generations::activate_as_operator));

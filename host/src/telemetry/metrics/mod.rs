@@ -246,7 +246,7 @@ impl Metrics {
 
     /// Creates the counters of an image that takes changes of circuits, so that rates are known from the start.
     pub(crate) fn register_changes(&self, image: &str) {
-        for outcome in ["done", "failed"] {
+        for outcome in ["done", "failed", "cancelled"] {
             self.circuit_changes.with_label_values(&[image, outcome]).inc_by(0);
         }
     }

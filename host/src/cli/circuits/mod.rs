@@ -1,22 +1,20 @@
 //! `snapback circuits`: circuits as data, on a running server.
+//!
+//! ```text
+//! place     the server and image that a command is about
+//! form      the files of a circuit, as a multipart body
+//! changes   changes that wait, are baked, or have ended
+//! ```
 
-use super::{
-    client::{ApiRequest, Client},
-    exit::{Exit, Failure},
-    files,
-    output::outln,
-    progress::printable,
-};
+mod changes;
+mod form;
+mod place;
+
+use super::{client::ApiRequest, files, output::outln, progress::printable};
 use anyhow::Context;
-use serde_json::Value;
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-};
-
-/// Longest reply that is accepted, in bytes: a verifying key is as long as its circuit.
-const REPLY_BYTES_MAX: u64 = 1 << 30;
+use form::MultipartForm;
+use place::Place;
+use std::path::PathBuf;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -26,27 +24,12 @@ Examples:
   snapback circuits key x5chain -o x5chain.vk
   snapback circuits remove x5chain --json
   snapback circuits changes
+  snapback circuits cancel 7
   snapback circuits generations
   snapback circuits activate 3                      back to an earlier generation")]
 pub(super) struct Args {
     #[command(subcommand)]
     action: Action,
-}
-
-#[derive(clap::Args)]
-struct Place {
-    /// The server
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    server: String,
-    /// The image, if several take circuits
-    #[arg(long)]
-    image: Option<String>,
-    /// File with the token of the admin routes, if `--server` is their address
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(clap::Subcommand)]
@@ -105,6 +88,13 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Cancel a change that is not done, also while it is baked
+    Cancel {
+        /// Its number
+        change: u64,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Serve an earlier generation again
     Activate {
         /// Its number
@@ -138,12 +128,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
                 body: &form.end(),
                 ..ApiRequest::default()
             };
-            follow(place, &place.send(request, replace)?, &format!("`{name}` is served"))
+            changes::follow(place, &place.send(request, replace)?, &format!("`{name}` is served"))
         }
         Action::Remove { name, place } => {
             let request =
                 ApiRequest { method: "DELETE", path: &["v1", "circuits", name], ..ApiRequest::default() };
-            follow(place, &place.send(request, &[])?, &format!("`{name}` is gone"))
+            changes::follow(place, &place.send(request, &[])?, &format!("`{name}` is gone"))
         }
         Action::List { place } => {
             let mut list = place.send(
@@ -190,7 +180,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Action::Changes { place } => changes(place),
+        Action::Changes { place } => changes::list(place),
+        Action::Cancel { change, place } => changes::cancel(place, *change),
         Action::Activate { generation, place } => {
             let id = generation.to_string();
             let path = ["v1", "generations", &id, "activate"];
@@ -202,126 +193,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
                 outln!("generation {generation} is served");
             }
             Ok(())
-        }
-    }
-}
-
-/// Lists the changes that the server remembers.
-fn changes(place: &Place) -> anyhow::Result<()> {
-    let request = ApiRequest { method: "GET", path: &["v1", "changes"], ..ApiRequest::default() };
-    let list = place.send(request, &[])?;
-    if place.json {
-        outln!("{list}");
-        return Ok(());
-    }
-    for change in list["changes"].as_array().context("not a list of changes")? {
-        let what = change["change"].as_object().and_then(|kinds| kinds.iter().next());
-        let what = what.map_or_else(
-            || change["change"].as_str().unwrap_or_default().to_owned(),
-            |(kind, of)| format!("{kind} {}", of["name"].as_str().unwrap_or_default()),
-        );
-        let state = change["state"].as_str().unwrap_or_default();
-        let detail = match state {
-            "done" => format!("generation {}", change["generation"]),
-            "failed" => change["reason"].as_str().unwrap_or_default().to_owned(),
-            _ => change["stage"].as_str().unwrap_or_default().to_owned(),
-        };
-        let [what, state, detail] = [what, state.to_owned(), detail].map(|text| printable(&text));
-        outln!("{:>4} {state:<8} {what:<32} {detail}", change["id"]);
-    }
-    Ok(())
-}
-
-impl Place {
-    fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.server, self.token_file.as_deref(), REPLY_BYTES_MAX)
-    }
-
-    /// Sends a request about the selected image, and returns the answer.
-    fn send(&self, request: ApiRequest<'_>, query: &[(&str, &str)]) -> anyhow::Result<Value> {
-        // The list of circuits covers all images.
-        let is_list = request.path == ["v1", "circuits"];
-        let image = self.image.as_deref().filter(|_| !is_list).map(|image| ("image", image));
-        let query: Vec<_> = query.iter().copied().chain(image).collect();
-        self.client()?.send_json(&ApiRequest { query: &query, ..request })
-    }
-}
-
-/// A multipart body of files.
-struct MultipartForm {
-    boundary: String,
-    body: Vec<u8>,
-}
-
-impl MultipartForm {
-    fn new() -> Self {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the operating system provides entropy");
-        let boundary = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { boundary, body: Vec::new() }
-    }
-
-    fn file(&mut self, part: &str, file: &Path) -> anyhow::Result<()> {
-        let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let Self { boundary, body } = self;
-        let head = format!(
-            "--{boundary}\r\nContent-Disposition: form-data; name=\"{part}\"; filename=\"{part}\"\r\n\r\n"
-        );
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(&bytes);
-        body.extend_from_slice(b"\r\n");
-        Ok(())
-    }
-
-    fn content_type(&self) -> String {
-        format!("multipart/form-data; boundary={}", self.boundary)
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.body.extend_from_slice(format!("--{}--\r\n", self.boundary).as_bytes());
-        self.body
-    }
-}
-
-/// Shows a change until it ends.
-fn follow(place: &Place, change: &Value, done: &str) -> anyhow::Result<()> {
-    let Some(id) = change["id"].as_u64() else {
-        if place.json {
-            outln!("{change}");
-        } else {
-            outln!("{done} already: nothing changed");
-        }
-        return Ok(());
-    };
-    let id = id.to_string();
-    let path = ["v1", "changes", &id, "events"];
-    let image = place.image.as_deref().map(|image| ("image", image));
-    let events = ApiRequest { method: "GET", path: &path, query: image.as_slice(), ..ApiRequest::default() };
-    let response = place.client()?.open(&events).context("the server does not report the change")?;
-    let mut last = change.clone();
-    for line in BufReader::new(response.into_body().into_reader()).lines() {
-        let line = line.context("the server stopped; the change goes on at its next start")?;
-        let Some(data) = line.strip_prefix("data: ") else { continue };
-        last = serde_json::from_str(data).context("not a change")?;
-        let stage = last["stage"].as_str().or(last["state"].as_str()).unwrap_or_default();
-        let left = last["left_s"].as_u64().filter(|left| *left > 0);
-        let left = left.map_or_else(String::new, |left| format!(", about {left} s left"));
-        eprintln!("[{:>3} %] {}{left}", last["percent"], printable(stage));
-    }
-    if place.json {
-        outln!("{last}");
-    }
-    match last["state"].as_str() {
-        Some("done") => {
-            if !place.json {
-                outln!("{done}, in generation {}", last["generation"]);
-            }
-            Ok(())
-        }
-        Some("failed") => Err(Failure::error(Exit::Bake, last["reason"].as_str().unwrap_or_default())),
-        _ => {
-            let message = "the server stopped; the change goes on at its next start";
-            Err(Failure::error(Exit::Unavailable, message))
         }
     }
 }

@@ -1,0 +1,39 @@
+//! The server and image whose circuits a command is about.
+
+use crate::cli::client::{ApiRequest, Client};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Longest reply that is accepted, in bytes: a verifying key is as long as its circuit.
+const REPLY_BYTES_MAX: u64 = 1 << 30;
+
+#[derive(clap::Args)]
+pub(super) struct Place {
+    /// The server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub(super) server: String,
+    /// The image, if several take circuits
+    #[arg(long)]
+    pub(super) image: Option<String>,
+    /// File with the token of the admin routes, if `--server` is their address
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Place {
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        Client::new(&self.server, self.token_file.as_deref(), REPLY_BYTES_MAX)
+    }
+
+    /// Sends a request about the selected image, and returns the answer.
+    pub(super) fn send(&self, request: ApiRequest<'_>, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        // The list of circuits covers all images.
+        let is_list = request.path == ["v1", "circuits"];
+        let image = self.image.as_deref().filter(|_| !is_list).map(|image| ("image", image));
+        let query: Vec<_> = query.iter().copied().chain(image).collect();
+        self.client()?.send_json(&ApiRequest { query: &query, ..request })
+    }
+}
