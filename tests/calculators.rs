@@ -42,6 +42,8 @@ fn inputs_are_proven_and_the_proof_verifies_in_every_form() {
     assert!(json["timings"]["proof_ms"].as_f64().expect("a time") > 0.0);
     assert_eq!(json["public"].as_array().expect("signals").len(), 2);
     assert_eq!(json["public"][1], "5", "k, as it was sent");
+    let signals = json!({ "out": json["public"][0], "k": "5" });
+    assert_eq!(json["signals"], signals, "the file of names is there");
 
     // The witness that circom's own tools computed from these inputs gives the same public signals.
     let raw = server.post("/v1/circuits/x5chain/prove", &fixture("x5chain/witness.wtns")).ok();
@@ -239,7 +241,10 @@ fn circuits_are_managed_from_the_command_line() {
     let added = circuits(&["add", "x", "--r1cs", &r1cs, "--wasm", &wasm]).output().expect("the command runs");
     let shown = String::from_utf8_lossy(&added.stderr);
     assert!(added.status.success() && shown.contains("running the initialiser"), "{shown}");
-    assert!(run_ok(&mut circuits(&["list"])).starts_with("x "));
+    let list = run_ok(&mut circuits(&["list"]));
+    for shown in ["x                        plonk (", "pallas, k = 12, ", "public   2\n", "added    20"] {
+        assert!(list.contains(shown), "{list}");
+    }
     let again = circuits(&["add", "x", "--r1cs", &r1cs, "--wasm", &wasm]).output().expect("the command runs");
     assert!(String::from_utf8_lossy(&again.stdout).contains("already"));
 

@@ -58,6 +58,44 @@ fn call(instance: &mut Instance, method: &str, body: &[u8], seed: [u8; 32]) -> V
     reply.body.to_vec()
 }
 
+/// Compares what a circuit was estimated to take with what the image of it and a trial circuit takes.
+fn assert_estimated(k: u32) {
+    let memory = generation().image().manifest.memory_bytes;
+    let output = snapback_for("estimate").output().expect("the command runs");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((json["k"].as_u64(), json["rows"].as_u64()), (Some(u64::from(k)), Some(1 << k)));
+    let range = |key: &str, at: usize| json[key][at].as_u64().expect("bytes");
+    assert!((range("memory_bytes", 0)..=range("memory_bytes", 1)).contains(&memory), "{memory} of {json}");
+}
+
+fn snapback_for(action: &str) -> std::process::Command {
+    let mut command = snapback();
+    command.args(["circuits", action, "--json"]).arg(x5chain("x5chain.r1cs"));
+    command
+}
+
+#[test]
+fn a_file_is_described_without_a_server() {
+    let output = snapback_for("info").output().expect("the command runs");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let compiled = Compiled::<Fp>::read(&fixture("x5chain/x5chain.r1cs")).expect("a circuit");
+    let digest: String = compiled.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(json["circuit"], digest);
+    assert_eq!((&json["prime"], &json["outputs"]), (&"pallas".into(), &1.into()));
+    // What no proof system takes is described all the same, and what is no circuit is refused by name.
+    let dir = tempfile::tempdir().expect("a directory");
+    let other = dir.path().join("other.r1cs");
+    let mut bytes = fixture("x5chain/x5chain.r1cs");
+    let at = bytes.windows(32).position(|window| window == Prime::Pallas.modulus()).expect("its prime");
+    bytes[at..at + 32].copy_from_slice(&Prime::Bn128.modulus());
+    fs::write(&other, &bytes).expect("the file is written");
+    let shown = run_ok(snapback().args(["circuits", "info"]).arg(&other));
+    assert!(shown.contains("bn128") && shown.contains("cannot be proven"), "{shown}");
+    run_err(snapback().args(["circuits", "estimate"]).arg(&other), 4);
+    fs::write(&other, b"nothing").expect("the file is written");
+    assert!(run_err(snapback().args(["circuits", "info"]).arg(&other), 4).contains("other.r1cs"));
+}
+
 #[test]
 fn wasm_and_native_give_the_same_proof_for_the_same_witness_and_seed() {
     let mut instance = Instance::instantiate(&generation(), 1 << 30).expect("an instance");
@@ -67,6 +105,7 @@ fn wasm_and_native_give_the_same_proof_for_the_same_witness_and_seed() {
     let compiled = Compiled::<Fp>::read(&fixture("x5chain/x5chain.r1cs")).expect("a circuit");
     assert_eq!(compiled.k(), 12, "a row has two slots, and a round takes three");
     let header = compiled.r1cs().header;
+    assert_estimated(compiled.k());
     let params = Params::<EqAffine>::new(compiled.k());
     let prover = Prover::new(&params, compiled).expect("keys");
     let witness =

@@ -114,7 +114,8 @@ fn a_bad_circuit_is_refused_at_once_and_changes_nothing() {
 #[test]
 fn a_circuit_too_large_for_the_memory_fails_with_the_reason_and_the_others_are_served() {
     let state = own_state();
-    let server = serve(state.path(), &["--memory-limit", "16MiB", "--swap-policy", "threshold"]);
+    // The estimate of what the circuit needs at least is below this limit, and what it needs is above.
+    let server = serve(state.path(), &["--memory-limit", "24MiB", "--swap-policy", "threshold"]);
     let (small, witness) = squares(4, 2);
     done(&server, &put(&server, "/v1/circuits/small", &[("r1cs", &small)]));
     let large = fixture("x5chain/x5chain.r1cs");
@@ -126,10 +127,23 @@ fn a_circuit_too_large_for_the_memory_fails_with_the_reason_and_the_others_are_s
 }
 
 #[test]
+fn a_circuit_that_cannot_fit_is_refused_with_what_it_would_need() {
+    let state = own_state();
+    let large = fixture("x5chain/x5chain.r1cs");
+    for setting in ["bake.image_bytes_max", "bake.memory_limit", "memory.limit"] {
+        let server = serve(state.path(), &["--set", &format!("{setting}=16MiB")]);
+        let refused = put(&server, "/v1/circuits/large", &[("r1cs", &large)]);
+        let message = refused.error(422, "circuit_too_large");
+        assert!(message.contains("4096 rows") && message.contains(setting), "{message}");
+        assert!(server.get("/v1/changes").json()["changes"].as_array().expect("a list").is_empty());
+    }
+}
+
+#[test]
 fn changes_that_wait_are_baked_together_and_one_that_fails_does_not_fail_the_others() {
     let state = own_state();
     // Only bakes of small circuits fit this limit.
-    let server = serve(state.path(), &["--bake-memory-limit", "12MiB"]);
+    let server = serve(state.path(), &["--bake-memory-limit", "24MiB"]);
     let large = fixture("x5chain/x5chain.r1cs");
     let (small, witness) = squares(4, 2);
     let accepted: Vec<Answer> = [("a", &small), ("large", &large), ("b", &small), ("c", &small)]

@@ -5,7 +5,7 @@
 use halo2_proofs::pasta::{Fp, Fq};
 use snapback_abi::{circuits, input::Piece, methods, reply, request::Request};
 use snapback_circom::{Prime, r1cs::Header, sym::Names, wtns::Witness};
-use snapback_guest_plonk::{KeyFile, ProofFile, identify};
+use snapback_guest_plonk::{KeyFile, Outline, ProofFile};
 use snapback_host::{
     circuits::{parse_catalogue, write_catalogue},
     http::parse_upload,
@@ -19,9 +19,9 @@ use snapback_snapshot::{
 
 /// Reads a circuit. A circuit that can be arithmetised has a valid header and one identity.
 pub fn r1cs(bytes: &[u8]) {
-    if let Ok(digest) = identify(bytes) {
+    if let Ok(digest) = Outline::read(bytes) {
         assert!(Header::read(bytes).is_ok());
-        assert_eq!(identify(bytes), Ok(digest));
+        assert_eq!(Outline::read(bytes), Ok(digest));
     }
 }
 

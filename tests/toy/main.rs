@@ -9,8 +9,8 @@ use snapback_snapshot::{
     Digest, Error, Input, References, Refusal, TrialCall,
     manifest::{CircuitId, Manifest},
     proof_systems::{
-        BakePlan, CircuitError, CircuitFiles, FileKind, FileSpec, JsonObject, MalformedProof, Presence,
-        ProofSystem, ProofSystems, VerifyError,
+        BakePlan, CircuitError, CircuitFiles, Description, FileKind, FileSpec, JsonObject, MalformedProof,
+        Presence, ProofSystem, ProofSystems, VerifyError,
     },
 };
 use std::{collections::BTreeMap, env, fs, process::ExitCode, sync::Arc};
@@ -41,10 +41,10 @@ impl ProofSystem for Toy {
         &FILES
     }
 
-    fn identify(&self, files: &CircuitFiles) -> Result<Digest, CircuitError> {
+    fn describe(&self, files: &CircuitFiles) -> Result<Description, CircuitError> {
         let number = number(files.needed(&NUMBER)?);
         let number = number.ok_or_else(|| CircuitError::Malformed("not a number".into()))?;
-        Ok(Digest::from_bytes(vk_digest(number)))
+        Ok(Description { circuit: Digest::from_bytes(vk_digest(number)), shape: None })
     }
 
     fn plan_bake<'a>(

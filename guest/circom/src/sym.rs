@@ -74,6 +74,26 @@ pub fn input_names(bytes: &[u8], header: &Header) -> Result<BTreeSet<String>, Er
     Ok(names)
 }
 
+/// Reads the names of a circuit's public signals with their indices, in the order of their wires: outputs, then public
+/// inputs. Returns no names if one has none.
+///
+/// # Errors
+/// Returns an error if a line does not follow the format, or names a wire that the circuit lacks.
+pub fn public_names(bytes: &[u8], header: &Header) -> Result<Vec<String>, Error> {
+    let mut names: BTreeMap<Wire, String> = BTreeMap::new();
+    for line in lines(bytes, header.wires)? {
+        let Line { wire, name, .. } = line?;
+        // A wire may have further names: those of signals of other components that equal it.
+        if let Some(wire) = wire.filter(|wire| (1..=header.publics()).contains(wire))
+            && let Some(name) = name.strip_prefix(MAIN)
+        {
+            names.entry(wire).or_insert_with(|| name.to_owned());
+        }
+    }
+    let is_complete = names.len() as u64 == u64::from(header.publics());
+    Ok(if is_complete { names.into_values().collect() } else { Vec::new() })
+}
+
 /// The names of the wires of a circuit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
@@ -119,6 +139,22 @@ mod tests {
         let names = Names::read(b"1,1,0,main.out\n2,-1,0,main.gone\n3,1,0,main.other\n4,2,0,main.x[3]\n", 3)
             .expect("readable");
         assert_eq!((names.of(1), names.of(2), names.of(0)), (Some("main.out"), Some("main.x[3]"), None));
+    }
+
+    #[test]
+    fn public_signals_have_names_in_the_order_of_their_wires() {
+        let header = Header {
+            prime: crate::Prime::Pallas,
+            wires: 5,
+            public_outputs: 2,
+            public_inputs: 1,
+            private_inputs: 1,
+            labels: 6,
+            constraints: 1,
+        };
+        let sym = b"1,1,1,main.out[0]\n2,2,1,main.out[1]\n3,3,1,main.k\n4,4,1,main.x\n5,1,0,main.inner.y\n";
+        assert_eq!(public_names(sym, &header).expect("readable"), ["out[0]", "out[1]", "k"]);
+        assert!(public_names(&sym[..40], &header).expect("readable").is_empty(), "one has no name");
     }
 
     #[test]

@@ -92,13 +92,30 @@ impl<F: Scalar> Compiled<F> {
     }
 }
 
-/// Reads a circuit over either prime, as a bake does, and returns its [`Compiled::digest`].
-///
-/// # Errors
-/// Returns an error if the file is not a circuit, or a circuit that this prover does not support.
-pub fn identify(r1cs: &[u8]) -> Result<[u8; 32], Error> {
-    Ok(match PastaPrime::try_from(Header::read(r1cs)?.prime)? {
-        PastaPrime::Pallas => Compiled::<Fp>::read(r1cs)?.digest(),
-        PastaPrime::Vesta => Compiled::<Fq>::read(r1cs)?.digest(),
-    })
+/// A circuit over either prime, without its constraints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// The header of its `.r1cs` file.
+    pub header: Header,
+    /// [`Compiled::k`]
+    pub k: u32,
+    /// [`Compiled::digest`]
+    pub digest: [u8; 32],
+}
+
+impl Outline {
+    /// Reads a circuit over either prime, as a bake does.
+    ///
+    /// # Errors
+    /// Returns an error if the file is not a circuit, or a circuit that this prover does not support.
+    pub fn read(r1cs: &[u8]) -> Result<Self, Error> {
+        fn of<F: Scalar>(r1cs: &[u8]) -> Result<Outline, Error> {
+            let Compiled { r1cs, k, digest, .. } = Compiled::<F>::read(r1cs)?;
+            Ok(Outline { header: r1cs.header, k, digest })
+        }
+        match PastaPrime::try_from(Header::read(r1cs)?.prime)? {
+            PastaPrime::Pallas => of::<Fp>(r1cs),
+            PastaPrime::Vesta => of::<Fq>(r1cs),
+        }
+    }
 }

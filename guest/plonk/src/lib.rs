@@ -22,7 +22,7 @@ mod proof;
 mod tape;
 mod trial;
 
-pub use compiled::{ARITHMETISATION_VERSION, Compiled, K_MAX, identify};
+pub use compiled::{ARITHMETISATION_VERSION, Compiled, K_MAX, Outline};
 pub use error::{Error, Unsatisfied};
 pub use key_file::{KeyFile, PreparedKey, ReferenceSource};
 pub use keys::{Prover, Verifier};

@@ -2,10 +2,7 @@
 
 use super::shelf::CatalogueError;
 use crate::ids::{ChangeId, GenerationId};
-use snapback_snapshot::{
-    Digest,
-    proof_systems::{CircuitError, CircuitFiles},
-};
+use snapback_snapshot::proof_systems::{CircuitError, CircuitFiles, Description};
 use std::net::IpAddr;
 
 /// Whether a circuit may replace another of its name.
@@ -21,8 +18,7 @@ pub enum Replace {
 /// A circuit whose name and files were checked.
 pub(super) struct Admitted<'a> {
     pub(super) name: &'a str,
-    /// The digest that identifies the circuit.
-    pub(super) circuit: Digest,
+    pub(super) description: Description,
     pub(super) files: &'a CircuitFiles,
     pub(super) sender: Option<IpAddr>,
 }
@@ -64,6 +60,21 @@ pub enum Refused {
         "no generation {0}: GET /v1/generations (`snapback circuits generations`) lists those that are kept"
     )]
     NoSuchGeneration(GenerationId),
+    /// The circuit needs more than a limit allows.
+    #[error(
+        "it has {rows} rows and would need about {needed} bytes, more than {setting} = {limit}: raise that, or see \
+         `snapback circuits estimate` for all that it needs"
+    )]
+    TooLarge {
+        /// Rows of its arithmetisation.
+        rows: u64,
+        /// How much it needs at least, in bytes.
+        needed: u64,
+        /// Name of the setting that limits it.
+        setting: &'static str,
+        /// Its value in bytes.
+        limit: u64,
+    },
     /// There is no such change.
     #[error("no change {0}: GET /v1/changes (`snapback circuits changes`) lists those that are remembered")]
     NoSuchChange(ChangeId),

@@ -187,7 +187,7 @@ pub(super) fn of_manifest(manifest: &Manifest) -> BTreeMap<String, Entry> {
     manifest.circuits.iter().map(|circuit| (circuit.name.clone(), Entry::default())).collect()
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

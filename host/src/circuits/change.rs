@@ -4,7 +4,10 @@
 
 use crate::ids::{ChangeId, GenerationId};
 use serde::{Deserialize, Serialize};
-use snapback_snapshot::{Digest, proof_systems::FileKind};
+use snapback_snapshot::{
+    Digest,
+    proof_systems::{CircuitShape, FileKind},
+};
 use std::{collections::BTreeMap, net::IpAddr};
 
 /// A circuit in the catalogue.
@@ -17,6 +20,30 @@ pub struct Entry {
     /// SHA-256 of each of its files; empty for a circuit that came with the first image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<FileKind, Digest>,
+    /// Its shape, where the proof system knows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<CircuitShape>,
+    /// When it was added, and by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<Added>,
+}
+
+/// When a circuit was added, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Added {
+    /// When its change was accepted, in seconds since 1970.
+    pub at: u64,
+    /// The address of the sender; `None` for operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<IpAddr>,
+}
+
+impl Entry {
+    /// Whether another entry has the same circuit with the same files, whoever added it.
+    pub(super) fn has_files_of(&self, other: &Self) -> bool {
+        self.circuit == other.circuit && self.files == other.files
+    }
 }
 
 /// An accepted change of the circuits.

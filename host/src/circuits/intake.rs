@@ -10,8 +10,10 @@ use super::{
 use crate::{dispatch::Dispatcher, ids::ServiceId};
 use snapback_abi::circuits::is_name;
 use snapback_snapshot::{
-    Digest, calculators,
-    proof_systems::{CircuitError, CircuitFiles, FileKind, FileSpec, Presence, find_spec},
+    calculators,
+    proof_systems::{
+        CircuitError, CircuitFiles, Description, Estimate, FileKind, FileSpec, Presence, find_spec,
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -73,24 +75,25 @@ impl Registries {
         if !is_name(name) || name.starts_with(['.', '-']) {
             return Err(Refused::Name(name.to_owned()));
         }
-        let circuit = self.check(registry, files)?;
+        let description = self.check(registry, files)?;
+        check_size(registry, &description)?;
         let _names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(image) = self.owner_elsewhere(registry, name) {
             return Err(Refused::NameTakenElsewhere { name: name.to_owned(), image });
         }
-        registry.add(&Admitted { name, circuit, files, sender }, replace)
+        registry.add(Admitted { name, description, files, sender }, replace)
     }
 
-    /// Checks the files as the bake will; returns the digest that identifies the circuit.
-    fn check(&self, registry: &Registry, files: &CircuitFiles) -> Result<Digest, CircuitError> {
+    /// Checks the files as the bake will, and describes the circuit.
+    fn check(&self, registry: &Registry, files: &CircuitFiles) -> Result<Description, CircuitError> {
         let specs = registry.system().files();
         check_kinds(specs, files)?;
-        let circuit = registry.system().identify(files)?;
+        let description = registry.system().describe(files)?;
         if let Some(wasm) = files.get(&FileKind::WASM) {
             calculators::check(wasm, registry.config.calculators.memory_bytes_max)
                 .map_err(|error| CircuitError::Malformed(format!("the part `wasm` is refused: {error}")))?;
         }
-        Ok(circuit)
+        Ok(description)
     }
 
     /// The other image that has a circuit of this name, or will have.
@@ -103,6 +106,26 @@ impl Registries {
         });
         owner.map(|service| service.name().to_owned())
     }
+}
+
+/// Checks that an image with a circuit alone keeps the limits, as far as that can be said before the bake.
+///
+/// # Errors
+/// Returns an error if it would not.
+fn check_size(registry: &Registry, description: &Description) -> Result<(), Refused> {
+    let estimate = description.shape.as_ref().and_then(|shape| registry.system.estimate(shape));
+    let Some(Estimate { rows, image_bytes, memory_bytes, .. }) = estimate else { return Ok(()) };
+    let (image, memory) = (*image_bytes.start(), *memory_bytes.start());
+    for (needed, setting, limit) in [
+        (image, "bake.image_bytes_max", registry.bake_limits.image_bytes_max),
+        (memory, "bake.memory_limit", registry.bake_limits.memory_bytes_max),
+        (memory, "memory.limit", registry.service.policy().memory_limit_bytes),
+    ] {
+        if needed > limit {
+            return Err(Refused::TooLarge { rows, needed, setting, limit });
+        }
+    }
+    Ok(())
 }
 
 fn check_kinds(specs: &[FileSpec], files: &CircuitFiles) -> Result<(), CircuitError> {

@@ -33,7 +33,7 @@ mod turn;
 
 pub use admission::{Refused, Replace, Submitted};
 pub use catalogue::{Catalogue, GenerationRecord};
-pub use change::{Change, ChangeKind, ChangeState, Entry};
+pub use change::{Added, Change, ChangeKind, ChangeState, Entry};
 pub use intake::Registries;
 pub use recovery::Recovery;
 pub use registry::{Progress, Registry};

@@ -7,8 +7,8 @@
 use super::{
     admission::{Admitted, Refused, Replace, Submitted},
     bake_process::{BakeProcess, Step},
-    catalogue::{Catalogue, GenerationRecord},
-    change::{Change, ChangeKind, ChangeState, Entry},
+    catalogue::{Catalogue, GenerationRecord, now},
+    change::{Added, Change, ChangeKind, ChangeState, Entry},
     recovery::Recovery,
     shelf::{CatalogueError, Shelf},
 };
@@ -19,8 +19,8 @@ use crate::{
     service::Service,
 };
 use snapback_snapshot::{
-    Digest, Error, ImageStore, NativeCache,
-    proof_systems::{FileKind, ProofSystem},
+    BakeLimits, Digest, Error, ImageStore, NativeCache,
+    proof_systems::{Description, FileKind, ProofSystem},
 };
 use std::{
     collections::BTreeMap,
@@ -44,6 +44,7 @@ pub struct Registry {
     pub(super) started_with: Digest,
     pub(super) bake_process: BakeProcess,
     pub(super) config: CircuitSettings,
+    pub(super) bake_limits: BakeLimits,
     state: Mutex<State>,
     /// Notified when there is a change to work on, or when the registry stops.
     pub(super) work: Condvar,
@@ -107,6 +108,7 @@ impl Registry {
             started_with,
             bake_process: BakeProcess::new(config),
             config: config.circuits,
+            bake_limits: config.bake,
             state: Mutex::new(State { catalogue, step: None, is_stopping: false, is_unsaved: false }),
             work: Condvar::new(),
             publishing: Mutex::new(()),
@@ -168,6 +170,21 @@ impl Registry {
         self.state().catalogue.changes.iter().map(|change| change.id).collect()
     }
 
+    /// The circuits of the generation that is served, by name.
+    #[must_use]
+    pub fn circuits(&self) -> BTreeMap<String, Entry> {
+        self.state().catalogue.active().circuits.clone()
+    }
+
+    /// Names of the public signals of the served circuit with this digest; empty if they are not known.
+    #[must_use]
+    pub fn public_names(&self, circuit: &str) -> Vec<String> {
+        let state = self.state();
+        let mut entries = state.catalogue.active().circuits.values();
+        let entry = entries.find(|entry| entry.circuit.is_some_and(|digest| digest.to_string() == circuit));
+        entry.and_then(|entry| entry.shape.as_ref()).map_or_else(Vec::new, |shape| shape.public.clone())
+    }
+
     /// All generations that are kept, and the number of the active one.
     #[must_use]
     pub fn generations(&self) -> (Vec<GenerationRecord>, GenerationId) {
@@ -181,13 +198,15 @@ impl Registry {
     }
 
     /// Stores the files of a circuit that [`intake`](super::intake) has admitted, and accepts the change.
-    pub(super) fn add(&self, admitted: &Admitted<'_>, replace: Replace) -> Result<Submitted, Refused> {
+    pub(super) fn add(&self, admitted: Admitted<'_>, replace: Replace) -> Result<Submitted, Refused> {
         let storing = self.files.read().unwrap_or_else(PoisonError::into_inner);
         let files = admitted.files.iter().map(|(kind, bytes)| Ok((kind.clone(), self.shelf.put(bytes)?)));
         let files = files.collect::<Result<BTreeMap<_, _>, CatalogueError>>()?;
-        let entry = Entry { circuit: Some(admitted.circuit), files };
-        let bytes = admitted.files.get(&FileKind::R1CS).map_or(0, <[u8]>::len) as u64;
-        let submitted = self.submit_add(admitted.name, entry, replace, Sent { by: admitted.sender, bytes });
+        let Admitted { name, description: Description { circuit, shape }, files: sent, sender } = admitted;
+        let added = Some(Added { at: now(), by: sender });
+        let entry = Entry { circuit: Some(circuit), files, shape, added };
+        let bytes = sent.get(&FileKind::R1CS).map_or(0, <[u8]>::len) as u64;
+        let submitted = self.submit_add(name, entry, replace, Sent { by: sender, bytes });
         drop(storing);
         if !matches!(submitted, Ok(Submitted::Accepted(_))) {
             self.sweep();
@@ -213,11 +232,17 @@ impl Registry {
             for (kind, digest) in &there.files {
                 entry.files.entry(kind.clone()).or_insert(*digest);
             }
+            // A shape without names was read without the file that has them.
+            if let (Some(shape), Some(known)) = (&mut entry.shape, &there.shape)
+                && shape.inputs.is_empty()
+            {
+                shape.clone_from(known);
+            }
         }
         match there {
-            Some(there) if *there == entry => {
-                let kind = ChangeKind::Add { name: name.to_owned(), entry };
-                let same = catalogue.open_changes().filter(|change| change.kind == kind).last();
+            Some(there) if there.has_files_of(&entry) => {
+                let adds_it = |change: &&Change| matches!(&change.kind, ChangeKind::Add { name: of, entry: added } if of == name && added.has_files_of(&entry));
+                let same = catalogue.open_changes().filter(adds_it).last();
                 let same = same.map(|change| Submitted::Accepted(change.id));
                 return Ok(same.unwrap_or(Submitted::Unchanged(catalogue.active)));
             }

@@ -148,7 +148,7 @@ fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<(
         Command::Calculator(with) => with.run(|args, config| calculator::run(args, config, systems)),
         Command::Ready(with) => with.run(|args, config| ready::run(args, config, systems)),
         Command::Settings(With { args, settings }) => settings::run(&args, &settings),
-        Command::Circuits(args) => circuits::run(&args),
+        Command::Circuits(args) => circuits::run(&args, systems),
         Command::Completions(args) => completions::run(&args, self::command()),
     }
 }

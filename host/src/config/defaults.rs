@@ -30,7 +30,7 @@ impl Config {
             http: HttpConfig {
                 hosts: Hosts::Named(Vec::new()),
                 origins: Vec::new(),
-                body_bytes_max: 8 << 20,
+                body_bytes_max: 16 << 20,
                 buffered_bytes_max: 256 << 20,
                 unread_bytes_max: 128 << 20,
                 connections_max: 1024,
@@ -38,7 +38,7 @@ impl Config {
                 send_rate_min: Some(16 << 10),
                 header_timeout: Duration::from_secs(10),
                 body_timeout: Duration::from_secs(30),
-                upload_bytes_max: 64 << 20,
+                upload_bytes_max: 128 << 20,
             },
             admin_listen: None,
             admin_token_file: None,

@@ -97,7 +97,7 @@ pub const SETTINGS: &[Setting] = &[
         "none",
         "origins of web pages that may use the server, such as https://proofs.example, separated by commas, or none",
     ),
-    setting("http.body_bytes_max", "8MiB", "longest request body; longer ones are answered with 413"),
+    setting("http.body_bytes_max", "16MiB", "longest request body; longer ones are answered with 413"),
     setting("http.buffered_bytes_max", "256MiB", "request bodies and replies in memory, all together"),
     setting(
         "http.unread_bytes_max",
@@ -154,7 +154,7 @@ pub const SETTINGS: &[Setting] = &[
          and no header shows a proxy), on (all others too, with the token of admin.token_file), or off; the admin \
          routes always take changes",
     ),
-    setting("circuits.upload_bytes_max", "64MiB", "a circuit with its calculator and names, all together"),
+    setting("circuits.upload_bytes_max", "128MiB", "a circuit with its calculator and names, all together"),
     setting("circuits.changes_max", "32", "changes of circuits that may wait; more are answered with 429"),
     setting("circuits.bake_deadline", "30m", "how long the bake of a change may take, all of it"),
     setting("circuits.calculator_deadline", "10s", "how long a circuit's witness calculator may run"),

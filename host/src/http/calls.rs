@@ -23,6 +23,7 @@ use axum::{
 use bytes::Bytes;
 use serde_json::json;
 use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, methods, reply::Tag};
+use snapback_snapshot::proof_systems::JsonObject;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -198,12 +199,23 @@ impl Answered {
             let message = format!("the guest's proof cannot be read: {error}");
             ApiError::Guest { tag: Tag::Internal, message }
         })?;
+        if let Some(signals) = named_signals(&json, registry) {
+            json.insert("signals".into(), signals);
+        }
         let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
         let proof_took = self.took.saturating_sub(self.witness_took);
         let timings = json!({ "witness_ms": ms(self.witness_took), "proof_ms": ms(proof_took) });
         json.insert("timings".into(), timings);
         Ok(Zeroizing::new(serde_json::to_vec(&json).expect("it has string keys only")))
     }
+}
+
+/// The public signals of a proof by name, where the names are known.
+fn named_signals(proof: &JsonObject, registry: &Registry) -> Option<serde_json::Value> {
+    let names = registry.public_names(proof.get("circuit")?.as_str()?);
+    let public = proof.get("public")?.as_array()?;
+    let are_known = !names.is_empty() && names.len() == public.len();
+    are_known.then(|| names.into_iter().zip(public.iter().cloned()).collect::<JsonObject>().into())
 }
 
 /// The response with the header `server-timing`: how long the call ran on its lane.

@@ -251,6 +251,7 @@ fn refused_status(refused: &Refused) -> (StatusCode, &'static str) {
         }
         Refused::NameTaken(_) | Refused::NameTakenElsewhere { .. } => (StatusCode::CONFLICT, "name_taken"),
         Refused::NoSuchCircuit(_) => (StatusCode::NOT_FOUND, "unknown_circuit"),
+        Refused::TooLarge { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "circuit_too_large"),
         Refused::NoSuchChange(_) => (StatusCode::NOT_FOUND, "unknown_change"),
         Refused::Ended(_) => (StatusCode::CONFLICT, "change_ended"),
         Refused::NoSuchGeneration(_) => (StatusCode::NOT_FOUND, "unknown_generation"),

@@ -1,9 +1,13 @@
 //! Lists the circuits and methods of all images.
 
-use super::App;
+use super::{App, error::ApiError, off_path::off_path};
+use crate::{
+    circuits::{Added, Entry},
+    service::Service,
+};
 use axum::{Json, extract::State};
 use serde::Serialize;
-use snapback_snapshot::Digest;
+use snapback_snapshot::{Digest, proof_systems::CircuitShape};
 use std::sync::Arc;
 
 #[derive(Serialize)]
@@ -14,9 +18,18 @@ pub(super) struct Circuits {
 #[derive(Serialize)]
 struct Circuit {
     name: String,
+    /// The digest that proofs carry; `None` for a circuit that came with the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    circuit: Option<Digest>,
     vk_digest: Digest,
     image: String,
     image_digest: Digest,
+    /// Size of the memory of the image, which all its circuits share, in bytes.
+    image_bytes: u64,
+    #[serde(flatten)]
+    shape: Option<CircuitShape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added: Option<Added>,
 }
 
 #[derive(Serialize)]
@@ -34,19 +47,40 @@ struct Method {
     reply: String,
 }
 
-pub(super) async fn circuits(State(app): State<Arc<App>>) -> Json<Circuits> {
-    let mut circuits = Vec::new();
-    for service in app.dispatcher.services() {
-        let generation = service.current();
-        let image = generation.image();
-        circuits.extend(image.manifest.circuits.iter().map(|circuit| Circuit {
+pub(super) async fn circuits(State(app): State<Arc<App>>) -> Result<Json<Circuits>, ApiError> {
+    off_path(move || {
+        Json(Circuits {
+            circuits: app
+                .dispatcher
+                .services()
+                .iter()
+                .flat_map(|service| of_service(&app, service))
+                .collect(),
+        })
+    })
+    .await
+}
+
+/// The circuits of one service, with what its catalogue knows of them.
+fn of_service(app: &App, service: &Service) -> Vec<Circuit> {
+    let generation = service.current();
+    let image = generation.image();
+    let mut entries =
+        app.registries.get(service.id()).map(|registry| registry.circuits()).unwrap_or_default();
+    let circuits = image.manifest.circuits.iter().map(|circuit| {
+        let Entry { circuit: digest, shape, added, .. } = entries.remove(&circuit.name).unwrap_or_default();
+        Circuit {
             name: circuit.name.clone(),
+            circuit: digest,
             vk_digest: circuit.vk_digest,
             image: service.name().into(),
             image_digest: image.digest,
-        }));
-    }
-    Json(Circuits { circuits })
+            image_bytes: image.manifest.memory_bytes,
+            shape,
+            added,
+        }
+    });
+    circuits.collect()
 }
 
 pub(super) async fn methods(State(app): State<Arc<App>>) -> Json<Methods> {

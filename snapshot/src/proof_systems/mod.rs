@@ -3,6 +3,7 @@
 //! ```text
 //! mod          the trait, and the list of systems of a program
 //! files        the kinds of file that a circuit consists of
+//! description  what a circuit is, as people read it
 //! plonk/       circom's circuits over Pasta, proven with halo2
 //! ```
 //!
@@ -12,9 +13,11 @@
 //! Invariant: no image is published whose verifying keys differ from those that the native implementation generates
 //! from the same circuits, or in which a circuit of the base changed that the bake did not replace.
 
+mod description;
 mod files;
 pub mod plonk;
 
+pub use description::{CircuitShape, Description, Estimate};
 pub use files::{CircuitFiles, FileKind, FileSpec, Presence, find_spec};
 
 use crate::{
@@ -43,11 +46,16 @@ pub trait ProofSystem: Send + Sync {
     /// Returns the kinds of file that a circuit of this system consists of.
     fn files(&self) -> &'static [FileSpec];
 
-    /// Checks the files of a circuit, and returns the digest that identifies the circuit.
+    /// Checks the files of a circuit, and describes the circuit.
     ///
     /// # Errors
     /// Returns an error if the files are malformed or not supported.
-    fn identify(&self, files: &CircuitFiles) -> Result<Digest, CircuitError>;
+    fn describe(&self, files: &CircuitFiles) -> Result<Description, CircuitError>;
+
+    /// Returns what a circuit of this shape will take, where that can be said in advance.
+    fn estimate(&self, _: &CircuitShape) -> Option<Estimate> {
+        None
+    }
 
     /// Prepares a bake: reads the circuits among its inputs, and generates the reference strings that they need. `base`
     /// is the manifest of the image that the bake starts from, if it starts from one.
@@ -188,6 +196,11 @@ impl ProofSystems {
     #[must_use]
     pub fn builtin() -> Self {
         Self(vec![Arc::new(plonk::Plonk)])
+    }
+
+    /// Returns every system.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn ProofSystem> {
+        self.0.iter().map(|system| &**system)
     }
 
     /// Adds a system.

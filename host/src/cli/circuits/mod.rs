@@ -4,21 +4,28 @@
 //! place     the server and image that a command is about
 //! form      the files of a circuit, as a multipart body
 //! changes   changes that wait, are baked, or have ended
+//! list      the circuits of a server
+//! info      a circuit in a file: what it is, and what it will take
 //! ```
 
 mod changes;
 mod form;
+mod info;
+mod list;
 mod place;
 
 use super::{client::ApiRequest, files, output::outln, progress::printable};
 use anyhow::Context;
 use form::MultipartForm;
 use place::Place;
+use snapback_snapshot::proof_systems::ProofSystems;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
+  snapback circuits info x5chain.r1cs --sym x5chain.sym
+  snapback circuits estimate x5chain.r1cs           what it will take, before it is added
   snapback circuits add x5chain --r1cs x5chain.r1cs --wasm x5chain.wasm --sym x5chain.sym
   snapback circuits list --server http://127.0.0.1:8080
   snapback circuits key x5chain -o x5chain.vk
@@ -68,6 +75,10 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Describe a circuit in a file
+    Info(info::Args),
+    /// Say what a circuit in a file will take: rows, image, memory, time
+    Estimate(info::Args),
     /// Fetch the verifying key of a circuit.
     Key {
         /// Its name
@@ -111,7 +122,7 @@ fn parse_file(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
     match &args.action {
         Action::Add { name, r1cs, wasm, sym, files, replace, place } => {
             let mut form = MultipartForm::new();
@@ -135,23 +146,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
                 ApiRequest { method: "DELETE", path: &["v1", "circuits", name], ..ApiRequest::default() };
             changes::follow(place, &place.send(request, &[])?, &format!("`{name}` is gone"))
         }
-        Action::List { place } => {
-            let mut list = place.send(
-                ApiRequest { method: "GET", path: &["v1", "circuits"], ..ApiRequest::default() },
-                &[],
-            )?;
-            let circuits = list["circuits"].as_array_mut().context("not a list of circuits")?;
-            circuits.retain(|circuit| place.image.as_ref().is_none_or(|image| circuit["image"] == **image));
-            if place.json {
-                outln!("{list}");
-                return Ok(());
-            }
-            for circuit in circuits {
-                let text = |key: &str| printable(circuit[key].as_str().unwrap_or_default());
-                outln!("{:<24} {:<12} key {}", text("name"), text("image"), text("vk_digest"));
-            }
-            Ok(())
-        }
+        Action::List { place } => list::run(place),
+        Action::Info(args) => info::info(args, systems),
+        Action::Estimate(args) => info::estimate(args, systems),
         Action::Key { name, output, place } => {
             let client = place.client()?;
             let image = place.image.as_deref().map(|image| ("image", image));

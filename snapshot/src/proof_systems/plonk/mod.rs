@@ -2,21 +2,21 @@
 //!
 //! ```text
 //! bake          circuits of a bake and checks of their image      srs    structured reference strings
-//! proof_json    proofs as JSON
+//! proof_json    proofs as JSON                             estimate  what a circuit will take
 //! ```
 
 mod bake;
+mod estimate;
 mod proof_json;
 mod srs;
 
 use super::{
-    BakePlan, CircuitError, CircuitFiles, FileKind, FileSpec, JsonObject, MalformedProof, Presence,
-    ProofSystem, VerifyError,
+    BakePlan, CircuitError, CircuitFiles, CircuitShape, Description, Estimate, FileKind, FileSpec,
+    JsonObject, MalformedProof, Presence, ProofSystem, VerifyError,
 };
 use crate::{Digest, Error, Guest, inputs::Input, manifest::Manifest, references::References};
 use halo2_proofs::poly::commitment::Params;
-use snapback_circom::{r1cs::Header, sym::Names};
-use snapback_guest_plonk::{self as plonk, GUEST_NAME, KeyFile, ReferenceSource, Side};
+use snapback_guest_plonk::{self as plonk, GUEST_NAME, KeyFile, Outline, ReferenceSource, Side};
 
 /// The bake input that carries a circuit: `circuit/NAME`, an `.r1cs` file.
 pub const INPUT_CIRCUIT: &str = "circuit";
@@ -47,16 +47,18 @@ impl ProofSystem for Plonk {
         &FILES
     }
 
-    fn identify(&self, files: &CircuitFiles) -> Result<Digest, CircuitError> {
-        let r1cs = files.needed(&FileKind::R1CS)?;
-        let circuit = plonk::identify(r1cs).map_err(|error| match error {
+    fn describe(&self, files: &CircuitFiles) -> Result<Description, CircuitError> {
+        let outline = Outline::read(files.needed(&FileKind::R1CS)?).map_err(|error| match error {
             plonk::Error::Unsupported(message) => CircuitError::Unsupported(message),
             error => CircuitError::Malformed(error.to_string()),
         })?;
-        if let Some(sym) = files.get(&FileKind::SYM) {
-            Names::read(sym, Header::read(r1cs)?.wires)?;
-        }
-        Ok(Digest::from_bytes(circuit))
+        let Outline { header, k, digest } = outline;
+        let shape = CircuitShape::of_r1cs(&header, k, files)?;
+        Ok(Description { circuit: Digest::from_bytes(digest), shape: Some(shape) })
+    }
+
+    fn estimate(&self, shape: &CircuitShape) -> Option<Estimate> {
+        Some(estimate::estimate(shape))
     }
 
     fn plan_bake<'a>(
