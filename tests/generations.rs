@@ -256,6 +256,40 @@ fn a_bake_that_is_interrupted_begins_again() {
 }
 
 #[test]
+fn removed_circuits_leave_the_image_small_and_are_never_refused_for_its_size() {
+    let state = own_state();
+    let server = serve(state.path(), &[]);
+    let large = fixture("x5chain/x5chain.r1cs");
+    let (small, witness) = squares(4, 2);
+    done(&server, &put(&server, "/v1/circuits/small", &[("r1cs", &small)]));
+    let bytes = |server: &Server| {
+        let list = server.get("/v1/generations").json();
+        let mut kept = list["generations"].as_array().expect("a list").iter();
+        let active = kept.find(|generation| generation["id"] == list["active"]).expect("it is kept");
+        active["disk_bytes"].as_u64().expect("bytes")
+    };
+    let before = bytes(&server);
+    done(&server, &put(&server, "/v1/circuits/large", &[("r1cs", &large)]));
+    let with_large = bytes(&server);
+    assert!(with_large > 2 * before, "{with_large}");
+    drop(server);
+
+    // The limit is less than what is served already: an addition fails, and a removal does not.
+    let limit = format!("bake.image_bytes_max={}B", before);
+    let server = serve(state.path(), &["--set", &limit]);
+    let (other, _) = squares(5, 2);
+    assert_eq!(ended(&server, &put(&server, "/v1/circuits/other", &[("r1cs", &other)]))["state"], "failed");
+    done(&server, &server.delete("/v1/circuits/large"));
+    // The image is built again in the background, without what the circuit left.
+    until("the image is small again", || bytes(&server) < with_large / 2);
+    assert_eq!(names(&server), ["small"]);
+    verifies_natively(&small, &server.post("/v1/circuits/small/prove", &witness).ok());
+    let changes = server.get("/v1/changes").json();
+    let last = changes["changes"].as_array().expect("a list").last().expect("a change").clone();
+    assert_eq!((&last["change"], &last["state"]), (&"rebuild".into(), &"done".into()), "{changes}");
+}
+
+#[test]
 fn refused_circuits_and_forgotten_generations_leave_no_files() {
     let state = own_state();
     let server = serve(state.path(), &["--circuits-generations-kept", "0"]);

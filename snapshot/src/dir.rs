@@ -279,6 +279,13 @@ impl Dir {
         }
     }
 
+    /// Size of all files whose names begin like this, in bytes.
+    pub(crate) fn bytes_of(&self, prefix: &str) -> u64 {
+        let names = self.names().unwrap_or_default().into_iter().filter(|name| name.starts_with(prefix));
+        let stats = names.filter_map(|name| fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok());
+        stats.map(|stat| u64::try_from(stat.st_size).unwrap_or(0)).sum()
+    }
+
     /// Whether this process may create files in the directory.
     pub(crate) fn is_writable(&self) -> bool {
         let wanted = fs::Access::WRITE_OK | fs::Access::EXEC_OK;

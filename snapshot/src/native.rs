@@ -79,7 +79,7 @@ struct Record {
     engine: String,
     /// Digest of the manifest that was embedded in the image when it was compiled.
     manifest: Digest,
-    /// Length of the native code. A file of another length is not hashed: that would take as long as the file is.
+    /// Length of the native code. A file of another length is not hashed.
     bytes: u64,
     code: NativeDigest,
 }
@@ -150,8 +150,8 @@ impl NativeCache {
     /// # Errors
     /// Returns an error if the cache cannot be used for this image.
     pub fn find(&self, engine: &Engine, image: &SealedImage) -> Result<LoadedImage, Miss> {
-        let (module, native_bytes) =
-            self.verify(engine, image)?.load(engine).map_err(|error| Miss::Unfit(error.to_string()))?;
+        let verified = self.verify(engine, image)?;
+        let (module, native_bytes) = verified.load(engine).map_err(|error| Miss::Unfit(error.to_string()))?;
         Ok(LoadedImage::of(image, module, native_bytes, Origin::Cached))
     }
 
@@ -161,7 +161,7 @@ impl NativeCache {
         self.mode == CacheMode::On && self.dir().is_ok_and(|dir| dir.is_writable()) && self.key().is_ok()
     }
 
-    /// Loads an image from the cache, or compiles it if the cache has no native code that fits.
+    /// Loads an image from the cache, or compiles it.
     ///
     /// # Errors
     /// Returns an error if the image is damaged or cannot be compiled.
@@ -196,8 +196,7 @@ impl NativeCache {
                 (VerifiedCode::seal(&code)?, Origin::Memory(miss))
             }
         };
-        let (module, native_bytes) = verified.load(engine)?;
-        Ok(LoadedImage::of(image, module, native_bytes, origin))
+        verified.load(engine).map(|(module, bytes)| LoadedImage::of(image, module, bytes, origin))
     }
 
     /// Writes native code and its record.
@@ -224,6 +223,12 @@ impl NativeCache {
         };
         let json = serde_json::to_vec(&record).expect("a record has string keys only");
         dir.publish(&record_name(engine, &image), &json)
+    }
+
+    /// Returns the size of the native code of an image, for every engine, in bytes.
+    #[must_use]
+    pub fn bytes_of(&self, image: &Digest) -> u64 {
+        self.dir().map_or(0, |dir| dir.bytes_of(&format!("{image}-")))
     }
 
     /// Removes the native code of an image, for every engine.

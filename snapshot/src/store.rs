@@ -64,6 +64,12 @@ impl ImageStore {
         self.images.path_of(&name_of(digest))
     }
 
+    /// Returns the size of an image in bytes; zero if the store lacks it.
+    #[must_use]
+    pub fn bytes_of(&self, digest: &Digest) -> u64 {
+        self.images.bytes_of(&name_of(digest))
+    }
+
     /// Writes an image under its digest, and returns the digest.
     ///
     /// # Errors

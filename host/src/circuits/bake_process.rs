@@ -7,7 +7,7 @@ use super::change::Entry;
 use crate::{config::Config, subprocess::Subprocess};
 use serde::Deserialize;
 use snapback_snapshot::{
-    Digest,
+    Digest, MEMORY_BYTES_MAX,
     proof_systems::{FileKind, ProofSystem},
 };
 use std::{
@@ -118,6 +118,12 @@ impl BakeProcess {
     ) -> Result<Digest, BakeError> {
         let mut command = self.subprocess.command("bake");
         command.args(["--json", "--background", "--base", &order.base.to_string()]);
+        if order.add.is_empty() {
+            // A removal adds nothing, and is not refused because limits became smaller than what is served.
+            for limit in ["bake.image_bytes_max", "bake.memory_limit"] {
+                command.args(["--set", &format!("{limit}={MEMORY_BYTES_MAX}B")]);
+            }
+        }
         for name in &order.remove {
             command.arg(format!("--remove={name}"));
         }

@@ -3,7 +3,10 @@
 //! Invariant: numbers of generations and changes only grow, and the active generation is always kept.
 
 use super::change::{Change, ChangeKind, ChangeState, Entry, wanted};
-use crate::ids::{ChangeId, GenerationId};
+use crate::{
+    ids::{ChangeId, GenerationId},
+    policy::Percent,
+};
 use serde::{Deserialize, Serialize};
 use snapback_snapshot::{Digest, manifest::Manifest};
 use std::{
@@ -32,6 +35,10 @@ pub struct Catalogue {
     #[serde(default)]
     pub(super) baked: BTreeSet<Digest>,
     pub(super) changes: Vec<Change>,
+    /// The most rows that circuits had at once since the image was built from its guest. Memory that a removed circuit
+    /// leaves is used again by later ones, so the size of the image follows this number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    most_rows: u64,
 }
 
 /// One generation, as the catalogue records it.
@@ -65,6 +72,7 @@ impl Catalogue {
             generations: vec![first],
             baked: BTreeSet::new(),
             changes: Vec::new(),
+            most_rows: 0,
         }
     }
 
@@ -130,9 +138,30 @@ impl Catalogue {
     pub(super) fn publish(&mut self, image: Digest, circuits: BTreeMap<String, Entry>) -> GenerationId {
         let id = self.next_generation;
         self.next_generation = id.next();
+        self.most_rows = self.most_rows.max(rows(&circuits));
         self.generations.push(GenerationRecord { id, image, created: now(), left: None, circuits });
         self.activate(id);
         id
+    }
+
+    /// Records that the active generation was built from the guest, with the image that the server was started with.
+    pub(super) fn built_from(&mut self, from: Digest) {
+        self.from = from;
+        self.most_rows = rows(&self.active().circuits);
+    }
+
+    /// Rows that circuits left unused in the image of the active generation when they were removed.
+    pub(super) fn unused_rows(&self) -> u64 {
+        self.most_rows.saturating_sub(rows(&self.active().circuits))
+    }
+
+    /// Orders that all circuits are built again, if removed ones left this share of the image unused.
+    pub(super) fn compact(&mut self, at: Percent) {
+        let is_due =
+            at < Percent::ALL && self.unused_rows() > 0 && self.unused_rows() >= at.of(self.most_rows);
+        if is_due && !self.open_changes().any(|change| change.kind == ChangeKind::Rebuild) {
+            self.submit(ChangeKind::Rebuild, None, 0);
+        }
     }
 
     /// Makes a generation the active one.
@@ -182,6 +211,17 @@ impl Catalogue {
     }
 }
 
+/// Rows of the arithmetisations of all these circuits, as far as they are known.
+fn rows(circuits: &BTreeMap<String, Entry>) -> u64 {
+    circuits.values().filter_map(|entry| entry.shape.as_ref()).map(|shape| 1 << shape.k).sum()
+}
+
+/// Fields that were added later are left out where they say nothing, so that earlier catalogues keep their digests.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// The circuits that came with an image. Only their names are known.
 pub(super) fn of_manifest(manifest: &Manifest) -> BTreeMap<String, Entry> {
     manifest.circuits.iter().map(|circuit| (circuit.name.clone(), Entry::default())).collect()
@@ -194,6 +234,7 @@ pub(super) fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use snapback_snapshot::proof_systems::CircuitShape;
 
     /// A catalogue of generations 1 to `count`, the last one active.
     fn catalogue(count: u64) -> Catalogue {
@@ -210,6 +251,46 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_hours(24);
+
+    #[test]
+    fn an_image_is_built_again_once_a_share_of_it_is_unused() {
+        let circuits = |sizes: &[u32]| -> BTreeMap<String, Entry> {
+            let shape = |k| CircuitShape {
+                prime: String::new(),
+                k,
+                constraints: 0,
+                wires: 1,
+                outputs: 0,
+                public_inputs: 0,
+                private_inputs: 0,
+                public: Vec::new(),
+                inputs: Vec::new(),
+            };
+            let entry = |k| Entry { shape: Some(shape(k)), ..Entry::default() };
+            sizes.iter().enumerate().map(|(name, k)| (name.to_string(), entry(*k))).collect()
+        };
+        let mut catalogue = catalogue(1);
+        let mut is_ordered_with = |sizes: &[u32], at: u8| {
+            catalogue.publish(Digest::of(b"another"), circuits(sizes));
+            catalogue.compact(Percent::new(at));
+            let is_ordered = catalogue.open_changes().count() > 0;
+            if is_ordered {
+                let open: Vec<ChangeId> = catalogue.open_changes().map(|change| change.id).collect();
+                catalogue.compact(Percent::new(at));
+                assert_eq!(catalogue.open_changes().count(), open.len(), "once is enough");
+                catalogue.set_state(&open, &ChangeState::Cancelled);
+            }
+            is_ordered
+        };
+        assert!(!is_ordered_with(&[10, 10, 11], 25), "everything is used");
+        assert!(!is_ordered_with(&[10, 11], 26), "a quarter is unused");
+        assert!(is_ordered_with(&[10, 11], 25));
+        assert!(!is_ordered_with(&[11, 11], 25), "what was left is used again");
+        assert!(!is_ordered_with(&[], 100), "100% is never");
+        assert!(is_ordered_with(&[], 99));
+        catalogue.built_from(Digest::of(b"an image"));
+        assert_eq!(catalogue.unused_rows(), 0);
+    }
 
     #[test]
     fn the_configured_number_is_kept_beside_the_active_one() {

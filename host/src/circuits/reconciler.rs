@@ -119,10 +119,13 @@ impl Registry {
 
     /// Bakes the image that the changes need, and publishes it.
     fn bake_and_publish(&self, changes: &[Change]) -> Result<(), ChangeError> {
+        let mut is_ordered = changes.iter().any(|change| change.kind == ChangeKind::Rebuild);
         loop {
-            let active = self.state().catalogue.active().clone();
-            let is_rebuild = changes.iter().any(|change| change.kind == ChangeKind::Rebuild)
-                || !self.is_base(&active.image)?;
+            let (active, unused_rows) = {
+                let state = self.state();
+                (state.catalogue.active().clone(), state.catalogue.unused_rows())
+            };
+            let is_rebuild = is_ordered || !self.is_base(&active.image)?;
             let (base, there) = if is_rebuild {
                 (self.started_with, self.circuits_started_with()?)
             } else {
@@ -140,7 +143,14 @@ impl Registry {
             let circuits = wanted(&circuits, changes.iter().map(|change| &change.kind));
             self.keep_calculators(changes, &circuits)?;
             self.check_calculators(changes)?;
-            let image = self.bake(changes, &base, &there, &circuits)?;
+            let image = match self.bake(changes, &base, &there, &circuits) {
+                // What is too large beside the remains of removed circuits may fit without them.
+                Err(ChangeError::Bake(BakeError::Refused(_))) if !is_rebuild && unused_rows > 0 => {
+                    is_ordered = true;
+                    continue;
+                }
+                baked => baked?,
+            };
             let published = self.publish_baked(&active, changes, image, circuits, is_rebuild);
             if let Ok(Published::Yes) = published {
                 return Ok(());
@@ -183,9 +193,10 @@ impl Registry {
         }
         next.publish(image, circuits);
         if is_rebuild {
-            next.from = self.started_with;
+            next.built_from(self.started_with);
         }
         next.set_state(&ids(changes), &ChangeState::Done { generation: id });
+        next.compact(self.config.compact_at);
         next.prune(self.config.generations_kept, self.config.generation_age_max);
         self.shelf.save(&next)?;
         state.catalogue = next;

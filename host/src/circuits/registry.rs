@@ -185,6 +185,12 @@ impl Registry {
         entry.and_then(|entry| entry.shape.as_ref()).map_or_else(Vec::new, |shape| shape.public.clone())
     }
 
+    /// Size of an image and its native code on disk, in bytes.
+    #[must_use]
+    pub fn disk_bytes(&self, image: &Digest) -> u64 {
+        self.store.bytes_of(image) + self.cache.bytes_of(image)
+    }
+
     /// All generations that are kept, and the number of the active one.
     #[must_use]
     pub fn generations(&self) -> (Vec<GenerationRecord>, GenerationId) {

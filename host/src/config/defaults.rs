@@ -5,7 +5,11 @@ use super::{
     model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat},
     values::default_dir,
 };
-use crate::{policy::Policy, sandbox::SandboxMode, witness::CalculatorLimits};
+use crate::{
+    policy::{Percent, Policy},
+    sandbox::SandboxMode,
+    witness::CalculatorLimits,
+};
 use snapback_snapshot::{BakeLimits, CacheMode};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -47,6 +51,7 @@ impl Config {
             circuits: CircuitSettings {
                 generations_kept: 8,
                 generation_age_max: Duration::from_hours(30 * 24),
+                compact_at: Percent::new(25),
                 changes_max: 32,
                 bake_deadline: Duration::from_mins(30),
                 calculators: CalculatorLimits {

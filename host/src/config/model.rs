@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     lanes::LaneConfig,
-    policy::{MethodPolicy, Policy},
+    policy::{MethodPolicy, Percent, Policy},
     sandbox::SandboxMode,
     witness::CalculatorLimits,
 };
@@ -35,6 +35,8 @@ pub struct CircuitSettings {
     pub changes_max: usize,
     /// Longest bake of a change.
     pub bake_deadline: Duration,
+    /// Share of an image that removed circuits have to leave unused before it is built again without them.
+    pub compact_at: Percent,
     /// Bounds of witness calculators.
     pub calculators: CalculatorLimits,
 }
@@ -211,6 +213,7 @@ impl Config {
             "circuits.upload_bytes_max" => self.http.upload_bytes_max = bytes(value, 1, 1 << 30)?,
             "circuits.changes_max" => self.circuits.changes_max = number(value, 1, 1 << 16)?,
             "circuits.bake_deadline" => self.circuits.bake_deadline = duration(value)?,
+            "circuits.compact_at" => self.circuits.compact_at = percent(value)?,
             "circuits.calculator_deadline" => self.circuits.calculators.deadline = duration(value)?,
             "circuits.calculator_memory_limit" => {
                 self.circuits.calculators.memory_bytes_max = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?;

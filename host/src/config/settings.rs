@@ -157,6 +157,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("circuits.upload_bytes_max", "128MiB", "a circuit with its calculator and names, all together"),
     setting("circuits.changes_max", "32", "changes of circuits that may wait; more are answered with 429"),
     setting("circuits.bake_deadline", "30m", "how long the bake of a change may take, all of it"),
+    setting(
+        "circuits.compact_at",
+        "25%",
+        "share of an image that removed circuits leave unused from which it is built again without them; 100% never",
+    ),
     setting("circuits.calculator_deadline", "10s", "how long a circuit's witness calculator may run"),
     setting("circuits.calculator_memory_limit", "512MiB", "linear memory that a witness calculator may have"),
     setting(

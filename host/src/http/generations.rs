@@ -6,19 +6,37 @@ use super::{
     off_path::off_path,
     selection::{WhichQuery, registry, which},
 };
-use crate::ids::GenerationId;
+use crate::{circuits::GenerationRecord, ids::GenerationId};
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use std::sync::Arc;
+
+/// A generation, and what it costs to keep it.
+#[derive(Serialize)]
+struct GenerationView {
+    #[serde(flatten)]
+    record: GenerationRecord,
+    /// Size of its image and native code on disk, in bytes. Generations with the same image share them.
+    disk_bytes: u64,
+}
 
 pub(super) async fn list(State(app): State<Arc<App>>, query: WhichQuery) -> Result<Response, ApiError> {
     let registry = registry(&app, &which(query)?)?;
     let image = registry.service().name().to_owned();
-    let (generations, active) = off_path(move || registry.generations()).await?;
+    let view = off_path(move || {
+        let (generations, active) = registry.generations();
+        let view = |record: GenerationRecord| GenerationView {
+            disk_bytes: registry.disk_bytes(&record.image),
+            record,
+        };
+        (generations.into_iter().map(view).collect::<Vec<_>>(), active)
+    });
+    let (generations, active) = view.await?;
     let list = serde_json::json!({ "image": image, "active": active, "generations": generations });
     Ok(Json(list).into_response())
 }

@@ -16,6 +16,7 @@ mod place;
 
 use super::{client::ApiRequest, files, output::outln, progress::printable};
 use anyhow::Context;
+use bytesize::ByteSize;
 use form::MultipartForm;
 use place::Place;
 use snapback_snapshot::proof_systems::ProofSystems;
@@ -173,7 +174,9 @@ pub(super) fn run(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
                 let circuits = generation["circuits"].as_object().into_iter().flatten();
                 let names: Vec<&str> = circuits.map(|(name, _)| name.as_str()).collect();
                 let mark = if generation["id"] == list["active"] { "active" } else { "" };
-                outln!("{:>4} {mark:<6} {}", generation["id"], printable(&names.join(",")));
+                let bytes = ByteSize(generation["disk_bytes"].as_u64().unwrap_or_default()).display().iec();
+                let names = printable(&names.join(","));
+                outln!("{:>4} {mark:<6} {:>10} {names}", generation["id"], bytes.to_string());
             }
             Ok(())
         }
