@@ -40,7 +40,7 @@ enum Change {
 }
 
 /// Places are relative to the library's sources.
-const CHANGES: [Change; 7] = [
+const CHANGES: [Change; 8] = [
     Change::Replace {
         place: "poly/evaluator.rs",
         digest: "e8799c2a0cb184008f1401df7be55d23c96092aebad996e543518f81f875b53e",
@@ -64,6 +64,7 @@ const CHANGES: [Change; 7] = [
         module: "msm",
     },
     Change::Add { place: "arithmetic/msm.rs", ours: "src/msm.rs" },
+    Change::Add { place: "arithmetic/msm/halves.rs", ours: "src/msm/halves.rs" },
 ];
 
 impl Change {

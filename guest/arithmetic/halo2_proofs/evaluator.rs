@@ -13,7 +13,7 @@ use ff::{Field, WithSmallOrderMulGroup};
 use program::{Domain, Program};
 use std::{
     collections::HashMap,
-    fmt,
+    fmt, iter,
     marker::PhantomData,
     ops::{Add, Mul, MulAssign, Neg, Sub},
     sync::Arc,
@@ -78,10 +78,13 @@ impl<E, F: Field, B: Basis> Evaluator<E, F, B> {
         let program = Program::new(&builder.graph, result);
         let (first_point, omega) = B::points(domain);
         let mut values = B::zero(domain);
-        let rows_of_circuit = domain.empty_lagrange().len();
+        // A row of the circuit is so many points of the basis as squarings lead to the root of the circuit's domain.
+        let mut squarings = iter::successors(Some(omega), |root| Some(root.square())).take(F::S as usize);
+        let squarings =
+            squarings.position(|root| root == domain.get_omega()).expect("one domain is in the other");
         let domain = Domain {
             columns: self.columns.iter().map(|column| &column[..]).collect(),
-            step: values.len() / rows_of_circuit,
+            step: 1 << squarings,
             first_point,
             omega,
         };

@@ -4,6 +4,7 @@
 //! expression    polynomials over the rows of a domain, as a graph without duplicates
 //! program       evaluates a graph, block of rows by block of rows
 //! msm           sums of points times scalars
+//! self_check    known answers, which a guest computes before it is baked
 //! ```
 //!
 //! When the guests are built, these files are copied into the sources of `halo2_proofs`, together with the files of
@@ -16,3 +17,4 @@
 pub mod expression;
 pub mod msm;
 pub mod program;
+pub mod self_check;

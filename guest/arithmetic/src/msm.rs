@@ -5,6 +5,10 @@
 //! form are added with six multiplications instead of eleven if an inversion is shared among many additions, so the
 //! points of a digit are added in pairs, then the sums in pairs, all digits of several windows together.
 //!
+//! The Pasta curves have an endomorphism, which multiplies a point by a constant at the price of one multiplication. A
+//! scalar is split into two halves, one for the point and one for its image: twice the points, and half the windows,
+//! each of which costs the sum of its buckets. See [`halves`].
+//!
 //! Sources: Pippenger, "On the evaluation of powers and related problems", FOCS 1976; Booth's recoding for signed digits;
 //! Montgomery, "Speeding the Pollard and elliptic curve methods of factorization", 1987, for shared inversions.
 //!
@@ -13,8 +17,9 @@
 //! Invariant: the result is the sum as a group element; how it is represented does not matter, since whoever writes it
 //! normalises it.
 
-use ff::{Field, PrimeField};
+use ff::{Field, PrimeField, WithSmallOrderMulGroup};
 use group::Group;
+use halves::{HALF_BITS, Half, Halves};
 use pasta_curves::arithmetic::{Coordinates, CurveAffine, VartimeField};
 
 /// Additions for which sharing an inversion takes less time than it saves.
@@ -32,18 +37,34 @@ const WINDOW_BITS_MAX: u32 = 15;
 /// Panics if there are more bases than scalars or fewer.
 pub fn best_multiexp<C: CurveAffine>(scalars: &[C::Scalar], bases: &[C]) -> C::Curve {
     assert_eq!(scalars.len(), bases.len());
-    let bits = window_bits(bases.len(), C::Scalar::NUM_BITS);
+    let points = bases.iter().map(Point::of);
+    match Halves::of::<C>() {
+        Some(halves) => {
+            let scalars: Vec<Half> = scalars.iter().flat_map(|scalar| halves.split(scalar)).collect();
+            let points: Vec<_> = points.flat_map(|point| [point, point.map(Point::endomorphism)]).collect();
+            sum_of_products(&points, &scalars, HALF_BITS)
+        }
+        None => sum_of_products(&points.collect::<Vec<_>>(), scalars, C::Scalar::NUM_BITS),
+    }
+}
+
+/// Returns the sum of the points, each times its scalar, whose magnitude has at most `scalar_bits` bits.
+fn sum_of_products<C: CurveAffine>(
+    points: &[Option<Point<C>>],
+    scalars: &[impl Digits],
+    scalar_bits: u32,
+) -> C::Curve {
+    let bits = window_bits(points.len(), scalar_bits);
     // A carry goes into one more window if the last one is full.
-    let windows = (C::Scalar::NUM_BITS / bits + 1) as usize;
+    let windows = (scalar_bits / bits + 1) as usize;
     let digits: Vec<i16> = scalars.iter().flat_map(|scalar| digits(scalar, bits, windows)).collect();
-    let points: Vec<Option<Point<C>>> = bases.iter().map(Point::of).collect();
 
     let mut sum = C::Curve::identity();
-    let together = (POINTS_TOGETHER / bases.len().max(1)).clamp(1, windows);
+    let together = (POINTS_TOGETHER / points.len().max(1)).clamp(1, windows);
     let mut end = windows;
     while end > 0 {
         let begin = end.saturating_sub(together);
-        let mut buckets = Buckets::fill(&points, &digits, windows, begin..end, bits);
+        let mut buckets = Buckets::fill(points, &digits, windows, begin..end, bits);
         buckets.add_in_pairs();
         for window in (0..end - begin).rev() {
             (0..bits).for_each(|_| sum = sum.double());
@@ -63,9 +84,27 @@ fn window_bits(points: usize, scalar_bits: u32) -> u32 {
     (1..=WINDOW_BITS_MAX).min_by_key(|bits| cost(*bits)).expect("a range with elements")
 }
 
-/// Returns the digits of a scalar, the lowest first, each from `-2^(bits-1)` to `2^(bits-1)`.
-fn digits<F: PrimeField>(scalar: &F, bits: u32, windows: usize) -> impl Iterator<Item = i16> + use<F> {
-    let repr = scalar.to_repr();
+/// A number that is cut into digits.
+trait Digits {
+    /// Returns whether the number is negative, and its magnitude in bytes, the lowest first.
+    fn parts(&self) -> (bool, impl AsRef<[u8]> + use<Self>);
+}
+
+impl<F: PrimeField> Digits for F {
+    fn parts(&self) -> (bool, impl AsRef<[u8]> + use<F>) {
+        (false, self.to_repr())
+    }
+}
+
+impl Digits for Half {
+    fn parts(&self) -> (bool, impl AsRef<[u8]> + use<>) {
+        (self.is_negative, self.magnitude.to_le_bytes())
+    }
+}
+
+/// Returns the digits of a number, the lowest first, each from `-2^(bits-1)` to `2^(bits-1)`.
+fn digits<D: Digits>(number: &D, bits: u32, windows: usize) -> impl Iterator<Item = i16> + use<D> {
+    let (is_negative, repr) = number.parts();
     let radix = 1i32 << bits;
     let mut carry = 0;
     (0..windows).map(move |window| {
@@ -78,7 +117,8 @@ fn digits<F: PrimeField>(scalar: &F, bits: u32, windows: usize) -> impl Iterator
         let value = (u32::from_le_bytes(word) >> (first % 8)) as i32 & (radix - 1);
         let digit = value + carry;
         carry = i32::from(digit > radix / 2);
-        i16::try_from(digit - carry * radix).expect("at most 2^14 in magnitude")
+        let digit = i16::try_from(digit - carry * radix).expect("at most 2^14 in magnitude");
+        if is_negative { -digit } else { digit }
     })
 }
 
@@ -100,6 +140,11 @@ impl<C: CurveAffine> Point<C> {
     fn of(point: &C) -> Option<Self> {
         let coordinates: Option<Coordinates<C>> = point.coordinates().into();
         coordinates.map(|coordinates| Self { x: *coordinates.x(), y: *coordinates.y() })
+    }
+
+    /// The point times [`Halves`]'s constant.
+    fn endomorphism(self) -> Self {
+        Self { x: self.x * C::Base::ZETA, y: self.y }
     }
 
     fn to_affine(self) -> C {
@@ -255,5 +300,6 @@ fn invert_all<F: VartimeField>(elements: &mut [F], products: &mut Vec<F>) {
     }
 }
 
+mod halves;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@
 use crate::{Compiled, Error, PastaPrime, ProofFile, Prover, Side, key_file, keys::elements};
 use ff::PrimeField;
 use halo2_proofs::{
+    arithmetic::best_multiexp,
     pasta::{EpAffine, EqAffine},
     poly::commitment::Params,
 };
@@ -19,6 +20,7 @@ use snapback_abi::{
     reply::Tag,
     request::Request,
 };
+use snapback_arithmetic::self_check;
 use snapback_circom::{Prime, r1cs::Header, sym::Names, wtns::Witness};
 use std::{
     collections::BTreeMap,
@@ -253,8 +255,11 @@ pub fn bake_remove(request: Request<'_>) -> Answer {
 /// Ends a bake.
 ///
 /// # Errors
-/// Returns a failure if an input was not fed to its end.
+/// Returns a failure if an input was not fed to its end, or this guest computes other results than the library.
 pub fn bake_init(_: Request<'_>) -> Answer {
+    self_check::check::<EqAffine>(best_multiexp)
+        .and_then(|()| self_check::check::<EpAffine>(best_multiexp))
+        .map_err(|mismatch| Failure::new(Tag::Internal, mismatch.to_string()))?;
     if state().piece_buffer.is_empty() {
         Ok(Vec::new())
     } else {

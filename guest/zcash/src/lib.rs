@@ -10,6 +10,7 @@ mod orchard;
 mod sapling;
 
 use chacha20::ChaCha20Rng;
+use halo2_proofs::{arithmetic::best_multiexp, pasta::EqAffine};
 use pczt::Pczt;
 use rand_core::SeedableRng;
 use snapback_abi::{
@@ -18,6 +19,7 @@ use snapback_abi::{
     reply::Tag,
     request::Request,
 };
+use snapback_arithmetic::self_check;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 snapback_abi::export! {
@@ -77,8 +79,11 @@ pub fn bake_sapling_output(request: Request<'_>) -> Answer {
 /// Generates every key that the methods need.
 ///
 /// # Errors
-/// Returns a failure if only one of the two Sapling inputs was fed, or the guest is baked already.
+/// Returns a failure if only one of the two Sapling inputs was fed, the guest is baked already, or it computes other
+/// results than the library.
 pub fn bake_init(_: Request<'_>) -> Answer {
+    self_check::check::<EqAffine>(best_multiexp)
+        .map_err(|mismatch| Failure::new(Tag::Internal, mismatch.to_string()))?;
     let inputs = std::mem::take(&mut *INPUTS.lock().unwrap_or_else(PoisonError::into_inner));
     let sapling = match (inputs.spend, inputs.output) {
         (Some(spend), Some(output)) => Some(sapling::Prover::new(spend, output)),
