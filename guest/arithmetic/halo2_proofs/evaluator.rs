@@ -78,7 +78,7 @@ impl<E, F: Field, B: Basis> Evaluator<E, F, B> {
         let program = Program::new(&builder.graph, result);
         let (first_point, omega) = B::points(domain);
         let mut values = B::zero(domain);
-        // A row of the circuit is so many points of the basis as squarings lead to the root of the circuit's domain.
+        // Rows of the circuit are 2^s points apart, where s squarings of the basis's root give the circuit's root.
         let mut squarings = iter::successors(Some(omega), |root| Some(root.square())).take(F::S as usize);
         let squarings =
             squarings.position(|root| root == domain.get_omega()).expect("one domain is in the other");

@@ -75,7 +75,7 @@ pub fn input_names(bytes: &[u8], header: &Header) -> Result<BTreeSet<String>, Er
 }
 
 /// Reads the names of a circuit's public signals with their indices, in the order of their wires: outputs, then public
-/// inputs. Returns no names if one has none.
+/// inputs. Returns no names if one has none, or two have the same.
 ///
 /// # Errors
 /// Returns an error if a line does not follow the format, or names a wire that the circuit lacks.
@@ -90,7 +90,8 @@ pub fn public_names(bytes: &[u8], header: &Header) -> Result<Vec<String>, Error>
             names.entry(wire).or_insert_with(|| name.to_owned());
         }
     }
-    let is_complete = names.len() as u64 == u64::from(header.publics());
+    let different: BTreeSet<&String> = names.values().collect();
+    let is_complete = different.len() as u64 == u64::from(header.publics());
     Ok(if is_complete { names.into_values().collect() } else { Vec::new() })
 }
 
@@ -155,6 +156,8 @@ mod tests {
         let sym = b"1,1,1,main.out[0]\n2,2,1,main.out[1]\n3,3,1,main.k\n4,4,1,main.x\n5,1,0,main.inner.y\n";
         assert_eq!(public_names(sym, &header).expect("readable"), ["out[0]", "out[1]", "k"]);
         assert!(public_names(&sym[..40], &header).expect("readable").is_empty(), "one has no name");
+        let same = b"1,1,1,main.out\n2,2,1,main.out\n3,3,1,main.k\n";
+        assert!(public_names(same, &header).expect("readable").is_empty(), "two have the same");
     }
 
     #[test]
