@@ -224,7 +224,7 @@ fn changes_are_cancelled_while_they_wait_and_while_they_are_baked() {
     }
     until("the other change is done", || server.get(&stays).json()["state"] == "done");
     assert_eq!(names(&server), ["stays"]);
-    assert!(server.delete(&stays).error(409, "change_ended").contains("generation"));
+    assert!(server.delete(&stays).error(409, "not_cancellable").contains("generation"));
     server.delete("/v1/changes/99").error(404, "unknown_change");
     assert_eq!(server.get(&baked).json()["state"], "cancelled");
     server.post("/v1/circuits/stays/prove", &second_witness).ok();
@@ -286,7 +286,7 @@ fn removed_circuits_leave_the_image_small_and_are_never_refused_for_its_size() {
     verifies_natively(&small, &server.post("/v1/circuits/small/prove", &witness).ok());
     let changes = server.get("/v1/changes").json();
     let last = changes["changes"].as_array().expect("a list").last().expect("a change").clone();
-    assert_eq!((&last["change"], &last["state"]), (&"rebuild".into(), &"done".into()), "{changes}");
+    assert_eq!((&last["change"], &last["state"]), (&"compact".into(), &"done".into()), "{changes}");
 }
 
 #[test]

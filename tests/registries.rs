@@ -5,7 +5,7 @@ mod harness;
 use harness::{
     Server,
     circuits::{done, own_state, put, serve, squares::squares},
-    snapback,
+    run_ok, snapback, until,
 };
 use std::fs;
 
@@ -61,4 +61,33 @@ fn generations_have_one_number_and_changes_a_route_of_their_own() {
     server.stop();
     let server = serve(state.path(), &[]);
     assert_eq!((served(&server), active(&server)), (generation.into(), generation.into()));
+}
+
+#[test]
+fn a_circuit_of_the_image_that_was_removed_stays_gone_when_memory_is_given_back() {
+    let state = own_state();
+    let file = state.path().join("own.r1cs");
+    fs::write(&file, squares(3, 2).0).expect("the file is written");
+    let input = format!("circuit/own={}", file.display());
+    let mut bake = snapback();
+    let digest = run_ok(bake.args(["bake", "plonk", "--input", &input, "--state-dir"]).arg(state.path()));
+    let image = state.path().join("images").join(format!("{}.wasm", digest.trim()));
+    let mut command = snapback();
+    command.arg("serve").arg(format!("plonk={}", image.display())).arg("--state-dir").arg(state.path());
+    let server = Server::of(&mut command);
+    done(&server, &server.delete("/v1/circuits/own"));
+    let (r1cs, witness) = squares(4, 2);
+    done(&server, &put(&server, "/v1/circuits/stays", &[("r1cs", &r1cs)]));
+    done(&server, &put(&server, "/v1/circuits/goes", &[("r1cs", &squares(40, 2).0)]));
+    done(&server, &server.delete("/v1/circuits/goes"));
+    until("memory is given back", || {
+        let changes = server.get("/v1/changes").json();
+        let last = changes["changes"].as_array().expect("a list").last().expect("a change").clone();
+        (last["change"].as_str(), last["state"].as_str()) == (Some("compact"), Some("done"))
+    });
+    let circuits = server.get("/v1/circuits").json();
+    let names: Vec<&str> =
+        circuits["circuits"].as_array().expect("a list").iter().filter_map(|c| c["name"].as_str()).collect();
+    assert_eq!(names, ["stays"]);
+    server.post("/v1/circuits/stays/prove", &witness).ok();
 }

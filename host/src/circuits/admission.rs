@@ -78,11 +78,14 @@ pub enum Refused {
     /// There is no such change.
     #[error("no change {0}: GET /v1/changes (`snapback circuits changes`) lists those that are remembered")]
     NoSuchChange(ChangeId),
-    /// The change has ended.
-    #[error(
-        "change {0} has ended, and can no longer be cancelled: remove its circuit or activate an earlier generation"
-    )]
-    Ended(ChangeId),
+    /// The change cannot be cancelled.
+    #[error("change {id} cannot be cancelled: {reason}")]
+    NotCancellable {
+        /// Number of the change.
+        id: ChangeId,
+        /// Why not.
+        reason: &'static str,
+    },
     /// Too many changes wait.
     #[error("{0} changes wait already (circuits.changes_max)")]
     TooMany(usize),

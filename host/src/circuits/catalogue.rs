@@ -2,7 +2,7 @@
 //!
 //! Invariant: numbers of generations and changes only grow, and the active generation is always kept.
 
-use super::change::{Change, ChangeKind, ChangeState, Entry, wanted};
+use super::change::{Change, ChangeKind, ChangeState, Entry, is_zero, rows, wanted};
 use crate::{
     ids::{ChangeId, GenerationId},
     policy::Percent,
@@ -35,10 +35,6 @@ pub struct Catalogue {
     #[serde(default)]
     pub(super) baked: BTreeSet<Digest>,
     pub(super) changes: Vec<Change>,
-    /// The most rows that circuits had at once since the image was built from its guest. Memory that a removed circuit
-    /// leaves is used again by later ones, so the size of the image follows this number.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    most_rows: u64,
 }
 
 /// One generation, as the catalogue records it.
@@ -56,13 +52,23 @@ pub struct GenerationRecord {
     pub left: Option<u64>,
     /// Its circuits, by name.
     pub circuits: BTreeMap<String, Entry>,
+    /// The most rows that circuits had at once since the image was built from its guest. Memory that a removed circuit
+    /// leaves is used again by later ones, so the size of the image follows this number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) most_rows: u64,
 }
 
 impl Catalogue {
     /// Creates a catalogue with one generation: the image that the server was started with.
     pub(super) fn new(from: Digest, circuits: BTreeMap<String, Entry>) -> Self {
-        let first =
-            GenerationRecord { id: GenerationId::FIRST, image: from, created: now(), left: None, circuits };
+        let first = GenerationRecord {
+            id: GenerationId::FIRST,
+            image: from,
+            created: now(),
+            left: None,
+            circuits,
+            most_rows: 0,
+        };
         Self {
             format_version: FORMAT_VERSION,
             from,
@@ -72,7 +78,6 @@ impl Catalogue {
             generations: vec![first],
             baked: BTreeSet::new(),
             changes: Vec::new(),
-            most_rows: 0,
         }
     }
 
@@ -122,45 +127,67 @@ impl Catalogue {
     /// Sets the state of changes. Those that have ended keep theirs.
     pub(super) fn set_state(&mut self, changes: &[ChangeId], state: &ChangeState) {
         for change in self.changes.iter_mut().filter(|change| changes.contains(&change.id)) {
-            if change.state.is_open() {
-                change.state = state.clone();
+            if !change.state.is_open() {
+                continue;
+            }
+            change.state = state.clone();
+            // The shape is in the generation, if the change is; a catalogue that keeps many would grow too long.
+            if let (false, ChangeKind::Add { entry, .. }) = (state.is_open(), &mut change.kind) {
+                entry.shape = None;
             }
         }
     }
 
-    /// Whether any of these changes was cancelled.
-    pub(super) fn is_any_cancelled(&self, changes: &[ChangeId]) -> bool {
-        let cancelled = self.changes.iter().filter(|change| change.state == ChangeState::Cancelled);
-        cancelled.map(|change| change.id).any(|id| changes.contains(&id))
+    /// Whether all of these changes are still to be done. One that was cancelled may be forgotten by now.
+    pub(super) fn are_open(&self, changes: &[ChangeId]) -> bool {
+        changes.iter().all(|id| self.open_changes().any(|change| change.id == *id))
     }
 
     /// Adds a generation and makes it the active one.
     pub(super) fn publish(&mut self, image: Digest, circuits: BTreeMap<String, Entry>) -> GenerationId {
         let id = self.next_generation;
         self.next_generation = id.next();
-        self.most_rows = self.most_rows.max(rows(&circuits));
-        self.generations.push(GenerationRecord { id, image, created: now(), left: None, circuits });
+        let most_rows = self.active().most_rows.max(rows(&circuits));
+        self.generations.push(GenerationRecord {
+            id,
+            image,
+            created: now(),
+            left: None,
+            circuits,
+            most_rows,
+        });
         self.activate(id);
         id
     }
 
-    /// Records that the active generation was built from the guest, with the image that the server was started with.
+    /// Records that the active generation was built again, from the image that the server was started with.
     pub(super) fn built_from(&mut self, from: Digest) {
         self.from = from;
-        self.most_rows = rows(&self.active().circuits);
+        self.forget_unused();
     }
 
-    /// Rows that circuits left unused in the image of the active generation when they were removed.
+    /// Rows that removed circuits left unused in the image of the active generation. Zero if it has circuits of an
+    /// unknown size.
     pub(super) fn unused_rows(&self) -> u64 {
-        self.most_rows.saturating_sub(rows(&self.active().circuits))
+        let active = self.active();
+        let are_known = active.circuits.values().all(|entry| entry.shape.is_some());
+        if are_known { active.most_rows.saturating_sub(rows(&active.circuits)) } else { 0 }
+    }
+
+    /// Takes what is unused in the active generation's image for what it needs: it was built again, or cannot be.
+    pub(super) fn forget_unused(&mut self) {
+        let active = self.active;
+        for record in self.generations.iter_mut().filter(|record| record.id == active) {
+            record.most_rows = rows(&record.circuits);
+        }
     }
 
     /// Orders that all circuits are built again, if removed ones left this share of the image unused.
     pub(super) fn compact(&mut self, at: Percent) {
-        let is_due =
-            at < Percent::ALL && self.unused_rows() > 0 && self.unused_rows() >= at.of(self.most_rows);
-        if is_due && !self.open_changes().any(|change| change.kind == ChangeKind::Rebuild) {
-            self.submit(ChangeKind::Rebuild, None, 0);
+        let unused = self.unused_rows();
+        let is_due = at < Percent::ALL && unused > 0 && unused >= at.of(self.active().most_rows);
+        if is_due && !self.open_changes().any(|change| change.kind.builds_all()) {
+            self.submit(ChangeKind::Compact, None, 0);
         }
     }
 
@@ -209,17 +236,6 @@ impl Catalogue {
         });
         in_generations.chain(in_changes).flat_map(|entry| entry.files.values().copied()).collect()
     }
-}
-
-/// Rows of the arithmetisations of all these circuits, as far as they are known.
-fn rows(circuits: &BTreeMap<String, Entry>) -> u64 {
-    circuits.values().filter_map(|entry| entry.shape.as_ref()).map(|shape| 1 << shape.k).sum()
-}
-
-/// Fields that were added later are left out where they say nothing, so that earlier catalogues keep their digests.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// The circuits that came with an image. Only their names are known.

@@ -82,6 +82,8 @@ pub enum ChangeKind {
     },
     /// Every circuit is built again, from the image that the server was started with.
     Rebuild,
+    /// Every circuit is built again, so that the image no longer has what removed circuits left in it.
+    Compact,
 }
 
 impl ChangeKind {
@@ -90,8 +92,13 @@ impl ChangeKind {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Add { name, .. } | Self::Remove { name } => Some(name),
-            Self::Rebuild => None,
+            Self::Rebuild | Self::Compact => None,
         }
+    }
+
+    /// Whether the change builds every circuit again.
+    pub(super) fn builds_all(&self) -> bool {
+        matches!(self, Self::Rebuild | Self::Compact)
     }
 }
 
@@ -135,8 +142,19 @@ pub(super) fn wanted<'a>(
         match change {
             ChangeKind::Add { name, entry } => drop(circuits.insert(name.clone(), entry.clone())),
             ChangeKind::Remove { name } => drop(circuits.remove(name)),
-            ChangeKind::Rebuild => {}
+            ChangeKind::Rebuild | ChangeKind::Compact => {}
         }
     }
     circuits
+}
+
+/// Rows of the arithmetisations of all these circuits, as far as they are known.
+pub(super) fn rows(circuits: &BTreeMap<String, Entry>) -> u64 {
+    circuits.values().filter_map(|entry| entry.shape.as_ref()).map(|shape| 1 << shape.k).sum()
+}
+
+/// Fields that were added later are left out where they say nothing, so that earlier catalogues keep their digests.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(super) fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -9,6 +9,7 @@
 //! turn            which changes are baked next                             shelf         the catalogue, on disk
 //! publication     prepares, serves and sweeps generations                  calculators   of the served generation
 //! recovery        continues with the files of the last server              change_error  why a change is not done
+//! cancellation    cancels changes
 //! ```
 //!
 //! A change is accepted once it is on disk. A process of its own then bakes the next image from the one that is served;
@@ -20,6 +21,7 @@
 mod admission;
 mod bake_process;
 mod calculators;
+mod cancellation;
 mod catalogue;
 mod change;
 mod change_error;

@@ -50,6 +50,8 @@ impl Registry {
                 self.pause(changes);
                 return ControlFlow::Break(());
             }
+            // What fails because a change was cancelled, and its files are gone, is no failure.
+            Err(_) if !self.state().catalogue.are_open(&ids(changes)) => return ControlFlow::Break(()),
             Err(error) if changes.len() == 1 => self.fail(changes, &error),
             // Bisecting finds the change that fails in a few bakes, and keeps the others together as far as possible.
             Err(_) => {
@@ -73,7 +75,7 @@ impl Registry {
         const PAUSE: Duration = Duration::from_secs(1);
         let mut state = self.state();
         state.step = None;
-        if state.catalogue.is_any_cancelled(&ids(changes)) {
+        if !state.catalogue.are_open(&ids(changes)) {
             return;
         }
         // The caller reads the state again, whether the wait timed out or not.
@@ -106,6 +108,10 @@ impl Registry {
         tracing::warn!(image = self.service.name(), %error, "a change of circuits failed; the served generation stays");
         self.dispatcher.metrics().change_ended(self.service.name(), "failed");
         state.catalogue.set_state(&ids(changes), &ChangeState::Failed { reason: error.for_clients() });
+        if changes.iter().any(|change| change.kind == ChangeKind::Compact) {
+            // It is tried again only once more is unused.
+            state.catalogue.forget_unused();
+        }
         let saved = self.shelf.save(&state.catalogue);
         state.is_unsaved = saved.is_err();
         drop(state);
@@ -119,34 +125,34 @@ impl Registry {
 
     /// Bakes the image that the changes need, and publishes it.
     fn bake_and_publish(&self, changes: &[Change]) -> Result<(), ChangeError> {
-        let mut is_ordered = changes.iter().any(|change| change.kind == ChangeKind::Rebuild);
+        let is = |kind: ChangeKind| changes.iter().any(|change| change.kind == kind);
+        let mut is_compacted = is(ChangeKind::Compact);
         loop {
             let (active, unused_rows) = {
                 let state = self.state();
                 (state.catalogue.active().clone(), state.catalogue.unused_rows())
             };
-            let is_rebuild = is_ordered || !self.is_base(&active.image)?;
+            let is_outdated = is(ChangeKind::Rebuild) || !self.is_base(&active.image)?;
+            let is_rebuild = is_outdated || is_compacted;
             let (base, there) = if is_rebuild {
                 (self.started_with, self.circuits_started_with()?)
             } else {
                 (active.image, active.circuits.clone())
             };
-            let mut circuits = there.clone();
-            if is_rebuild {
-                // Circuits that came with an earlier image go with it; those that were added stay.
-                for (name, entry) in &active.circuits {
-                    if self.is_complete(name, entry)? {
-                        circuits.insert(name.clone(), entry.clone());
-                    }
-                }
-            }
+            let circuits = if is_outdated {
+                self.carried_over(&there, &active.circuits)?
+            } else {
+                active.circuits.clone()
+            };
             let circuits = wanted(&circuits, changes.iter().map(|change| &change.kind));
             self.keep_calculators(changes, &circuits)?;
             self.check_calculators(changes)?;
             let image = match self.bake(changes, &base, &there, &circuits) {
                 // What is too large beside the remains of removed circuits may fit without them.
-                Err(ChangeError::Bake(BakeError::Refused(_))) if !is_rebuild && unused_rows > 0 => {
-                    is_ordered = true;
+                Err(ChangeError::Bake(BakeError::Refused(_)))
+                    if !is_rebuild && unused_rows > 0 && changes.len() == 1 =>
+                {
+                    is_compacted = true;
                     continue;
                 }
                 baked => baked?,
@@ -160,6 +166,22 @@ impl Registry {
             }
             published?;
         }
+    }
+
+    /// The circuits of an earlier version of the image that are built again with this one, which has those of `there`.
+    fn carried_over(
+        &self,
+        there: &BTreeMap<String, Entry>,
+        active: &BTreeMap<String, Entry>,
+    ) -> Result<BTreeMap<String, Entry>, CatalogueError> {
+        let mut circuits = there.clone();
+        // Circuits that came with an earlier image go with it; those that were added stay.
+        for (name, entry) in active {
+            if self.is_complete(name, entry)? {
+                circuits.insert(name.clone(), entry.clone());
+            }
+        }
+        Ok(circuits)
     }
 
     /// Publishes an image, unless another generation than `active` is active by now.
@@ -184,7 +206,7 @@ impl Registry {
         let policies = self.dispatcher.lock_policies();
         let generation = self.prepare(id, &image, &circuits)?;
         let mut state = self.state();
-        if state.catalogue.is_any_cancelled(&ids(changes)) {
+        if !state.catalogue.are_open(&ids(changes)) {
             return Err(BakeError::Interrupted.into());
         }
         let mut next = state.catalogue.clone();
@@ -248,7 +270,7 @@ impl Registry {
     /// Whether work on these changes is to end: the server stops, or one of them was cancelled.
     fn is_cancelled(&self, changes: &[Change]) -> bool {
         let state = self.state();
-        state.is_stopping || state.catalogue.is_any_cancelled(&ids(changes))
+        state.is_stopping || !state.catalogue.are_open(&ids(changes))
     }
 
     /// Compiles the calculators that are new.
@@ -271,7 +293,7 @@ impl Registry {
     fn check_calculators(&self, changes: &[Change]) -> Result<(), NotPrepared> {
         let added = changes.iter().filter_map(|change| match &change.kind {
             ChangeKind::Add { name, entry } => Some((name.clone(), entry.clone())),
-            ChangeKind::Remove { .. } | ChangeKind::Rebuild => None,
+            ChangeKind::Remove { .. } | ChangeKind::Rebuild | ChangeKind::Compact => None,
         });
         self.calculators().load(&added.collect()).map(drop).map_err(NotPrepared::Calculator)
     }

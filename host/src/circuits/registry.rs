@@ -170,18 +170,20 @@ impl Registry {
         self.state().catalogue.changes.iter().map(|change| change.id).collect()
     }
 
-    /// The circuits of the generation that is served, by name.
+    /// The circuits of a generation that is kept, by name.
     #[must_use]
-    pub fn circuits(&self) -> BTreeMap<String, Entry> {
-        self.state().catalogue.active().circuits.clone()
+    pub fn circuits_of(&self, generation: GenerationId) -> BTreeMap<String, Entry> {
+        let state = self.state();
+        state.catalogue.generation(generation).map(|record| record.circuits.clone()).unwrap_or_default()
     }
 
-    /// Names of the public signals of the served circuit with this digest; empty if they are not known.
+    /// Names of the public signals of a circuit that is served; empty if they are not known, or the circuit of this name
+    /// has another digest by now.
     #[must_use]
-    pub fn public_names(&self, circuit: &str) -> Vec<String> {
+    pub fn public_names(&self, name: &str, circuit: &str) -> Vec<String> {
         let state = self.state();
-        let mut entries = state.catalogue.active().circuits.values();
-        let entry = entries.find(|entry| entry.circuit.is_some_and(|digest| digest.to_string() == circuit));
+        let entry = state.catalogue.active().circuits.get(name);
+        let entry = entry.filter(|entry| entry.circuit.is_some_and(|digest| digest.to_string() == circuit));
         entry.and_then(|entry| entry.shape.as_ref()).map_or_else(Vec::new, |shape| shape.public.clone())
     }
 
@@ -231,6 +233,7 @@ impl Registry {
         let catalogue = &mut state.catalogue;
         let wanted = catalogue.wanted();
         let there = wanted.get(name);
+        let has_names = entry.files.contains_key(&FileKind::SYM);
         if let Some(there) = there.filter(|there| there.circuit == entry.circuit)
             && replace == Replace::No
         {
@@ -238,11 +241,9 @@ impl Registry {
             for (kind, digest) in &there.files {
                 entry.files.entry(kind.clone()).or_insert(*digest);
             }
-            // A shape without names was read without the file that has them.
-            if let (Some(shape), Some(known)) = (&mut entry.shape, &there.shape)
-                && shape.inputs.is_empty()
-            {
-                shape.clone_from(known);
+            // A shape that was read without names keeps those of the file that stays.
+            if !has_names && there.shape.is_some() {
+                entry.shape.clone_from(&there.shape);
             }
         }
         match there {
@@ -279,31 +280,6 @@ impl Registry {
         Ok(Submitted::Accepted(id))
     }
 
-    /// Cancels a change that has not ended. If it is being baked, its bake ends, and other changes of that bake begin
-    /// again.
-    ///
-    /// # Errors
-    /// Returns an error if there is no such change, it has ended, or the catalogue cannot be written.
-    pub fn cancel(&self, id: ChangeId) -> Result<(), Refused> {
-        let mut state = self.state();
-        let change = state.catalogue.changes.iter().find(|change| change.id == id);
-        match change.map(|change| &change.state) {
-            None => return Err(Refused::NoSuchChange(id)),
-            Some(ChangeState::Cancelled) => return Ok(()),
-            Some(ChangeState::Done { .. } | ChangeState::Failed { .. }) => return Err(Refused::Ended(id)),
-            Some(ChangeState::Waiting | ChangeState::Baking) => {}
-        }
-        let mut next = state.catalogue.clone();
-        next.set_state(&[id], &ChangeState::Cancelled);
-        self.shelf.save(&next)?;
-        state.catalogue = next;
-        drop(state);
-        self.dispatcher.metrics().change_ended(self.service.name(), "cancelled");
-        self.sweep();
-        self.wake();
-        Ok(())
-    }
-
     /// Makes a change durable.
     fn accept(&self, catalogue: &mut Catalogue, kind: ChangeKind, sent: Sent) -> Result<ChangeId, Refused> {
         let changes_max = self.config.changes_max;
@@ -323,7 +299,7 @@ impl Registry {
         Ok(id)
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.work.notify_all();
         self.notify();
     }

@@ -24,6 +24,12 @@ const BATCH_BYTES_MAX: u64 = 4 << 20;
 pub(super) fn next_batch(changes: &[Change]) -> Vec<Change> {
     let (open, ended): (Vec<&Change>, Vec<&Change>) =
         changes.iter().partition(|change| change.state.is_open());
+    // Giving memory back waits until nobody waits.
+    let (compact, open): (Vec<&Change>, Vec<&Change>) =
+        open.into_iter().partition(|change| change.kind == ChangeKind::Compact);
+    if open.is_empty() {
+        return compact.into_iter().cloned().collect();
+    }
     // A rebuild changes nothing by itself, and every other change is applied to its result.
     let rebuilds = open.iter().filter(|change| change.kind == ChangeKind::Rebuild);
     let mut round = Round { chosen: rebuilds.map(|change| change.id).collect(), turns: BTreeMap::new() };
@@ -151,5 +157,8 @@ mod tests {
         open[1].kind = ChangeKind::Remove { name: "gone".into() };
         open[2].kind = ChangeKind::Rebuild;
         assert_eq!(next_batch(&open).len(), 3);
+        open[2].kind = ChangeKind::Compact;
+        assert_eq!(next_batch(&open).len(), 2, "it waits for all others");
+        assert_eq!(next_batch(&open[2..]).len(), 1);
     }
 }

@@ -153,7 +153,7 @@ fn with_key(
     if let (Some(took), Some(_)) = (took.get(), &store) {
         let (seconds, dir) = (took.as_secs_f64(), config.state_dir.display());
         eprintln!(
-            "generated the reference string in {seconds:.1} s; the next verification finds it in {dir}"
+            "generated the reference string in {seconds:.1} s; it is kept in {dir}, if that can be written"
         );
     }
     verified.map_err(|error| match error {

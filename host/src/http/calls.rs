@@ -46,10 +46,11 @@ pub(super) async fn prove(
     let registry = app.registries.get(service).cloned();
     let body = body::take(&app, body).await?;
     let kind = if registry.is_some() && is_json(&headers, &body) { BodyKind::Inputs } else { BodyKind::Raw };
-    let answered = Call { service, method: METHOD_PROVE, circuit, body, kind }.run(&app).await?;
+    let call = Call { service, method: METHOD_PROVE, circuit: circuit.clone(), body, kind };
+    let answered = call.run(&app).await?;
     match registry {
         Some(registry) if kind == BodyKind::Inputs || says_json(&headers, header::ACCEPT) => {
-            answered.into_json(&app, registry).await
+            answered.into_json(&app, circuit, registry).await
         }
         _ => answered.send(&app).await,
     }
@@ -186,20 +187,25 @@ impl Answered {
     }
 
     /// Sends the proof as JSON, with its timings.
-    async fn into_json(self, app: &App, registry: Arc<Registry>) -> Result<Response, ApiError> {
+    async fn into_json(
+        self,
+        app: &App,
+        circuit: String,
+        registry: Arc<Registry>,
+    ) -> Result<Response, ApiError> {
         let took = self.took;
-        let text = off_path(move || self.json_text(&registry)).await??;
+        let text = off_path(move || self.json_text(&circuit, &registry)).await??;
         let mut response = timed(Bytes::from(app.replies.hold(text).await?), took);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
         Ok(response)
     }
 
-    fn json_text(&self, registry: &Registry) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    fn json_text(&self, circuit: &str, registry: &Registry) -> Result<Zeroizing<Vec<u8>>, ApiError> {
         let mut json = registry.system().proof_to_json(&self.body).map_err(|error| {
             let message = format!("the guest's proof cannot be read: {error}");
             ApiError::Guest { tag: Tag::Internal, message }
         })?;
-        if let Some(signals) = named_signals(&json, registry) {
+        if let Some(signals) = named_signals(&json, circuit, registry) {
             json.insert("signals".into(), signals);
         }
         let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
@@ -211,8 +217,8 @@ impl Answered {
 }
 
 /// The public signals of a proof by name, where the names are known.
-fn named_signals(proof: &JsonObject, registry: &Registry) -> Option<serde_json::Value> {
-    let names = registry.public_names(proof.get("circuit")?.as_str()?);
+fn named_signals(proof: &JsonObject, circuit: &str, registry: &Registry) -> Option<serde_json::Value> {
+    let names = registry.public_names(circuit, proof.get("circuit")?.as_str()?);
     let public = proof.get("public")?.as_array()?;
     let are_known = !names.is_empty() && names.len() == public.len();
     are_known.then(|| names.into_iter().zip(public.iter().cloned()).collect::<JsonObject>().into())

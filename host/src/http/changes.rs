@@ -44,7 +44,11 @@ pub(super) struct ChangeView {
 impl ChangeView {
     pub(super) fn of(registry: &Registry, id: ChangeId) -> Option<Self> {
         let (Change { id, kind, state, .. }, progress) = registry.change(id)?;
-        let change = serde_json::to_value(kind).expect("a change has string keys only");
+        let mut change = serde_json::to_value(kind).expect("a change has string keys only");
+        // What is known of a circuit is in the list of circuits, and who sent a change is for operators.
+        if let Some(entry) = change.pointer_mut("/add/entry").and_then(serde_json::Value::as_object_mut) {
+            entry.retain(|key, _| ["circuit", "files"].contains(&key.as_str()));
+        }
         let (stage, percent, left_s) = match (&state, progress) {
             (ChangeState::Done { .. }, _) => (None, 100, None),
             (_, Some(Progress { stage, percent, left_s })) => (Some(stage), percent, left_s),

@@ -253,7 +253,7 @@ fn refused_status(refused: &Refused) -> (StatusCode, &'static str) {
         Refused::NoSuchCircuit(_) => (StatusCode::NOT_FOUND, "unknown_circuit"),
         Refused::TooLarge { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "circuit_too_large"),
         Refused::NoSuchChange(_) => (StatusCode::NOT_FOUND, "unknown_change"),
-        Refused::Ended(_) => (StatusCode::CONFLICT, "change_ended"),
+        Refused::NotCancellable { .. } => (StatusCode::CONFLICT, "not_cancellable"),
         Refused::NoSuchGeneration(_) => (StatusCode::NOT_FOUND, "unknown_generation"),
         Refused::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_changes"),
         Refused::NotServable { .. } => (StatusCode::CONFLICT, "not_servable"),

@@ -30,9 +30,10 @@ pub(super) async fn list(State(app): State<Arc<App>>, query: WhichQuery) -> Resu
     let image = registry.service().name().to_owned();
     let view = off_path(move || {
         let (generations, active) = registry.generations();
-        let view = |record: GenerationRecord| GenerationView {
-            disk_bytes: registry.disk_bytes(&record.image),
-            record,
+        let view = |mut record: GenerationRecord| {
+            // What is known of a circuit is in the list of circuits.
+            record.circuits.values_mut().for_each(|entry| (entry.shape, entry.added) = (None, None));
+            GenerationView { disk_bytes: registry.disk_bytes(&record.image), record }
         };
         (generations.into_iter().map(view).collect::<Vec<_>>(), active)
     });

@@ -48,15 +48,16 @@ struct Method {
 }
 
 pub(super) async fn circuits(State(app): State<Arc<App>>) -> Result<Json<Circuits>, ApiError> {
+    let Json(mut list) = circuits_as_operator(State(app)).await?;
+    // Addresses of clients are for operators.
+    list.circuits.iter_mut().filter_map(|circuit| circuit.added.as_mut()).for_each(|added| added.by = None);
+    Ok(Json(list))
+}
+
+pub(super) async fn circuits_as_operator(State(app): State<Arc<App>>) -> Result<Json<Circuits>, ApiError> {
     off_path(move || {
-        Json(Circuits {
-            circuits: app
-                .dispatcher
-                .services()
-                .iter()
-                .flat_map(|service| of_service(&app, service))
-                .collect(),
-        })
+        let services = app.dispatcher.services().iter();
+        Json(Circuits { circuits: services.flat_map(|service| of_service(&app, service)).collect() })
     })
     .await
 }
@@ -65,8 +66,8 @@ pub(super) async fn circuits(State(app): State<Arc<App>>) -> Result<Json<Circuit
 fn of_service(app: &App, service: &Service) -> Vec<Circuit> {
     let generation = service.current();
     let image = generation.image();
-    let mut entries =
-        app.registries.get(service.id()).map(|registry| registry.circuits()).unwrap_or_default();
+    let registry = app.registries.get(service.id());
+    let mut entries = registry.map(|registry| registry.circuits_of(generation.id())).unwrap_or_default();
     let circuits = image.manifest.circuits.iter().map(|circuit| {
         let Entry { circuit: digest, shape, added, .. } = entries.remove(&circuit.name).unwrap_or_default();
         Circuit {

@@ -42,7 +42,7 @@ pub(super) fn admin(app: &Arc<App>, token: Arc<Token>) -> Router {
         .route("/v1/admin/drain", post(admin::drain))
         .route("/v1/admin/policy", get(admin::policy).patch(admin::change_policy))
         .route("/v1/admin/events", get(admin::events))
-        .route("/v1/circuits", get(listing::circuits))
+        .route("/v1/circuits", get(listing::circuits_as_operator))
         .route("/v1/circuits/{circuit}", circuits::with_upload_limit(app, change))
         .route("/v1/changes", get(changes::list))
         .route("/v1/changes/{id}", get(changes::show).delete(changes::cancel_as_operator))

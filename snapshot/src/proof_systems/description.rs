@@ -11,8 +11,8 @@ use snapback_circom::{
 };
 use std::{ops::RangeInclusive, time::Duration};
 
-/// Names that a list holds at most. Signals beyond them have numbers only.
-const NAMES_MAX: usize = 1024;
+/// Length of all names of a list, in bytes. Signals of a circuit with more have numbers only.
+const NAMES_BYTES_MAX: usize = 16 << 10;
 
 /// A circuit that a proof system has read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,10 @@ impl CircuitShape {
             public = public_names(sym, header)?;
             inputs = input_names(sym, header)?.into_iter().collect();
         }
-        let bounded = |names: Vec<String>| if names.len() > NAMES_MAX { Vec::new() } else { names };
+        let bounded = |names: Vec<String>| {
+            let bytes: usize = names.iter().map(|name| name.len() + 1).sum();
+            if bytes > NAMES_BYTES_MAX { Vec::new() } else { names }
+        };
         Ok(Self {
             prime: header.prime.to_string(),
             k,

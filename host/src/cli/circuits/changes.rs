@@ -32,7 +32,7 @@ pub(super) fn list(place: &Place) -> anyhow::Result<()> {
             _ => change["stage"].as_str().unwrap_or_default().to_owned(),
         };
         let [what, state, detail] = [what, state.to_owned(), detail].map(|text| printable(&text));
-        outln!("{:>4} {state:<8} {what:<32} {detail}", change["id"]);
+        outln!("{:>4} {state:<9} {what:<32} {detail}", change["id"]);
     }
     Ok(())
 }

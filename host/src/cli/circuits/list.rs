@@ -60,6 +60,6 @@ fn show(circuit: &Value) {
 /// When a circuit was added, and by whom.
 fn added(added: &Value) -> Option<String> {
     let at = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(added["at"].as_u64()?));
-    let by = added["by"].as_str().map_or_else(|| "an operator".into(), printable);
-    Some(format!("{at} by {by}"))
+    let by = added["by"].as_str().map(|by| format!(" by {}", printable(by)));
+    Some(format!("{at}{}", by.unwrap_or_default()))
 }
