@@ -226,7 +226,7 @@ fn a_calculator_that_does_not_fit_is_refused_before_the_bake_begins() {
 #[test]
 fn circuits_are_managed_from_the_command_line() {
     let state = own_state();
-    let server = serve(state.path(), &[]);
+    let server = serve(state.path(), &["--circuits-compact-at", "100%"]);
     let url = server.url("");
     let circuits = |args: &[&str]| {
         let mut command = snapback();

@@ -20,7 +20,7 @@ fn names(server: &Server) -> Vec<String> {
 #[test]
 fn circuits_are_added_and_removed_while_others_are_proven() {
     let state = own_state();
-    let server = serve(state.path(), &[]);
+    let server = serve(state.path(), &["--circuits-compact-at", "100%"]);
     assert!(names(&server).is_empty());
     let (first, witness) = squares(10, 3);
     assert_eq!(done(&server, &put(&server, "/v1/circuits/first", &[("r1cs", &first)])), 2);
