@@ -52,7 +52,7 @@ pub struct GenerationRecord {
     pub left: Option<u64>,
     /// Its circuits, by name.
     pub circuits: BTreeMap<String, Entry>,
-    /// The most rows that circuits had at once since the image was built from its guest. Memory that a removed circuit
+    /// The most rows that circuits had at once since the image was last built whole. Memory that a removed circuit
     /// leaves is used again by later ones, so the size of the image follows this number.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) most_rows: u64,

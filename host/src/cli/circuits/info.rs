@@ -152,6 +152,8 @@ pub(super) fn estimate(args: &Args, systems: &ProofSystems) -> anyhow::Result<()
     line("reference string", seconds(reference), "once for all circuits of this size");
     line("bake", seconds(bake), "each time that circuits change");
     line("proof", seconds(proof), "on one core");
-    outln!("Times are for a machine like that of docs/benchmarks.md; sizes are for this program.");
+    outln!(
+        "Times were measured on two cores of AMD EPYC with other work beside, and differ with the machine."
+    );
     Ok(())
 }
