@@ -5,7 +5,7 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use snapback_host::{
     circuits::Registries,
-    config::{Hosts, HttpConfig},
+    config::{Hosts, HttpConfig, WitnessExport},
     http::{App, PublicChanges, serve, signals::Signals},
     sandbox::Sandbox,
 };
@@ -30,6 +30,7 @@ fn listen(host: &Host) -> TcpStream {
         send_rate_min: Some(16 << 10),
         header_timeout: Duration::from_mins(10),
         upload_bytes_max: 1,
+        witness_export: WitnessExport::Off,
         body_timeout: Duration::from_secs(30),
     };
     let app = App::new(

@@ -2,13 +2,14 @@
 
 mod harness;
 
+use halo2_proofs::pasta::Fp;
 use harness::{
     Answer, Server,
     circuits::{done, ended, own_state, put, serve, verifies_natively},
     fixture, run_err, run_ok, snapback,
 };
 use serde_json::{Value, json};
-use snapback_circom::Prime;
+use snapback_circom::{Prime, r1cs::Header, wtns::Witness};
 use snapback_snapshot::proof_systems::{ProofSystem, plonk::Plonk};
 use std::{fs, path::Path};
 
@@ -112,6 +113,34 @@ fn errors_about_inputs_name_the_signal() {
     assert!(refused(json!([1, 2])).contains("no input signal `inputs`"));
     server.post_json("/v1/circuits/x5chain/prove", b"{").error(400, "bad_inputs");
     assert_eq!(server.metric("snapback_calls_total{image=\"plonk\",outcome=\"no_witness\"}"), 7.0);
+}
+
+#[test]
+fn witnesses_are_returned_where_the_operator_allows_it() {
+    let state = own_state();
+    let server = with_calculator(state.path());
+    let path = "/v1/circuits/x5chain/witness";
+    let inputs = fixture("x5chain/input.json");
+    let refused = server.post_json(path, &inputs).error(403, "witness_export_off");
+    assert!(refused.contains("circuits.witness_export"), "{refused}");
+    drop(server);
+
+    let server = serve(state.path(), &["--circuits-witness-export", "on", "--log-level", "trace"]);
+    let answer = server.post_json(path, &inputs);
+    assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
+    let witness = answer.ok();
+    let read = |bytes: &[u8]| {
+        let wires = Header::read(&fixture("x5chain/x5chain.r1cs")).expect("a header").wires;
+        Witness::<Fp>::read(bytes, Prime::Pallas, wires).expect("a witness").values().to_vec()
+    };
+    assert_eq!(read(&witness), read(&fixture("x5chain/witness.wtns")), "circom's own tools compute the same");
+    verifies_natively(
+        &fixture("x5chain/x5chain.r1cs"),
+        &server.post("/v1/circuits/x5chain/prove", &witness).ok(),
+    );
+    server.post_json(path, br#"{"x": 7}"#).error(400, "bad_inputs");
+    server.post_json("/v1/circuits/none/witness", &inputs).error(404, "unknown_circuit");
+    assert_eq!(server.metric("snapback_calls_total{image=\"plonk\",outcome=\"ok\"}"), 2.0);
 }
 
 /// Returns a calculator over pallas for a circuit with `wires` wires. Its `init` runs `body`.

@@ -239,6 +239,9 @@ fn an_image_that_fails_every_call_gets_no_calls_until_a_probe_succeeds() {
     assert!(host.outcome("trap", b"").result.is_err());
     assert!(matches!(host.submit("echo", b""), Err(Rejected::BreakerOpen { .. })));
     rig.clock.advance(Duration::from_secs(5));
+    // A call that does not reach the guest says nothing about it, and the next call is the probe.
+    assert!(matches!(host.outcome("no_such", b"").result, Err(Fault::NoSuchMethod)));
+    assert_eq!(host.metric(r#"snapback_breaker_state{image="fixtures"}"#), 1.0, "still not closed");
     rig.close_the_gate();
     let probe = host.submit(GATED, b"").expect("an admitted probe");
     rig.arrived();

@@ -108,12 +108,13 @@ impl Service {
         Ok(probe)
     }
 
-    /// Records that an admitted call was not run.
+    /// Records that an admitted call was not run, or not by the guest.
     pub(crate) fn withdraw(&self, now: Instant, probe: Option<Probe>) {
         self.breaker.withdrawn(now, probe);
     }
 
-    /// Records how a call ended. The breaker counts faults of the image, and no others.
+    /// Records how a call ended. The breaker counts faults of the image, and no others; a call that ended before the
+    /// guest ran tells it nothing, and is [withdrawn](Self::withdraw) instead.
     pub(crate) fn record(
         &self,
         result: &Result<Reply, Fault>,

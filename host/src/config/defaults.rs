@@ -2,7 +2,7 @@
 
 use super::{
     hosts::Hosts,
-    model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat},
+    model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat, WitnessExport},
     values::default_dir,
 };
 use crate::{
@@ -43,6 +43,7 @@ impl Config {
                 header_timeout: Duration::from_secs(10),
                 body_timeout: Duration::from_secs(30),
                 upload_bytes_max: 128 << 20,
+                witness_export: WitnessExport::Off,
             },
             admin_listen: None,
             admin_token_file: None,

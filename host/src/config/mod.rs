@@ -23,6 +23,6 @@ mod values;
 
 pub use error::ConfigError;
 pub use hosts::Hosts;
-pub use model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat, set_policy};
+pub use model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat, WitnessExport, set_policy};
 pub use settings::{PREFIX, SETTINGS, Scope, Setting};
 pub use sources::{CONFIG, SettingInForce, Sources};

@@ -4,7 +4,7 @@ use super::{
     error::ConfigError,
     hosts::Hosts,
     settings::{of_image, of_method},
-    values::{bytes, duration, hosts, long_duration, number, or_off, origins, path, percent},
+    values::{bytes, duration, hosts, long_duration, number, one_of, or_off, origins, path, percent},
 };
 use crate::{
     lanes::LaneConfig,
@@ -103,6 +103,15 @@ pub enum CircuitChanges {
     Off,
 }
 
+/// Whether clients get the witnesses that calculators compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WitnessExport {
+    /// They do.
+    On,
+    /// They do not.
+    Off,
+}
+
 /// The settings of the HTTP server.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
@@ -128,6 +137,8 @@ pub struct HttpConfig {
     pub body_timeout: Duration,
     /// `circuits.upload_bytes_max`
     pub upload_bytes_max: u64,
+    /// `circuits.witness_export`
+    pub witness_export: WitnessExport,
 }
 
 impl Config {
@@ -183,19 +194,11 @@ impl Config {
             "drain.deadline" => self.drain_deadline = duration(value)?,
             "native.key_file" => self.key_file = path(value)?,
             "native.cache" => {
-                self.native_cache = match value {
-                    "on" => CacheMode::On,
-                    "off" => CacheMode::Off,
-                    _ => return Err("`on` or `off`".into()),
-                };
+                self.native_cache = one_of(value, &[("on", CacheMode::On), ("off", CacheMode::Off)])?;
             }
             "sandbox" => {
-                self.sandbox = match value {
-                    "auto" => SandboxMode::Auto,
-                    "on" => SandboxMode::On,
-                    "off" => SandboxMode::Off,
-                    _ => return Err("`auto`, `on` or `off`".into()),
-                };
+                use SandboxMode::{Auto, Off, On};
+                self.sandbox = one_of(value, &[("auto", Auto), ("on", On), ("off", Off)])?;
             }
             "cold_start.target" => self.cold_start_target = duration(value)?,
             "bake.memory_limit" => self.bake.memory_bytes_max = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?,
@@ -203,12 +206,8 @@ impl Config {
             "bake.image_bytes_max" => self.bake.image_bytes_max = bytes(value, 1, MEMORY_BYTES_MAX)?,
             "bake.input_bytes_max" => self.bake.input_bytes_max = bytes(value, 1, MEMORY_BYTES_MAX)?,
             "circuits.changes" => {
-                self.circuit_changes = match value {
-                    "auto" => CircuitChanges::Auto,
-                    "on" => CircuitChanges::On,
-                    "off" => CircuitChanges::Off,
-                    _ => return Err("`auto`, `on` or `off`".into()),
-                };
+                use CircuitChanges::{Auto, Off, On};
+                self.circuit_changes = one_of(value, &[("auto", Auto), ("on", On), ("off", Off)])?;
             }
             "circuits.upload_bytes_max" => self.http.upload_bytes_max = bytes(value, 1, 1 << 30)?,
             "circuits.changes_max" => self.circuits.changes_max = number(value, 1, 1 << 16)?,
@@ -217,6 +216,10 @@ impl Config {
             "circuits.calculator_deadline" => self.circuits.calculators.deadline = duration(value)?,
             "circuits.calculator_memory_limit" => {
                 self.circuits.calculators.memory_bytes_max = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?;
+            }
+            "circuits.witness_export" => {
+                use WitnessExport::{Off, On};
+                self.http.witness_export = one_of(value, &[("on", On), ("off", Off)])?;
             }
             "circuits.generations_kept" => self.circuits.generations_kept = number(value, 0, 1 << 16)?,
             "circuits.generation_age_max" => self.circuits.generation_age_max = long_duration(value)?,
@@ -227,11 +230,7 @@ impl Config {
                 self.log_level = value.into();
             }
             "log.format" => {
-                self.log_format = match value {
-                    "text" => LogFormat::Text,
-                    "json" => LogFormat::Json,
-                    _ => return Err("`text` or `json`".into()),
-                };
+                self.log_format = one_of(value, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?;
             }
             key => match of_image(key) {
                 Some((image, key)) => {

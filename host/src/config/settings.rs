@@ -165,6 +165,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("circuits.calculator_deadline", "10s", "how long a circuit's witness calculator may run"),
     setting("circuits.calculator_memory_limit", "512MiB", "linear memory that a witness calculator may have"),
     setting(
+        "circuits.witness_export",
+        "off",
+        "whether POST /v1/circuits/{circuit}/witness returns the witness of inputs: on, or off",
+    ),
+    setting(
         "circuits.generations_kept",
         "8",
         "generations that are kept for going back, beside the one that is served",

@@ -60,6 +60,16 @@ pub(super) fn percent(value: &str) -> Result<Percent, String> {
         .ok_or_else(|| "a share from 0% to 100%".into())
 }
 
+/// One of a few words.
+pub(super) fn one_of<T: Copy>(value: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let known = words.iter().find(|(word, _)| *word == value).map(|(_, meaning)| *meaning);
+    known.ok_or_else(|| {
+        let quoted: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        let (last, others) = quoted.split_last().expect("there are several words");
+        format!("{} or {last}", others.join(", "))
+    })
+}
+
 /// A value, or `off`.
 pub(super) fn or_off<T>(value: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
     if value == "off" {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     circuits::Registry,
+    config::WitnessExport,
     dispatch::Rejected,
     ids::ServiceId,
     lanes::{self, BodyKind, CallRequest, Outcome},
@@ -31,6 +32,8 @@ use zeroize::Zeroizing;
 /// Longest message of a guest that a client sees, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4096;
 const JSON: &str = "application/json";
+/// The method in metrics of calls that compute a witness and do not reach the guest.
+const METHOD_WITNESS: &str = "witness";
 /// Says how long a call ran on its lane.
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -54,6 +57,23 @@ pub(super) async fn prove(
         }
         _ => answered.send(&app).await,
     }
+}
+
+/// Answers with the witness that the circuit's calculator computes of inputs.
+pub(super) async fn witness(
+    State(app): State<Arc<App>>,
+    circuit: PathText,
+    query: WhichQuery,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let circuit = segment(circuit)?;
+    let service = service_of_circuit(&app, &which(query)?, &circuit)?.id();
+    if app.http.witness_export == WitnessExport::Off {
+        return Err(ApiError::WitnessExportOff);
+    }
+    let body = body::take(&app, body).await?;
+    let call = Call { service, method: METHOD_WITNESS, circuit, body, kind: BodyKind::InputsOfWitness };
+    call.run(&app).await?.send(&app).await
 }
 
 pub(super) async fn verify(

@@ -33,6 +33,7 @@ pub(crate) enum ApiError {
     BadSettings(String),
     NoCircuitsAsData,
     ChangesOff,
+    WitnessExportOff,
     /// The upload of a circuit is not multipart, or has unexpected parts.
     BadUpload(String),
     NotMultipart {
@@ -134,6 +135,11 @@ impl ApiError {
                 "changes_off",
                 "circuits are not changed here: use the admin routes, or see the setting circuits.changes"
                     .into(),
+            ),
+            Self::WitnessExportOff => (
+                StatusCode::FORBIDDEN,
+                "witness_export_off",
+                "witnesses are not returned here: see the setting circuits.witness_export".into(),
             ),
             Self::BadProof(error) => (StatusCode::BAD_REQUEST, "malformed_input", error.to_string()),
             Self::BadUpload(reason) => (StatusCode::BAD_REQUEST, "bad_circuit", reason.clone()),

@@ -21,6 +21,7 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route("/v1/circuits", get(listing::circuits))
         .route("/v1/circuits/{circuit}/prove", post(calls::prove))
         .route("/v1/circuits/{circuit}/verify", post(calls::verify))
+        .route("/v1/circuits/{circuit}/witness", post(calls::witness))
         .route("/v1/circuits/{circuit}", circuits::with_upload_limit(app, change))
         .route("/v1/changes", get(changes::list))
         .route("/v1/changes/{id}", get(changes::show).delete(changes::cancel))

@@ -13,6 +13,7 @@ use crate::{
     policy::{Policy, Reason},
     witness::CalculatorError,
 };
+use snapback_abi::reply::Tag;
 use snapback_snapshot::call::Reply;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -62,16 +63,30 @@ impl<'a> Attempt<'a> {
         self.witness_took
     }
 
-    /// Makes a witness of the client's inputs, with the calculator of the generation that the call runs in. The
-    /// deadline of the call begins after it: the calculator has one of its own.
-    pub(super) fn calculate_witness(
-        &mut self,
+    /// Prepares the body, and returns the result of the call if it ends with that: the client's inputs are refused, or
+    /// their witness is all that it wants. The deadline of the call begins afterwards: calculators have one of their
+    /// own.
+    pub(super) fn prepare(&mut self, instance: &Instance, image: &str) -> Option<Result<Reply, Fault>> {
+        if self.request.kind == BodyKind::Raw {
+            return None;
+        }
+        match (self.calculate_witness(instance, image), self.request.kind) {
+            (Err(error), _) => Some(Err(error.into())),
+            (Ok(witness), BodyKind::InputsOfWitness) => Some(self.witness_reply(witness)),
+            (Ok(witness), _) => {
+                self.witness = Some(witness);
+                self.witness_took = self.begun.elapsed();
+                None
+            }
+        }
+    }
+
+    /// Computes the witness of the client's inputs, with the calculator of the generation that the call runs in.
+    fn calculate_witness(
+        &self,
         instance: &Instance,
         image: &str,
-    ) -> Result<(), CalculatorError> {
-        if self.request.kind == BodyKind::Raw {
-            return Ok(());
-        }
+    ) -> Result<Zeroizing<Vec<u8>>, CalculatorError> {
         let begun = Instant::now();
         let calculator =
             instance.generation().calculator(&self.request.circuit).ok_or(CalculatorError::Missing)?;
@@ -79,9 +94,15 @@ impl<'a> Attempt<'a> {
         let panicked = |_| Err(CalculatorError::Engine(wasmtime::Error::msg("the host panicked")));
         let result = result.unwrap_or_else(panicked);
         self.context.telemetry.metrics.witness_calculated(image, begun.elapsed());
-        self.witness = Some(result?);
-        self.witness_took = self.begun.elapsed();
-        Ok(())
+        result
+    }
+
+    fn witness_reply(&self, witness: Zeroizing<Vec<u8>>) -> Result<Reply, Fault> {
+        let (bytes, bytes_max) = (witness.len() as u64, self.context.reply_bytes_max);
+        if bytes > bytes_max {
+            return Err(Fault::ReplyTooLarge { bytes, bytes_max });
+        }
+        Ok(Reply { tag: Tag::Ok, body: witness })
     }
 
     /// Runs the call for the first time.

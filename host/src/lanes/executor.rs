@@ -123,9 +123,9 @@ impl Executor {
         let mut active = self.take_active(request, policy, context)?;
         let before = active.instance.condition();
         let mut before_bytes = active.linear_bytes();
-        if let Err(error) = attempt.calculate_witness(&active.instance, self.service.name()) {
+        if let Some(ended) = attempt.prepare(&active.instance, self.service.name()) {
             self.active = Some(active);
-            return Err(error.into());
+            return ended;
         }
         self.witness_took = attempt.witness_took();
         let mut result = attempt.run(&mut active.instance);

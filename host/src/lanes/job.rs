@@ -45,6 +45,8 @@ pub enum BodyKind {
     Raw,
     /// Inputs of a circuit, from which its witness calculator makes the input of the method.
     Inputs,
+    /// Inputs of a circuit whose witness is the reply. The guest is not called.
+    InputsOfWitness,
 }
 
 /// A call in the queue.

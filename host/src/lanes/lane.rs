@@ -6,7 +6,11 @@
 //! Invariant: every job gets exactly one outcome: from the lane, or from the watchdog if the lane stalls.
 
 use super::{
-    context::LaneContext, control::Control, executor::Executor, job::Job, reply_sink::Outcome,
+    context::LaneContext,
+    control::Control,
+    executor::Executor,
+    job::{BodyKind, Job},
+    reply_sink::Outcome,
     watchdog::InFlight,
 };
 use crate::{ids::LaneId, instance::Fault};
@@ -122,7 +126,15 @@ impl Lane {
         };
         let took = begun.elapsed();
         metrics.call_ended(service.name(), &request.method, swap, took, &result);
-        service.record(&result, probe, *id, context.now(), telemetry);
+        let guest_ran = match &result {
+            Ok(_) => request.kind != BodyKind::InputsOfWitness,
+            Err(fault) => !fault.came_before_guest(),
+        };
+        if guest_ran {
+            service.record(&result, probe, *id, context.now(), telemetry);
+        } else {
+            service.withdraw(context.now(), probe);
+        }
         let reason = result.as_ref().err().map(Fault::reason);
         reply.deliver(Outcome { result, took, witness_took: executor.witness_took() });
         let replied = Instant::now();
