@@ -273,11 +273,8 @@ impl<F: WithSmallOrderMulGroup<3>> Builder<F> {
                 self.graph.scale(*factor, value)
             }
             Ast::Folded(terms, base) => {
-                let zero = self.graph.constant(F::ZERO);
-                terms.iter().fold(zero, |sum, term| {
-                    let term = self.build(term);
-                    self.graph.fold(sum, *base, term)
-                })
+                let terms: Vec<Value> = terms.iter().map(|term| self.build(term)).collect();
+                self.graph.fold_all(&terms, *base)
             }
             Ast::Sum(operands) => self.once(operands, |graph, a, b| graph.add(a, b)),
             Ast::Product(operands) => self.once(operands, |graph, a, b| graph.mul(a, b)),

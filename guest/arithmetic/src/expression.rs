@@ -154,6 +154,42 @@ impl<F: PrimeField> Graph<F> {
         }
     }
 
+    /// Folds terms at `base` by Horner's rule, the first one having the highest power. Neighbours that have a factor in
+    /// common, such as the constraints of a gate its selector, are folded without it and multiplied once.
+    pub fn fold_all(&mut self, terms: &[Value], base: F) -> Value {
+        let zero = self.constant(F::ZERO);
+        let (mut sum, mut left) = (zero, terms);
+        while let [first, ..] = left {
+            let (factor, cofactors) = self.longest_run(left);
+            if let (Some(factor), [_, _, ..]) = (factor, cofactors.as_slice()) {
+                let inner = cofactors.iter().fold(zero, |inner, cofactor| self.fold(inner, base, *cofactor));
+                let product = self.mul(factor, inner);
+                sum = self.fold(sum, base.pow_vartime([cofactors.len() as u64]), product);
+                left = &left[cofactors.len()..];
+            } else {
+                sum = self.fold(sum, base, *first);
+                left = &left[1..];
+            }
+        }
+        sum
+    }
+
+    /// Returns the factor of the first term that most of the terms after it have too, one after the other, and what is
+    /// left of these terms without it.
+    fn longest_run(&self, terms: &[Value]) -> (Option<Value>, Vec<Value>) {
+        let factors = |term: &Value| match self.node_of(*term) {
+            Node::Mul(a, b) => Some([(a, b), (b, a)]),
+            _ => None,
+        };
+        let run = |factor: Value| -> Vec<Value> {
+            let without = |term| factors(term)?.into_iter().find(|(a, _)| *a == factor).map(|(_, b)| b);
+            terms.iter().map_while(without).collect()
+        };
+        let runs = terms.first().and_then(factors).into_iter().flatten();
+        let longest = runs.map(|(factor, _)| (factor, run(factor))).max_by_key(|(_, run)| run.len());
+        longest.map_or((None, Vec::new()), |(factor, run)| (Some(factor), run))
+    }
+
     fn plus(&mut self, summand: F, value: Value) -> Value {
         match self.node_of(value) {
             _ if summand == F::ZERO => value,

@@ -16,6 +16,8 @@ enum Expression {
     Mul(Box<Self>, Box<Self>),
     Scale(i64, Box<Self>),
     Fold(i64, Vec<Self>),
+    /// Folds products with a common factor, and others.
+    Gate(i64, Box<Self>, Vec<(bool, Self)>),
 }
 
 const COLUMNS: u32 = 3;
@@ -38,8 +40,10 @@ fn expression() -> impl Strategy<Value = Expression> {
             two().prop_map(|(a, b)| Expression::Sub(a, b)),
             two().prop_map(|(a, b)| Expression::Mul(a, b)),
             (number(), inner.clone()).prop_map(|(factor, a)| Expression::Scale(factor, Box::new(a))),
-            (number(), prop::collection::vec(inner, 0..4))
+            (number(), prop::collection::vec(inner.clone(), 0..4))
                 .prop_map(|(base, terms)| Expression::Fold(base, terms)),
+            (number(), inner.clone().prop_map(Box::new), prop::collection::vec((any::<bool>(), inner), 0..6))
+                .prop_map(|(base, factor, terms)| Expression::Gate(base, factor, terms)),
         ]
     })
 }
@@ -67,6 +71,11 @@ impl Expression {
             Self::Fold(base, terms) => {
                 terms.iter().fold(F::ZERO, |sum, term| sum * field::<F>(*base) + term.at(domain, row))
             }
+            Self::Gate(base, factor, terms) => terms.iter().fold(F::ZERO, |sum, (is_guarded, term)| {
+                let term = term.at(domain, row);
+                let term = if *is_guarded { factor.at(domain, row) * term } else { term };
+                sum * field::<F>(*base) + term
+            }),
         }
     }
 
@@ -94,11 +103,17 @@ impl Expression {
                 graph.scale(field(*factor), a)
             }
             Self::Fold(base, terms) => {
-                let zero = graph.constant(F::ZERO);
-                terms.iter().fold(zero, |sum, term| {
+                let terms: Vec<Value> = terms.iter().map(|term| term.build(graph)).collect();
+                graph.fold_all(&terms, field(*base))
+            }
+            Self::Gate(base, factor, terms) => {
+                let factor = factor.build(graph);
+                let mut product = |(is_guarded, term): &(bool, Self)| {
                     let term = term.build(graph);
-                    graph.fold(sum, field(*base), term)
-                })
+                    if *is_guarded { graph.mul(factor, term) } else { term }
+                };
+                let terms: Vec<Value> = terms.iter().map(&mut product).collect();
+                graph.fold_all(&terms, field(*base))
             }
         }
     }
@@ -158,4 +173,16 @@ fn what_is_there_twice_is_computed_once() {
     let sum = graph.add(products[0], products[1]);
     let program = Program::new(&graph, sum);
     assert_eq!((program.instructions.len(), program.registers), (2, 2));
+}
+
+#[test]
+fn the_selector_of_a_gate_is_multiplied_once() {
+    let mut graph = Graph::<Fp>::default();
+    let selector = graph.column(0, 0);
+    let terms: Vec<Value> = (1..6).map(|column| graph.column(column, 0)).collect();
+    let other = graph.column(6, 1);
+    let guarded: Vec<Value> = terms.iter().map(|term| graph.mul(selector, *term)).chain([other]).collect();
+    let folded = graph.fold_all(&guarded, Fp::from(3));
+    // Four steps within the gate, the product, and one step for what follows it.
+    assert_eq!(Program::new(&graph, folded).instructions.len(), 6);
 }
