@@ -37,10 +37,19 @@ enum Change {
         visibility: &'static str,
         module: &'static str,
     },
+    /// A function of ours, from a module that is added below a file of the library with this SHA-256, in place of the
+    /// function of the same name that the file imports in a list.
+    Import {
+        place: &'static str,
+        digest: &'static str,
+        name: &'static str,
+        list: &'static str,
+        module: &'static str,
+    },
 }
 
 /// Places are relative to the library's sources.
-const CHANGES: [Change; 8] = [
+const CHANGES: [Change; 10] = [
     Change::Replace {
         place: "poly/evaluator.rs",
         digest: "e8799c2a0cb184008f1401df7be55d23c96092aebad996e543518f81f875b53e",
@@ -65,12 +74,23 @@ const CHANGES: [Change; 8] = [
     },
     Change::Add { place: "arithmetic/msm.rs", ours: "src/msm.rs" },
     Change::Add { place: "arithmetic/msm/halves.rs", ours: "src/msm/halves.rs" },
+    Change::Import {
+        place: "poly/domain.rs",
+        digest: "379599939d3db1cc10ce2d4cd7cfdf3b41858421d6cc2a734b4b54989b4d105c",
+        name: "best_fft",
+        list: "arithmetic::{best_fft, parallelize}",
+        module: "fft",
+    },
+    Change::Add { place: "poly/domain/fft.rs", ours: "src/fft.rs" },
 ];
 
 impl Change {
     fn place(&self) -> &'static str {
         match self {
-            Self::Replace { place, .. } | Self::Add { place, .. } | Self::Function { place, .. } => place,
+            Self::Replace { place, .. }
+            | Self::Add { place, .. }
+            | Self::Function { place, .. }
+            | Self::Import { place, .. } => place,
         }
     }
 
@@ -94,6 +114,17 @@ impl Change {
                     "mod {module};\n{visibility}use {module}::{name};\n\n#[allow(dead_code)]\nfn replaced_{name}<"
                 );
                 Ok(text.replace(&found, &changed).into_bytes())
+            }
+            Self::Import { place, digest, name, list, module } => {
+                let theirs = library.join(place);
+                check(&theirs, digest)?;
+                let text = text(&theirs)?;
+                if text.matches(list).count() != 1 {
+                    return Err(format!("{} does not import {name} once", theirs.display()));
+                }
+                let without = list.replace(&format!("{name}, "), "");
+                Ok(format!("{}\nmod {module};\nuse {module}::{name};\n", text.replace(list, &without))
+                    .into_bytes())
             }
         }
     }

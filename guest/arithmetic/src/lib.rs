@@ -4,6 +4,7 @@
 //! expression    polynomials over the rows of a domain, as a graph without duplicates
 //! program       evaluates a graph, block of rows by block of rows
 //! msm           sums of points times scalars
+//! fft           Fourier transforms of field elements
 //! self_check    known answers, which a guest computes before it is baked
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! have one representation, so another order of operations changes no byte of a proof.
 
 pub mod expression;
+pub mod fft;
 pub mod msm;
 pub mod program;
 pub mod self_check;
