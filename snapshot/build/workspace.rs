@@ -28,15 +28,9 @@ enum Change {
     Replace { place: &'static str, digest: &'static str, ours: &'static str },
     /// A file of ours in a place where the library has none.
     Add { place: &'static str, ours: &'static str },
-    /// A function of ours, from a module that is added beside a file of the library with this SHA-256, in place of the
-    /// function of the same name.
-    Function {
-        place: &'static str,
-        digest: &'static str,
-        name: &'static str,
-        visibility: &'static str,
-        module: &'static str,
-    },
+    /// A function of ours, from a module that is added below a file of the library with this SHA-256, in place of the
+    /// public function of the same name.
+    Function { place: &'static str, digest: &'static str, name: &'static str, module: &'static str },
     /// A function of ours, from a module that is added below a file of the library with this SHA-256, in place of the
     /// function of the same name that the file imports in a list.
     Import {
@@ -49,7 +43,7 @@ enum Change {
 }
 
 /// Places are relative to the library's sources.
-const CHANGES: [Change; 10] = [
+const CHANGES: [Change; 13] = [
     Change::Replace {
         place: "poly/evaluator.rs",
         digest: "e8799c2a0cb184008f1401df7be55d23c96092aebad996e543518f81f875b53e",
@@ -60,19 +54,20 @@ const CHANGES: [Change; 10] = [
     Change::Function {
         place: "poly/commitment/prover.rs",
         digest: "4ff3438614a1766e34f21babc7d886664db736f734f524b1c5cc96062ba03e5e",
-        name: "parallel_generator_collapse",
-        visibility: "",
-        module: "collapse",
+        name: "create_proof",
+        module: "opening",
     },
-    Change::Add { place: "poly/commitment/prover/collapse.rs", ours: "halo2_proofs/collapse.rs" },
+    Change::Add { place: "poly/commitment/prover/opening.rs", ours: "halo2_proofs/opening.rs" },
     Change::Function {
         place: "arithmetic.rs",
         digest: "c344c3e01cdf17d144781dd1e8807cecef70b8460a408979222e28e533c59350",
         name: "best_multiexp",
-        visibility: "pub ",
         module: "msm",
     },
     Change::Add { place: "arithmetic/msm.rs", ours: "src/msm.rs" },
+    Change::Add { place: "arithmetic/msm/affine.rs", ours: "src/msm/affine.rs" },
+    Change::Add { place: "arithmetic/msm/buckets.rs", ours: "src/msm/buckets.rs" },
+    Change::Add { place: "arithmetic/msm/generators.rs", ours: "src/msm/generators.rs" },
     Change::Add { place: "arithmetic/msm/halves.rs", ours: "src/msm/halves.rs" },
     Change::Import {
         place: "poly/domain.rs",
@@ -102,16 +97,16 @@ impl Change {
                 check(&library.join(place), digest)?;
                 read(&arithmetic.join(ours))
             }
-            Self::Function { place, digest, name, visibility, module } => {
+            Self::Function { place, digest, name, module } => {
                 let theirs = library.join(place);
                 check(&theirs, digest)?;
                 let text = text(&theirs)?;
-                let found = format!("{visibility}fn {name}<");
+                let found = format!("pub fn {name}<");
                 if text.matches(&found).count() != 1 {
                     return Err(format!("{} does not define {name} once", theirs.display()));
                 }
                 let changed = format!(
-                    "mod {module};\n{visibility}use {module}::{name};\n\n#[allow(dead_code)]\nfn replaced_{name}<"
+                    "pub(crate) mod {module};\npub use {module}::{name};\n\n#[allow(dead_code)]\nfn replaced_{name}<"
                 );
                 Ok(text.replace(&found, &changed).into_bytes())
             }

@@ -1,33 +1,40 @@
 //! Sums of points times scalars.
 //!
 //! Pippenger's method: a scalar is cut into windows, each window of each scalar is a digit, and all points with the same
-//! digit are added up before anything is multiplied. Digits are signed, which halves their number. Two points in affine
-//! form are added with six multiplications instead of eleven if an inversion is shared among many additions, so the
-//! points of a digit are added in pairs, then the sums in pairs, all digits of several windows together.
+//! digit are added up before anything is multiplied. Digits are signed, which halves their number.
 //!
-//! The Pasta curves have an endomorphism, which multiplies a point by a constant at the price of one multiplication. A
-//! scalar is split into two halves, one for the point and one for its image: twice the points, and half the windows,
-//! each of which costs the sum of its buckets. See [`halves`].
+//! ```text
+//! halves        a scalar of a Pasta curve becomes two of half the length: twice the points, and half the windows
+//! affine        points in affine form, whose additions share inversions
+//! buckets       adds up the points of each digit, in pairs
+//! generators    the generators of an inner-product argument, which are folded in half again and again
+//! ```
 //!
-//! Sources: Pippenger, "On the evaluation of powers and related problems", FOCS 1976; Booth's recoding for signed digits;
-//! Montgomery, "Speeding the Pollard and elliptic curve methods of factorization", 1987, for shared inversions.
+//! The sums of the digits of a window are not added up one after the other, each with its weight. They are laid out as a
+//! rectangle, the low bits of the digit choosing the column and the high bits the row, and rows and columns are added up
+//! like the points of a digit. Only these few sums are left to be weighted.
+//!
+//! Sources: Pippenger, "On the evaluation of powers and related problems", FOCS 1976; Booth's recoding for signed digits.
 //!
 //! Time depends on the scalars, as it does in the function of the library that this one replaces.
 //!
 //! Invariant: the result is the sum as a group element; how it is represented does not matter, since whoever writes it
 //! normalises it.
 
-use ff::{Field, PrimeField, WithSmallOrderMulGroup};
+use affine::Point;
+use buckets::{Buckets, Entry};
 use group::Group;
-use halves::{HALF_BITS, Half, Halves};
-use pasta_curves::arithmetic::{Coordinates, CurveAffine, VartimeField};
+use halves::{Half, Halves};
+use pasta_curves::arithmetic::CurveAffine;
 
-/// Additions for which sharing an inversion takes less time than it saves.
-const SHARED_MIN: usize = 64;
+pub use generators::{Generators, Part};
+
 /// Points that are added up together: more share one inversion, fewer stay in the cache.
 const POINTS_TOGETHER: usize = 8192;
-/// Multiplications of an addition in affine form, and of putting one digit's sum in its place.
-const COSTS: [usize; 2] = [6, 27];
+/// Multiplications of one addition in affine form.
+const ADDITION: usize = 6;
+/// Multiplications for one sum of a row or a column: two additions of other forms.
+const WEIGHTED: usize = 27;
 /// Widest window, in bits.
 const WINDOW_BITS_MAX: u32 = 15;
 
@@ -37,269 +44,173 @@ const WINDOW_BITS_MAX: u32 = 15;
 /// Panics if there are more bases than scalars or fewer.
 pub fn best_multiexp<C: CurveAffine>(scalars: &[C::Scalar], bases: &[C]) -> C::Curve {
     assert_eq!(scalars.len(), bases.len());
-    let points = bases.iter().map(Point::of);
-    match Halves::of::<C>() {
-        Some(halves) => {
-            let scalars: Vec<Half> = scalars.iter().flat_map(|scalar| halves.split(scalar)).collect();
-            let points: Vec<_> = points.flat_map(|point| [point, point.map(Point::endomorphism)]).collect();
-            sum_of_products(&points, &scalars, HALF_BITS)
+    let terms = scalars.iter().zip(bases);
+    let Some(halves) = Halves::of::<C>() else {
+        return terms.map(|(scalar, base)| *base * *scalar).sum();
+    };
+    let (mut points, mut factors) = (Vec::new(), Vec::new());
+    points.reserve(2 * bases.len());
+    factors.reserve(2 * bases.len());
+    for (scalar, base) in terms {
+        // The identity has no coordinates, and adds nothing.
+        let Some(point) = Point::of(base) else { continue };
+        let [first, second] = halves.split(scalar);
+        if first.magnitude != 0 {
+            points.push(point);
+            factors.push(first);
         }
-        None => sum_of_products(&points.collect::<Vec<_>>(), scalars, C::Scalar::NUM_BITS),
+        if second.magnitude != 0 {
+            points.push(point.endomorphism());
+            factors.push(second);
+        }
     }
+    sum_of_products(&points, &factors)
 }
 
-/// Returns the sum of the points, each times its scalar, whose magnitude has at most `scalar_bits` bits.
-fn sum_of_products<C: CurveAffine>(
-    points: &[Option<Point<C>>],
-    scalars: &[impl Digits],
-    scalar_bits: u32,
-) -> C::Curve {
-    let bits = window_bits(points.len(), scalar_bits);
-    // A carry goes into one more window if the last one is full.
-    let windows = (scalar_bits / bits + 1) as usize;
-    let digits: Vec<i16> = scalars.iter().flat_map(|scalar| digits(scalar, bits, windows)).collect();
+/// Returns the sum of the points, each times its factor.
+fn sum_of_products<C: CurveAffine>(points: &[Point<C>], factors: &[Half]) -> C::Curve {
+    let longest = factors.iter().fold(0, |all, factor| all | factor.magnitude);
+    let cut = Cut::of(points.len(), u128::BITS - longest.leading_zeros());
+    let digits = cut.digits(factors);
+    let together = (POINTS_TOGETHER / points.len().max(1)).clamp(1, cut.windows);
 
     let mut sum = C::Curve::identity();
-    let together = (POINTS_TOGETHER / points.len().max(1)).clamp(1, windows);
-    let mut end = windows;
+    let mut end = cut.windows;
     while end > 0 {
         let begin = end.saturating_sub(together);
-        let mut buckets = Buckets::fill(points, &digits, windows, begin..end, bits);
-        buckets.add_in_pairs();
+        let mut buckets =
+            Buckets::gather(points, cut.by_digit(&digits, begin..end), (end - begin) << cut.bits);
+        buckets.add_up();
+        let mut lines = Buckets::gather(
+            buckets.points(),
+            buckets.entries().flat_map(|(bucket, entry)| cut.lines(bucket).map(move |line| (line, entry))),
+            (end - begin) * cut.lines_of_window(),
+        );
+        lines.add_up();
         for window in (0..end - begin).rev() {
-            (0..bits).for_each(|_| sum = sum.double());
-            sum += buckets.weighted_sum(window);
+            (0..cut.bits).for_each(|_| sum = sum.double());
+            sum += cut.weighted(&mut lines, window);
         }
         end = begin;
     }
     sum
 }
 
-/// Returns the width of a window for which there are the fewest multiplications.
-fn window_bits(points: usize, scalar_bits: u32) -> u32 {
-    let cost = |bits: u32| {
-        let windows = (scalar_bits / bits + 1) as usize;
-        windows * (COSTS[0] * points + COSTS[1] * (1 << (bits - 1)))
-    };
-    (1..=WINDOW_BITS_MAX).min_by_key(|bits| cost(*bits)).expect("a range with elements")
+/// How factors are cut into digits, and the digits of a window laid out in rows and columns.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// Bits of a digit.
+    bits: u32,
+    /// Number of digits of a factor.
+    windows: usize,
+    /// Bits of the magnitude of a digit that choose its column; the others choose its row.
+    column_bits: u32,
 }
 
-/// A number that is cut into digits.
-trait Digits {
-    /// Returns whether the number is negative, and its magnitude in bytes, the lowest first.
-    fn parts(&self) -> (bool, impl AsRef<[u8]> + use<Self>);
-}
-
-impl<F: PrimeField> Digits for F {
-    fn parts(&self) -> (bool, impl AsRef<[u8]> + use<F>) {
-        (false, self.to_repr())
-    }
-}
-
-impl Digits for Half {
-    fn parts(&self) -> (bool, impl AsRef<[u8]> + use<>) {
-        (self.is_negative, self.magnitude.to_le_bytes())
-    }
-}
-
-/// Returns the digits of a number, the lowest first, each from `-2^(bits-1)` to `2^(bits-1)`.
-fn digits<D: Digits>(number: &D, bits: u32, windows: usize) -> impl Iterator<Item = i16> + use<D> {
-    let (is_negative, repr) = number.parts();
-    let radix = 1i32 << bits;
-    let mut carry = 0;
-    (0..windows).map(move |window| {
-        let first = window * bits as usize;
-        let mut word = [0; 4];
-        for (place, byte) in word.iter_mut().zip(repr.as_ref().iter().skip(first / 8)) {
-            *place = *byte;
-        }
-        // At most 15 bits after at most seven others are within a word.
-        let value = (u32::from_le_bytes(word) >> (first % 8)) as i32 & (radix - 1);
-        let digit = value + carry;
-        carry = i32::from(digit > radix / 2);
-        let digit = i16::try_from(digit - carry * radix).expect("at most 2^14 in magnitude");
-        if is_negative { -digit } else { digit }
-    })
-}
-
-/// A point other than the identity.
-struct Point<C: CurveAffine> {
-    x: C::Base,
-    y: C::Base,
-}
-
-impl<C: CurveAffine> Clone for Point<C> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<C: CurveAffine> Copy for Point<C> {}
-
-impl<C: CurveAffine> Point<C> {
-    fn of(point: &C) -> Option<Self> {
-        let coordinates: Option<Coordinates<C>> = point.coordinates().into();
-        coordinates.map(|coordinates| Self { x: *coordinates.x(), y: *coordinates.y() })
-    }
-
-    /// The point times [`Halves`]'s constant.
-    fn endomorphism(self) -> Self {
-        Self { x: self.x * C::Base::ZETA, y: self.y }
-    }
-
-    fn to_affine(self) -> C {
-        C::from_xy(self.x, self.y).expect("sums of points are on the curve")
-    }
-
-    /// The denominator of the slope of the line through both points; `None` if their sum is the identity.
-    fn denominator(&self, other: &Self) -> Option<C::Base> {
-        if self.x != other.x {
-            Some(other.x - self.x)
-        } else if self.y == other.y && self.y != C::Base::ZERO {
-            Some(self.y.double())
-        } else {
-            None
-        }
-    }
-
-    /// Adds a point, with the inverse of the denominator.
-    fn add(&self, other: &Self, inverse: &C::Base) -> Self {
-        let numerator = if self.x == other.x {
-            let square = self.x.square();
-            square.double() + square + C::a()
-        } else {
-            other.y - self.y
+impl Cut {
+    /// Returns the cut of factors of at most `factor_bits` bits for which there are the fewest multiplications.
+    fn of(points: usize, factor_bits: u32) -> Self {
+        let cut = |bits| Self {
+            bits,
+            // A carry goes into one more window if the last one is full.
+            windows: (factor_bits / bits + 1) as usize,
+            column_bits: (bits - 1) / 2,
         };
-        let slope = numerator * inverse;
-        let x = slope.square() - self.x - other.x;
-        Self { x, y: slope * (self.x - x) - self.y }
+        (1..=WINDOW_BITS_MAX).map(cut).min_by_key(|cut| cut.cost(points)).expect("a range with elements")
     }
-}
 
-/// The points of each digit in each of some windows.
-struct Buckets<C: CurveAffine> {
-    /// The points of one bucket after those of the one before.
-    points: Vec<Point<C>>,
-    /// The number of points in each bucket: those of the first window by digit, then those of the next.
-    lens: Vec<usize>,
-    /// Number of digits of a window, beside zero and without their sign.
-    digits: usize,
-}
+    fn cost(&self, points: usize) -> usize {
+        let digits = points.min(1 << (self.bits - 1));
+        self.windows * (ADDITION * (points + 2 * digits) + WEIGHTED * self.lines_of_window())
+    }
 
-impl<C: CurveAffine> Buckets<C> {
-    fn fill(
-        points: &[Option<Point<C>>],
-        digits: &[i16],
-        windows: usize,
-        window: std::ops::Range<usize>,
-        bits: u32,
-    ) -> Self {
-        let digits_of_window = 1 << (bits - 1);
-        let placed = || {
-            points
-                .iter()
-                .zip(digits.chunks(windows))
-                .filter_map(|(point, digits)| Some(((*point)?, &digits[window.clone()])))
-        };
-        let bucket = |window: usize, digit: i16| {
-            (digit != 0).then(|| window * digits_of_window + usize::from(digit.unsigned_abs()) - 1)
-        };
-        let mut lens = vec![0; window.len() * digits_of_window];
-        for (_, digits) in placed() {
-            digits
-                .iter()
-                .enumerate()
-                .filter_map(|(window, digit)| bucket(window, *digit))
-                .for_each(|bucket| lens[bucket] += 1);
-        }
-        let mut next: Vec<usize> = lens
-            .iter()
-            .scan(0, |end, len| {
-                let begin = *end;
-                *end += len;
-                Some(begin)
-            })
-            .collect();
-        let zero = Point { x: C::Base::ZERO, y: C::Base::ZERO };
-        let mut filled = vec![zero; lens.iter().sum()];
-        for (point, digits) in placed() {
-            for (window, digit) in digits.iter().enumerate() {
-                let Some(bucket) = bucket(window, *digit) else { continue };
-                let y = if *digit < 0 { -point.y } else { point.y };
-                filled[next[bucket]] = Point { x: point.x, y };
-                next[bucket] += 1;
+    fn columns(&self) -> usize {
+        1 << self.column_bits
+    }
+
+    /// The number of rows; the last one has the largest digit alone.
+    fn rows(&self) -> usize {
+        (1 << (self.bits - 1 - self.column_bits)) + 1
+    }
+
+    /// The number of rows and columns of a window.
+    fn lines_of_window(&self) -> usize {
+        self.rows() + self.columns()
+    }
+
+    /// Returns the digits of each window, from `-2^(bits-1)` to `2^(bits-1)`, the lowest window first.
+    fn digits(&self, factors: &[Half]) -> Vec<i16> {
+        let radix = 1i32 << self.bits;
+        let mut digits = vec![0; self.windows * factors.len()];
+        for (index, factor) in factors.iter().enumerate() {
+            let (mut low, mut high) = (factor.magnitude as u64, (factor.magnitude >> 64) as u64);
+            let mut carry = 0;
+            for digit in digits[index..].iter_mut().step_by(factors.len()) {
+                let value = (low as i32 & (radix - 1)) + carry;
+                carry = i32::from(value > radix / 2);
+                let magnitude = (value - carry * radix) as i16;
+                *digit = if factor.is_negative { -magnitude } else { magnitude };
+                low = low >> self.bits | high << (u64::BITS - self.bits);
+                high >>= self.bits;
             }
         }
-        Self { points: filled, lens, digits: digits_of_window }
+        digits
     }
 
-    /// Adds up the points of each bucket in pairs, until there are too few pairs to share an inversion.
-    fn add_in_pairs(&mut self) {
-        let (mut denominators, mut products) = (Vec::new(), Vec::new());
-        while self.lens.iter().map(|len| len / 2).sum::<usize>() >= SHARED_MIN {
-            denominators.clear();
-            let mut begin = 0;
-            for len in &self.lens {
-                for [a, b] in self.points[begin..begin + len].as_chunks().0 {
-                    // The inverse of one, which is not used, keeps the others in their places.
-                    denominators.push(a.denominator(b).unwrap_or(C::Base::ONE));
-                }
-                begin += len;
-            }
-            invert_all(&mut denominators, &mut products);
-            let mut inverses = denominators.iter();
-            let (mut read, mut write) = (0, 0);
-            for len in &mut self.lens {
-                let (end, first) = (read + *len, write);
-                while read + 1 < end {
-                    let (a, b) = (self.points[read], self.points[read + 1]);
-                    let inverse = inverses.next().expect("one for each pair");
-                    if a.denominator(&b).is_some() {
-                        self.points[write] = a.add(&b, inverse);
-                        write += 1;
-                    }
-                    read += 2;
-                }
-                if read < end {
-                    self.points[write] = self.points[read];
-                    (read, write) = (read + 1, write + 1);
-                }
-                *len = write - first;
-            }
-            self.points.truncate(write);
-        }
+    /// Returns the points of some windows by digit. Bucket `d` of a window is that of the digits `d` and `-d`.
+    fn by_digit<'a>(
+        &self,
+        digits: &'a [i16],
+        windows: std::ops::Range<usize>,
+    ) -> impl Iterator<Item = (usize, Entry)> + Clone + use<'a> {
+        let (bits, count) = (self.bits, digits.len() / self.windows);
+        windows.clone().zip(0..).flat_map(move |(window, index): (usize, usize)| {
+            digits[window * count..][..count].iter().zip(0..).filter(|(digit, _)| **digit != 0).map(
+                move |(digit, place)| {
+                    let bucket = index << bits | usize::from(digit.unsigned_abs());
+                    (bucket, if *digit < 0 { Entry::negative(place) } else { Entry::positive(place) })
+                },
+            )
+        })
+    }
+
+    /// Returns the row and the column of a bucket, among those of all windows, except those that count nothing.
+    fn lines(&self, bucket: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+        let (window, digit) = (bucket >> self.bits, bucket & ((1 << self.bits) - 1));
+        let first = window * self.lines_of_window();
+        let (row, column) = (digit >> self.column_bits, digit & (self.columns() - 1));
+        let row = (row != 0).then_some(first + row);
+        row.into_iter().chain((column != 0).then_some(first + self.rows() + column))
     }
 
     /// Returns the sum of the points of a window, each times its digit. Windows are taken from the last one.
-    fn weighted_sum(&mut self, window: usize) -> C::Curve {
-        let (mut sum, mut weighted) = (C::Curve::identity(), C::Curve::identity());
-        // Summation by parts: the points of the highest digit are in every partial sum.
-        for len in self.lens.drain(window * self.digits..).rev() {
-            for point in self.points.drain(self.points.len() - len..) {
-                sum += point.to_affine();
-            }
+    fn weighted<C: CurveAffine>(&self, lines: &mut Buckets<C>, window: usize) -> C::Curve {
+        let first = window * self.lines_of_window();
+        let columns = weighted(lines, first + self.rows(), self.columns());
+        let rows = weighted(lines, first, self.rows());
+        (0..self.column_bits).fold(rows, |rows, _| rows.double()) + columns
+    }
+}
+
+/// Returns the sum of the points of `count` buckets from the `first` one on, each times its number among them. Buckets
+/// are taken from the last one.
+fn weighted<C: CurveAffine>(buckets: &mut Buckets<C>, first: usize, count: usize) -> C::Curve {
+    let (mut sum, mut weighted) = (C::Curve::identity(), C::Curve::identity());
+    // Summation by parts: the points of the last bucket are in every partial sum.
+    for number in (0..count).rev() {
+        for point in buckets.take(first + number) {
+            sum += point.to_affine();
+        }
+        if number > 0 {
             weighted += sum;
         }
-        weighted
     }
+    weighted
 }
 
-/// Replaces each element, none of which is zero, by its inverse. `products` is room to work in.
-fn invert_all<F: VartimeField>(elements: &mut [F], products: &mut Vec<F>) {
-    products.clear();
-    let mut product = F::ONE;
-    for element in &*elements {
-        products.push(product);
-        product *= element;
-    }
-    let mut inverse = product.invert_vartime().expect("no element is zero");
-    for (element, before) in elements.iter_mut().zip(&*products).rev() {
-        let inverted = inverse * before;
-        inverse *= *element;
-        *element = inverted;
-    }
-}
-
+mod affine;
+mod buckets;
+mod generators;
 mod halves;
 #[cfg(test)]
 mod tests;

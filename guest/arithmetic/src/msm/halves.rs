@@ -9,11 +9,11 @@
 //!
 //! Invariant: a scalar equals its first half plus `ZETA` times the second one.
 
-use ff::PrimeField;
+use ff::{Field, PrimeField};
 use pasta_curves::{arithmetic::CurveAffine, glv::GlvParams, pallas, vesta};
 
 /// Length of a half, in bits.
-pub(super) const HALF_BITS: u32 = 127;
+const HALF_BITS: u32 = 127;
 
 /// Half of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,9 @@ pub(super) struct Halves {
 impl Halves {
     /// Returns the basis of a Pasta curve, and `None` for other curves.
     pub(super) fn of<C: CurveAffine>() -> Option<Self> {
-        // The curves differ in their scalar fields.
+        // The curves differ in their scalar fields. Those that are isogenous to them have another coefficient.
         match C::Scalar::MODULUS {
+            _ if C::a() != C::Base::ZERO => None,
             modulus if modulus == pallas::Scalar::MODULUS => Some(Self::new::<pallas::Point>()),
             modulus if modulus == vesta::Scalar::MODULUS => Some(Self::new::<vesta::Point>()),
             _ => None,
@@ -116,7 +117,7 @@ fn half(limbs: [u64; 4]) -> Half {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ff::{Field, WithSmallOrderMulGroup};
+    use ff::WithSmallOrderMulGroup;
     use pasta_curves::{EpAffine, EqAffine, arithmetic::CurveExt};
     use proptest::prelude::*;
 

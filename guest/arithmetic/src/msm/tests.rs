@@ -1,8 +1,9 @@
 //! Sums are those that multiplying and adding one point after the other gives.
 
 use super::*;
+use ff::{Field, PrimeField};
 use group::Curve;
-use pasta_curves::{EpAffine, EqAffine};
+use pasta_curves::{EpAffine, EqAffine, Fp};
 use proptest::prelude::*;
 
 /// Points with a known discrete logarithm, among them the identity, and equal and opposite ones.
@@ -66,16 +67,34 @@ proptest! {
     }
 
     #[test]
-    fn digits_are_those_of_the_scalar(scalar in scalar(), bits in 1..=WINDOW_BITS_MAX) {
-        type F = pasta_curves::Fp;
-        let scalar: F = scalar.of();
-        let windows = (F::NUM_BITS / bits + 1) as usize;
-        let radix = F::from(1 << bits);
-        let digits: Vec<i16> = digits(&scalar, bits, windows).collect();
-        let half = 1 << (bits - 1);
-        prop_assert!(digits.iter().all(|digit| digit.unsigned_abs() <= half));
-        let sum = digits.iter().rev().fold(F::ZERO, |sum, digit| sum * radix + small::<F>(i64::from(*digit)));
-        prop_assert_eq!(sum, scalar);
+    fn digits_are_those_of_the_factor(
+        magnitude in prop_oneof![0..3u128, any::<u128>()],
+        is_negative: bool,
+        bits in 1..=WINDOW_BITS_MAX,
+    ) {
+        let magnitude = magnitude >> 1;
+        let factor_bits = u128::BITS - magnitude.leading_zeros();
+        let cut = Cut { bits, windows: (factor_bits / bits + 1) as usize, column_bits: (bits - 1) / 2 };
+        let digits = cut.digits(&[Half { is_negative, magnitude }]);
+        prop_assert!(digits.iter().all(|digit| digit.unsigned_abs() <= 1 << (bits - 1)));
+        let radix = Fp::from(1 << bits);
+        let sum = digits.iter().rev().fold(Fp::ZERO, |sum, digit| sum * radix + small::<Fp>(i64::from(*digit)));
+        let expected = Fp::from_u128(magnitude);
+        prop_assert_eq!(sum, if is_negative { -expected } else { expected });
+    }
+
+    #[test]
+    fn a_digit_is_its_row_and_its_column(bits in 1..=WINDOW_BITS_MAX, digit in any::<usize>(), window in 0..3usize) {
+        let cut = Cut { bits, windows: 3, column_bits: (bits - 1) / 2 };
+        let digit = 1 + digit % (1 << (bits - 1));
+        let first = window * cut.lines_of_window();
+        let weight = |line: usize| match line - first {
+            row if row < cut.rows() => row << cut.column_bits,
+            column => column - cut.rows(),
+        };
+        let lines = cut.lines(window << bits | digit);
+        prop_assert!(lines.clone().all(|line| (first..first + cut.lines_of_window()).contains(&line)));
+        prop_assert_eq!(lines.map(weight).sum::<usize>(), digit);
     }
 }
 
@@ -92,5 +111,8 @@ fn lengths_around_powers_of_two_and_points_that_cancel_out() {
             (0..len).map(|i| (if i % 2 == 0 { 5 } else { -5 }, Scalar::Power(200))).collect();
         agrees::<EpAffine>(&opposite);
         agrees::<EpAffine>(&vec![(0, Scalar::Random([u64::MAX; 4])); len]);
+        // Most terms are nothing, as in a column that few rows use.
+        let sparse: Vec<_> = (0..len).map(|i| (number(i), Scalar::Small(i64::from(i % 7 == 0)))).collect();
+        agrees::<EpAffine>(&sparse);
     }
 }
