@@ -26,6 +26,7 @@ lint: toolchain
 
 bench: toolchain ## run the benches, and write docs/benchmarks.md
 	rm -rf target/criterion
+	SNAPBACK_GUEST_LIBRARY=unmodified $(CARGO) bench --locked --package snapback-host --bench scaling
 	$(CARGO) bench --locked --package snapback-host
 	$(CARGO) run --release --locked --package snapback-host --example report
 

@@ -11,15 +11,10 @@ use halo2_proofs::{
     poly::commitment::Params,
 };
 use rayon::ThreadPoolBuilder;
-use snapback_abi::{input::Piece, request::Request};
 use snapback_circom::{Prime, wtns::Witness};
 use snapback_guest_plonk::{Compiled, Prover, Verifier};
 use snapback_host::instance::Instance;
-use snapback_snapshot::{
-    Guest, Ticker,
-    call::{ContractExports, Method},
-    engine,
-};
+use snapback_snapshot::{Ticker, engine};
 use squares::squares;
 use std::{
     fs,
@@ -34,46 +29,15 @@ use support::{
     Image, MEMORY, call, counted, fixture, median, private_bytes, record,
     served::{Client, Served},
     state_dir,
+    unbaked::Unbaked,
 };
-use wasmtime::{Linker, Module, Store};
 
 const CIRCUIT: &str = "x5chain0";
 
-/// The guest before any bake, on an engine of its own.
-struct Unbaked {
-    module: Module,
-    _ticker: Arc<Ticker>,
-}
-
-impl Unbaked {
-    fn new() -> Self {
-        let engine = engine(2).expect("an engine");
-        let ticker = Ticker::start(&engine).expect("a thread");
-        let guest = Guest::find("plonk").expect("embedded");
-        Self { module: Module::new(&engine, &guest.wasm).expect("a module"), _ticker: ticker }
-    }
-
-    /// Feeds a reference string and a circuit to a new instance, and returns the CPU time of each.
-    fn replay(&self, srs: &[u8], r1cs: &[u8]) -> (Duration, Duration) {
-        let mut store = Store::new(self.module.engine(), ());
-        store.set_epoch_deadline(1 << 40);
-        let mut linker = Linker::new(self.module.engine());
-        linker.func_wrap("snapback", "log", |_: u32, _: u32| {}).expect("an import");
-        let instance = linker.instantiate(&mut store, &self.module).expect("an instance");
-        let exports =
-            ContractExports::find(&self.module).and_then(|exports| exports.bind(&instance, &mut store));
-        let exports = exports.expect("the contract");
-        let mut feed = |method: &str, of: &str, bytes: &[u8]| {
-            let method: Method = instance.get_typed_func(&mut store, method).expect("a method");
-            let header = Request::header(&[0; 32], of);
-            let piece = Piece { offset: 0, total: bytes.len() as u64, bytes }.encode();
-            counted(|| {
-                let reply = exports.call(&mut store, &method, &header, &piece, 1 << 20).expect("a reply");
-                assert_eq!(reply.tag as u8, 0, "{}", String::from_utf8_lossy(&reply.body));
-            })
-        };
-        (feed("bake_srs", "pallas", srs), feed("bake_circuit", CIRCUIT, r1cs))
-    }
+/// Feeds a reference string and a circuit to a new instance, and returns the CPU time of each.
+fn replay(unbaked: &Unbaked, srs: &[u8], r1cs: &[u8]) -> (Duration, Duration) {
+    let mut live = unbaked.start();
+    (live.feed("bake_srs", "pallas", srs), live.feed("bake_circuit", CIRCUIT, r1cs))
 }
 
 fn keys_and_proofs(criterion: &mut Criterion) {
@@ -95,7 +59,7 @@ fn keys_and_proofs(criterion: &mut Criterion) {
             })
         })
     };
-    let pairs: Vec<_> = (0..7).map(|_| (unbaked.replay(&srs, &r1cs), native_keys())).collect();
+    let pairs: Vec<_> = (0..7).map(|_| (replay(&unbaked, &srs, &r1cs), native_keys())).collect();
     let ratio = |pick: &dyn Fn(Duration, Duration) -> Duration| {
         let ratios = pairs
             .iter()

@@ -67,7 +67,9 @@ fn embed() -> Result<(), String> {
     for watched in ["guest", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
-    println!("cargo::rerun-if-env-changed={}", toolchain::CHOICE);
+    for variable in [toolchain::CHOICE, workspace::CHOICE] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
 
     let out = PathBuf::from(env::var("OUT_DIR").expect("set by cargo"));
     let toolchain = Toolchain::find()?;

@@ -2,6 +2,7 @@
 
 mod goals;
 mod plot;
+mod scaling;
 
 use goals::Goal;
 use std::{
@@ -35,7 +36,8 @@ fn report() -> Result<(), String> {
     let docs = root.join("docs");
     fs::create_dir_all(&docs).map_err(|error| format!("{}: {error}", docs.display()))?;
     write(&docs.join("benchmarks.md"), &page(&measured, &goals))?;
-    write(&docs.join("benchmarks.svg"), &plot::plot(&measured))
+    write(&docs.join("benchmarks.svg"), &plot::plot(&measured))?;
+    write(&docs.join("scaling.svg"), &scaling::plot(&measured))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
@@ -124,9 +126,11 @@ fn page(measured: &Measured, goals: &[Goal]) -> String {
     for (id, seconds) in &measured.medians {
         let _ = writeln!(page, "| `{id}` | {} |", time(*seconds));
     }
+    scaling::table(&mut page, measured);
     side_by_side(&mut page, measured);
     page.push_str("\n## Further figures\n\n| figure | value |\n|---|---|\n");
-    for (name, value) in &measured.figures {
+    // Those of the tables above are not repeated.
+    for (name, value) in measured.figures.iter().filter(|(name, _)| !name.starts_with("scaling_")) {
         let _ = writeln!(page, "| {name} | {value:.6} |");
     }
     page

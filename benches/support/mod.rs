@@ -2,6 +2,7 @@
 #![expect(dead_code, reason = "each bench uses a part")]
 
 pub(crate) mod served;
+pub(crate) mod unbaked;
 
 use snapback_host::{
     dispatch::{Dispatcher, Services},

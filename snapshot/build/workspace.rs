@@ -22,6 +22,9 @@ use std::{
 /// The library of which files are replaced.
 const LIBRARY: &str = "halo2_proofs";
 
+/// Environment variable with which guests are built for comparison: `unmodified` leaves the library as it is.
+pub(crate) const CHOICE: &str = "SNAPBACK_GUEST_LIBRARY";
+
 /// A change of the library.
 enum Change {
     /// A file of ours, relative to `guest/arithmetic`, instead of a file of the library with this SHA-256.
@@ -144,9 +147,14 @@ pub(crate) fn lay_out(root: &Path, workspace: &Path, metadata: Command) -> Resul
     let library = library(root, metadata)?;
     mirror(&root.join("guest"), &workspace.join("guest"), &BTreeSet::new())?;
     let (sources, copies) = (library.join("src"), workspace.join(LIBRARY).join("src"));
-    let changed = CHANGES.iter().map(|change| sources.join(change.place())).collect();
+    let changes: &[Change] = match env::var(CHOICE).as_deref() {
+        Err(_) => &CHANGES,
+        Ok("unmodified") => &[],
+        Ok(other) => return Err(format!("{CHOICE} is `{other}`, and may be `unmodified`, or not set")),
+    };
+    let changed = changes.iter().map(|change| sources.join(change.place())).collect();
     mirror(&library, &workspace.join(LIBRARY), &changed)?;
-    for change in &CHANGES {
+    for change in changes {
         let contents = change.contents(&root.join("guest/arithmetic"), &sources)?;
         write(&copies.join(change.place()), &contents)?;
     }
