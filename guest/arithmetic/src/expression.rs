@@ -174,8 +174,8 @@ impl<F: PrimeField> Graph<F> {
         sum
     }
 
-    /// Returns the factor of the first term that most of the terms after it have too, one after the other, and what is
-    /// left of these terms without it.
+    /// Returns the factor of the first term that the longest run of terms from the first one on share, and these terms
+    /// without it.
     fn longest_run(&self, terms: &[Value]) -> (Option<Value>, Vec<Value>) {
         let factors = |term: &Value| match self.node_of(*term) {
             Node::Mul(a, b) => Some([(a, b), (b, a)]),

@@ -71,13 +71,11 @@ impl<F: PrimeField> Program<F> {
         let mut program =
             Self { instructions: Vec::new(), registers: 0, result: Place::Point, has_points: false };
         let mut free = Vec::new();
-        for (index, node) in graph.nodes.iter().enumerate() {
-            if uses[index] == 0 {
-                continue;
-            }
+        for index in order(graph, result) {
+            let node = graph.nodes[index];
             let constant = |constant: Constant| graph.constants[constant.0 as usize];
             let place = |value: Value| places[value.0 as usize].expect("operands come before their node");
-            let operation = match *node {
+            let operation = match node {
                 Node::Column { column, rotation } => {
                     places[index] = Some(Place::Column { column: column as usize, rotation });
                     continue;
@@ -149,6 +147,34 @@ impl<F: PrimeField> Program<F> {
             block.start += out.len();
         }
     }
+}
+
+/// Returns the nodes that the result needs, each after its operands. What one operand needs comes right before it, so that
+/// few values are kept at a time.
+fn order<F>(graph: &Graph<F>, result: Value) -> Vec<usize> {
+    enum Step {
+        Enter(Value),
+        Leave(usize),
+    }
+    let mut order = Vec::new();
+    let mut is_seen = vec![false; graph.nodes.len()];
+    let mut steps = vec![Step::Enter(result)];
+    while let Some(step) = steps.pop() {
+        match step {
+            Step::Leave(index) => order.push(index),
+            Step::Enter(value) => {
+                let index = value.0 as usize;
+                if !is_seen[index] {
+                    is_seen[index] = true;
+                    steps.push(Step::Leave(index));
+                    // The last one that is pushed comes first.
+                    let operands: Vec<Value> = graph.nodes[index].operands().collect();
+                    steps.extend(operands.into_iter().rev().map(Step::Enter));
+                }
+            }
+        }
+    }
+    order
 }
 
 /// Returns how often each node is an operand of what the result needs; the result is needed once more.

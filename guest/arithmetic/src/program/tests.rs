@@ -186,3 +186,24 @@ fn the_selector_of_a_gate_is_multiplied_once() {
     // Four steps within the gate, the product, and one step for what follows it.
     assert_eq!(Program::new(&graph, folded).instructions.len(), 6);
 }
+
+#[test]
+fn many_gates_need_no_more_registers_than_one() {
+    let registers = |gates: u32| {
+        let mut graph = Graph::<Fp>::default();
+        let mut terms = Vec::new();
+        for gate in 0..gates {
+            let selector = graph.column(10 * gate, 0);
+            for constraint in 1..6 {
+                let (a, b) =
+                    (graph.column(10 * gate + constraint, 0), graph.column(10 * gate + constraint, 1));
+                let difference = graph.sub(a, b);
+                let square = graph.mul(difference, difference);
+                terms.push(graph.mul(selector, square));
+            }
+        }
+        let folded = graph.fold_all(&terms, Fp::from(3));
+        Program::new(&graph, folded).registers
+    };
+    assert_eq!(registers(200), registers(2));
+}
