@@ -140,7 +140,16 @@ fn witnesses_are_returned_where_the_operator_allows_it() {
     );
     server.post_json(path, br#"{"x": 7}"#).error(400, "bad_inputs");
     server.post_json("/v1/circuits/none/witness", &inputs).error(404, "unknown_circuit");
+    let (r1cs, _) = harness::circuits::squares::squares(4, 2);
+    done(&server, &put(&server, "/v1/circuits/bare", &[("r1cs", &r1cs)]));
+    server.post_json("/v1/circuits/bare/witness", &inputs).error(422, "no_calculator");
     assert_eq!(server.metric("snapback_calls_total{image=\"plonk\",outcome=\"ok\"}"), 2.0);
+    drop(server);
+
+    // A witness is a reply, and has its limit.
+    let server =
+        serve(state.path(), &["--circuits-witness-export", "on", "--call-reply-bytes-max", "128KiB"]);
+    server.post_json(path, &inputs).error(502, "reply_too_large");
 }
 
 /// Returns a calculator over pallas for a circuit with `wires` wires. Its `init` runs `body`.

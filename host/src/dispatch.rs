@@ -7,7 +7,8 @@ use crate::{
     ids::{LaneId, ServiceId},
     instance::Generation,
     lanes::{
-        CallRequest, ExecutorStatus, Job, LaneCommand, LaneConfig, LanePool, Reply, ReplySink, StartError,
+        BodyKind, CallRequest, ExecutorStatus, Job, LaneCommand, LaneConfig, LanePool, Reply, ReplySink,
+        StartError,
     },
     memory::process::ProcessMemory,
     policy::{BreakerState, Policy},
@@ -122,9 +123,15 @@ impl Dispatcher {
         let queue = queue.as_ref().ok_or(Rejected::Draining)?;
         let service = Arc::clone(self.service(request.service).ok_or(Rejected::NoSuchService)?);
         let now = self.seams.clock.now();
-        let probe = service.admit(now, &self.telemetry).map_err(|left| Rejected::BreakerOpen {
-            retry_after: Duration::from_secs(left.as_secs_f64().ceil().max(1.0) as u64),
-        })?;
+        let probe = match request.kind {
+            // The guest is not called, so that it does not matter whether it fails.
+            BodyKind::InputsOfWitness => None,
+            BodyKind::Raw | BodyKind::Inputs => {
+                service.admit(now, &self.telemetry).map_err(|left| Rejected::BreakerOpen {
+                    retry_after: Duration::from_secs(left.as_secs_f64().ceil().max(1.0) as u64),
+                })?
+            }
+        };
         let reply = Reply::new(sink, &self.telemetry.metrics);
         let (job, rejected) = match queue.try_send(Job { request, queued: Instant::now(), reply, probe }) {
             Ok(()) => return Ok(()),

@@ -79,12 +79,6 @@ impl Fault {
         }
     }
 
-    /// Whether the call ended before the guest ran.
-    #[must_use]
-    pub fn came_before_guest(&self) -> bool {
-        matches!(self, Self::Calculator(_) | Self::NoSuchMethod)
-    }
-
     /// Why an instance is replaced after a call that ended in this fault.
     #[must_use]
     pub fn reason(&self) -> Reason {

@@ -21,6 +21,24 @@ use std::{
 };
 use zeroize::Zeroizing;
 
+/// How far a call came, and how long its witness took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    pub(super) reached: Reached,
+    /// How long the witness calculator ran; zero if the call has none.
+    pub(super) witness_took: Duration,
+}
+
+/// How far a call came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// The guest, or the making of its instance.
+    #[default]
+    Guest,
+    /// Only the witness calculator: its inputs were refused, or their witness is the reply.
+    Calculator,
+}
+
 /// One call, for as long as it runs.
 pub(super) struct Attempt<'a> {
     request: &'a CallRequest,
@@ -31,7 +49,7 @@ pub(super) struct Attempt<'a> {
     is_repeatable: bool,
     /// The witness, where the client sent inputs of a circuit.
     witness: Option<Zeroizing<Vec<u8>>>,
-    witness_took: Duration,
+    progress: Progress,
 }
 
 impl<'a> Attempt<'a> {
@@ -49,7 +67,7 @@ impl<'a> Attempt<'a> {
             deadline: policy.deadline_of(&request.method),
             is_repeatable: policy.is_repeatable(&request.method),
             witness: None,
-            witness_took: Duration::ZERO,
+            progress: Progress::default(),
         }
     }
 
@@ -58,9 +76,9 @@ impl<'a> Attempt<'a> {
         self.begun
     }
 
-    /// How long the witness calculator ran.
-    pub(super) fn witness_took(&self) -> Duration {
-        self.witness_took
+    /// How far the call has come.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
     }
 
     /// Prepares the body, and returns the result of the call if it ends with that: the client's inputs are refused, or
@@ -70,12 +88,14 @@ impl<'a> Attempt<'a> {
         if self.request.kind == BodyKind::Raw {
             return None;
         }
-        match (self.calculate_witness(instance, image), self.request.kind) {
+        let result = self.calculate_witness(instance, image);
+        self.progress = Progress { reached: Reached::Calculator, witness_took: self.begun.elapsed() };
+        match (result, self.request.kind) {
             (Err(error), _) => Some(Err(error.into())),
             (Ok(witness), BodyKind::InputsOfWitness) => Some(self.witness_reply(witness)),
             (Ok(witness), _) => {
                 self.witness = Some(witness);
-                self.witness_took = self.begun.elapsed();
+                self.progress.reached = Reached::Guest;
                 None
             }
         }
@@ -112,7 +132,7 @@ impl<'a> Attempt<'a> {
 
     /// Runs the call again, within what is left of its deadline.
     pub(super) fn run_again(&self, instance: &mut Instance) -> Result<Reply, Fault> {
-        let left = (self.deadline + self.witness_took).saturating_sub(self.begun.elapsed());
+        let left = (self.deadline + self.progress.witness_took).saturating_sub(self.begun.elapsed());
         self.call(instance, left.max(Duration::from_millis(1)))
     }
 

@@ -6,7 +6,7 @@
 
 use super::{
     active::Active,
-    attempt::Attempt,
+    attempt::{Attempt, Progress},
     context::LaneContext,
     control::{ExecutorControl, PendingCommands},
     job::CallRequest,
@@ -30,10 +30,7 @@ use crate::{
 };
 use crossbeam_channel::Sender;
 use snapback_snapshot::call::Reply;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 /// Runs the calls of one service on one lane.
 pub(super) struct Executor {
@@ -50,8 +47,8 @@ pub(super) struct Executor {
     listener: GrowthListener,
     grant: Grant,
     reporter: Reporter,
-    /// How long the witness calculator of the last call ran.
-    witness_took: Duration,
+    /// How far the last call came.
+    progress: Progress,
 }
 
 impl Executor {
@@ -84,7 +81,7 @@ impl Executor {
             listener,
             grant,
             reporter,
-            witness_took: Duration::ZERO,
+            progress: Progress::default(),
         };
         let instance = Instance::instantiate(&service.current(), policy.memory_limit_bytes)?;
         executor.activate(instance, &policy, context);
@@ -97,9 +94,9 @@ impl Executor {
         &self.service
     }
 
-    /// How long the witness calculator of the last call ran; zero if it had none.
-    pub(super) fn witness_took(&self) -> Duration {
-        self.witness_took
+    /// How far the last call came.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
     }
 
     /// Chooses the swap policy of the next call: the image's, or `off` for the calls that `swap.share` leaves out.
@@ -119,15 +116,16 @@ impl Executor {
         context: &LaneContext,
     ) -> Result<Reply, Fault> {
         let mut attempt = Attempt::new(request, policy, self.lane, context);
-        self.witness_took = Duration::ZERO;
+        self.progress = Progress::default();
         let mut active = self.take_active(request, policy, context)?;
         let before = active.instance.condition();
         let mut before_bytes = active.linear_bytes();
-        if let Some(ended) = attempt.prepare(&active.instance, self.service.name()) {
+        let ended = attempt.prepare(&active.instance, self.service.name());
+        self.progress = attempt.progress();
+        if let Some(ended) = ended {
             self.active = Some(active);
             return ended;
         }
-        self.witness_took = attempt.witness_took();
         let mut result = attempt.run(&mut active.instance);
         if before == Condition::Used && result.is_ok() {
             let added = active.linear_bytes() - before_bytes;

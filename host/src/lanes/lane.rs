@@ -6,10 +6,11 @@
 //! Invariant: every job gets exactly one outcome: from the lane, or from the watchdog if the lane stalls.
 
 use super::{
+    attempt::{Progress, Reached},
     context::LaneContext,
     control::Control,
     executor::Executor,
-    job::{BodyKind, Job},
+    job::Job,
     reply_sink::Outcome,
     watchdog::InFlight,
 };
@@ -126,17 +127,15 @@ impl Lane {
         };
         let took = begun.elapsed();
         metrics.call_ended(service.name(), &request.method, swap, took, &result);
-        let guest_ran = match &result {
-            Ok(_) => request.kind != BodyKind::InputsOfWitness,
-            Err(fault) => !fault.came_before_guest(),
-        };
-        if guest_ran {
-            service.record(&result, probe, *id, context.now(), telemetry);
-        } else {
-            service.withdraw(context.now(), probe);
+        let Progress { reached, witness_took } = executor.progress();
+        match (reached, &result) {
+            (Reached::Calculator, _) | (_, Err(Fault::NoSuchMethod)) => {
+                service.withdraw(context.now(), probe)
+            }
+            (Reached::Guest, _) => service.record(&result, probe, *id, context.now(), telemetry),
         }
         let reason = result.as_ref().err().map(Fault::reason);
-        reply.deliver(Outcome { result, took, witness_took: executor.witness_took() });
+        reply.deliver(Outcome { result, took, witness_took });
         let replied = Instant::now();
         executor.after_call(reason, &policy, context);
         // Overwriting the body comes after the reply as well: a client's data outlives its call by no more than this.

@@ -9,7 +9,7 @@ use wasmtime::Trap;
 pub enum CalculatorError {
     /// The circuit has no calculator.
     #[error(
-        "the circuit has no witness calculator: send a .wtns file, or add the circuit with its calculator"
+        "the circuit has no witness calculator: add it with its calculator, or prove a .wtns file from elsewhere"
     )]
     Missing,
     /// The inputs are not those of the circuit.
