@@ -14,6 +14,7 @@ use std::{
     process::{Command, ExitCode},
 };
 use toolchain::Toolchain;
+use workspace::Choice;
 
 /// An embedded guest.
 struct Embedded {
@@ -73,10 +74,15 @@ fn embed() -> Result<(), String> {
 
     let out = PathBuf::from(env::var("OUT_DIR").expect("set by cargo"));
     let toolchain = Toolchain::find()?;
+    let choice = Choice::from_env()?;
+    if choice == Choice::Unmodified {
+        println!("cargo::warning=guests are built for comparison, with the library as it is, and are slower");
+    }
     // One directory for all profiles, so that lints and tests share one build of the guests.
-    let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("guests").join(toolchain.name());
+    let name = format!("{}{}", toolchain.name(), choice.suffix());
+    let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("guests").join(name);
     let workspace = target_dir.join("workspace");
-    workspace::lay_out(&root, &workspace, cargo(&root))?;
+    workspace::lay_out(&root, &workspace, choice, cargo(&root))?;
     compile(&toolchain, &root, &workspace, &target_dir)?;
 
     let mut table = String::from("pub(super) static EMBEDDED: &[Guest] = &[\n");

@@ -25,6 +25,34 @@ const LIBRARY: &str = "halo2_proofs";
 /// Environment variable with which guests are built for comparison: `unmodified` leaves the library as it is.
 pub(crate) const CHOICE: &str = "SNAPBACK_GUEST_LIBRARY";
 
+/// What guests are built with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The changed copy of the library.
+    Changed,
+    /// The library as it is.
+    Unmodified,
+}
+
+impl Choice {
+    pub(crate) fn from_env() -> Result<Self, String> {
+        match env::var_os(CHOICE) {
+            None => Ok(Self::Changed),
+            Some(choice) if choice == "unmodified" => Ok(Self::Unmodified),
+            Some(other) => Err(format!("{CHOICE} is {other:?}, and may be `unmodified`, or not set")),
+        }
+    }
+
+    /// The end of the name of the directory that guests are built in: builds with different libraries may run at the same
+    /// time.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Changed => "",
+            Self::Unmodified => "-unmodified",
+        }
+    }
+}
+
 /// A change of the library.
 enum Change {
     /// A file of ours, relative to `guest/arithmetic`, instead of a file of the library with this SHA-256.
@@ -143,14 +171,18 @@ fn check(file: &Path, digest: &str) -> Result<(), String> {
 
 /// Lays out the workspace of the guests of `root` in a directory. `metadata` is a cargo whose environment is that of the
 /// build of the guests.
-pub(crate) fn lay_out(root: &Path, workspace: &Path, metadata: Command) -> Result<(), String> {
+pub(crate) fn lay_out(
+    root: &Path,
+    workspace: &Path,
+    choice: Choice,
+    metadata: Command,
+) -> Result<(), String> {
     let library = library(root, metadata)?;
     mirror(&root.join("guest"), &workspace.join("guest"), &BTreeSet::new())?;
     let (sources, copies) = (library.join("src"), workspace.join(LIBRARY).join("src"));
-    let changes: &[Change] = match env::var(CHOICE).as_deref() {
-        Err(_) => &CHANGES,
-        Ok("unmodified") => &[],
-        Ok(other) => return Err(format!("{CHOICE} is `{other}`, and may be `unmodified`, or not set")),
+    let changes: &[Change] = match choice {
+        Choice::Changed => &CHANGES,
+        Choice::Unmodified => &[],
     };
     let changed = changes.iter().map(|change| sources.join(change.place())).collect();
     mirror(&library, &workspace.join(LIBRARY), &changed)?;
@@ -235,11 +267,15 @@ fn lock(lock: &str) -> Result<String, String> {
     if found == 1 { Ok(lock) } else { Err(format!("Cargo.lock does not have one version of {LIBRARY}")) }
 }
 
-/// Makes `to` a copy of the directory `from`, except for these files of `from`, and except for hidden files.
+/// Makes `to` a copy of the directory `from`, except for hidden files and for these files in `from`, which are changed or
+/// added.
 fn mirror(from: &Path, to: &Path, except: &BTreeSet<PathBuf>) -> Result<(), String> {
     fs::create_dir_all(to).map_err(|error| format!("{}: {error}", to.display()))?;
-    let mut kept = BTreeSet::new();
-    for path in entries(from)? {
+    let excepted = except.iter().filter(|path| path.parent() == Some(from));
+    let mut kept: BTreeSet<PathBuf> = excepted.filter_map(|path| Some(to.join(path.file_name()?))).collect();
+    // The library lacks directories in which all files are added.
+    let originals = if from.is_dir() { entries(from)? } else { Vec::new() };
+    for path in originals {
         let Some(name) = path.file_name() else { continue };
         let copy = to.join(name);
         kept.insert(copy.clone());
@@ -252,13 +288,14 @@ fn mirror(from: &Path, to: &Path, except: &BTreeSet<PathBuf>) -> Result<(), Stri
             write(&copy, &read(&path)?)?;
         }
     }
-    // Directories of added files are not in the library.
-    let added = |path: &Path| {
-        except.iter().any(|file| file.starts_with(from.join(path.file_name().unwrap_or_default())))
-    };
-    for stale in entries(to)?.into_iter().filter(|path| !kept.contains(path) && !added(path)) {
-        let removed = if stale.is_dir() { fs::remove_dir_all(&stale) } else { fs::remove_file(&stale) };
-        removed.map_err(|error| format!("{}: {error}", stale.display()))?;
+    for other in entries(to)?.into_iter().filter(|path| !kept.contains(path)) {
+        let original = from.join(other.file_name().unwrap_or_default());
+        if except.iter().any(|path| path.starts_with(&original)) {
+            mirror(&original, &other, except)?;
+            continue;
+        }
+        let removed = if other.is_dir() { fs::remove_dir_all(&other) } else { fs::remove_file(&other) };
+        removed.map_err(|error| format!("{}: {error}", other.display()))?;
     }
     Ok(())
 }
