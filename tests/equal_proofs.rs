@@ -13,7 +13,7 @@ use halo2_proofs::{
     pasta::{EpAffine, EqAffine},
     poly::commitment::Params,
 };
-use harness::{native_key, run_ok, snapback, state_with};
+use harness::{circuits::squares::squares_over, native_key, run_ok, snapback, state_with};
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
@@ -30,6 +30,9 @@ use std::{collections::BTreeMap, env, fs, path::Path, sync::Arc, time::Duration}
 /// Circuits of one image.
 const BATCH: usize = 25;
 
+/// Squarings of the largest circuit.
+const SQUARES: u32 = 2_000;
+
 /// A circuit's file, its witness, and the proof that the library makes.
 struct Case {
     r1cs: Vec<u8>,
@@ -43,16 +46,22 @@ fn cases<C: Side>(
     seed: [u8; 32],
 ) -> Vec<Case> {
     let strategy = satisfied::<C>();
+    let random = |_| {
+        let circuit = strategy.new_tree(runner).expect("a circuit").current();
+        (circuit.r1cs.write(), Witness::from_values(circuit.witness).write(C::PRIME))
+    };
+    // Generators are folded where there are many.
+    let large = squares_over::<C::ScalarExt>(C::PRIME, SQUARES, 3);
     (0..BATCH)
-        .map(|_| {
-            let circuit = strategy.new_tree(runner).expect("a circuit").current();
-            let r1cs = circuit.r1cs.write();
+        .map(random)
+        .chain([large])
+        .map(|(r1cs, file)| {
             let compiled = Compiled::<C::ScalarExt>::read(&r1cs).expect("a circuit");
             let params = params.entry(compiled.k()).or_insert_with_key(|k| Params::new(*k));
+            let witness = Witness::read(&file, C::PRIME, compiled.r1cs().header.wires).expect("a witness");
             let prover = Prover::new(params, compiled).expect("keys");
-            let witness = Witness::from_values(circuit.witness);
             let proof = prover.prove(params, &witness, &seed).expect("a witness that satisfies the circuit");
-            Case { r1cs, witness: witness.write(C::PRIME), proof }
+            Case { r1cs, witness: file, proof }
         })
         .collect()
 }

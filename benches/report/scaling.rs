@@ -22,7 +22,7 @@ fn seconds(measured: &Measured, what: &str, side: &str) -> Vec<(u32, f64)> {
 pub(crate) fn table(page: &mut String, measured: &Measured) {
     page.push_str(
         "\n## Growth with the number of rows\n\nCPU time on one thread, for a circuit of squarings that fills most of `2^k` rows. [arithmetic.md](arithmetic.md)\nsays what each step of the guests' arithmetic brings.\n\n![CPU time of a proof against the number of rows](scaling.svg)\n\n\
-         | k | proof, native | guest with the library as it is | guest | over native | keys, native | guest | over native |\n|---|---|---|---|---|---|---|---|\n",
+         | k | proof, native | in a guest with the library as it is | in a guest | guest over native | keys, native | in a guest | guest over native |\n|---|---|---|---|---|---|---|---|\n",
     );
     for k in SIZES {
         let figure = |what, side| measured.figures.get(&format!("scaling_{k}_{what}_{side}")).copied();
@@ -54,7 +54,8 @@ pub(crate) fn plot(measured: &Measured) -> String {
     const WIDTH: f64 = LEFT + STEP * 6.0 + 40.0;
     const HEIGHT: f64 = TOP + DECADE * 3.0 + 100.0;
     let x = |k: u32| LEFT + f64::from(k - SIZES[0]) * STEP;
-    let y = |seconds: f64| TOP + (2.0 - seconds.log10()) * DECADE;
+    // What is below the scale is drawn at its end.
+    let y = |seconds: f64| TOP + (2.0 - seconds.log10()).min(3.0) * DECADE;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
     );

@@ -1,8 +1,8 @@
 //! Opens a polynomial commitment with an inner-product argument.
 //!
-//! In each round the prover commits to what the halves of two vectors have in common, and a challenge folds the vectors:
-//! the coefficients, whose inner product with the powers of the point is the value, and the generators, with which the
-//! coefficients are committed to. [`Generators`] does not fold its points in every round.
+//! The inner product of the coefficients with the powers of the point is the value of the polynomial. In each round the
+//! prover commits to the cross terms of their halves, the upper one of one vector with the lower one of the other, and a
+//! challenge folds coefficients, powers and generators in half. [`Generators`] does not fold its points in every round.
 //!
 //! Source: Bowe, Grigg, Hopwood, "Recursive Proof Composition without a Trusted Setup", 2019, section 3; the order in
 //! which values are drawn and written is that of the function which this one replaces.
@@ -21,7 +21,6 @@ use crate::{
     transcript::{EncodedChallenge, TranscriptWrite},
 };
 use ff::Field;
-use group::Curve;
 use pasta_curves::arithmetic::{CurveExt, VartimeField};
 use rand_core::Rng;
 use std::{io, iter};
@@ -32,7 +31,7 @@ use std::{io, iter};
 /// Returns an error if the transcript cannot be written.
 ///
 /// # Panics
-/// Panics if the polynomial has another number of coefficients than there are generators.
+/// Panics if the polynomial has another number of coefficients than there are generators, or a challenge is zero.
 pub fn create_proof<C: CurveAffine, E: EncodedChallenge<C>, R: Rng, T: TranscriptWrite<C, E>>(
     params: &Params<C>,
     mut rng: R,

@@ -1,14 +1,15 @@
 //! Fourier transforms of field elements.
 //!
-//! A polynomial is reduced modulo `X^(n/2) - w^2` and `X^(n/2) + w^2`, then each remainder again, until there are only
-//! constants. All additions of one step multiply by one root. The results come in the order of reversed bits, and are put
-//! in their places at the end.
+//! A polynomial modulo `X^n - r^2` is reduced modulo `X^(n/2) - r` and `X^(n/2) + r`, then each remainder again, until there
+//! are only constants. All additions of one reduction multiply by its root `r`. The results come in the order of reversed
+//! bits, and are put in their places at the end.
 //!
-//! The values of a polynomial over an extended domain come from coefficients most of which are zero. The first steps then
-//! have nothing to add: they copy.
+//! The values of a polynomial over an extended domain come from coefficients most of which are zero. The first reductions
+//! then have nothing to add: they copy. So time depends on the place of the last coefficient that is not zero. It tells
+//! nothing of a witness, whose columns end with random values.
 //!
-//! Source: Gentleman, Sande, "Fast Fourier Transforms: for fun and profit", AFIPS 1966; Bernstein, "Multidigit
-//! multiplication for mathematicians", 2001, for the view as reductions.
+//! Sources: Cooley, Tukey, "An algorithm for the machine calculation of complex Fourier series", 1965; Bernstein,
+//! "Multidigit multiplication for mathematicians", 2001, for the view as reductions, which it credits to Fiduccia.
 //!
 //! Invariant: element `i` becomes the value of the polynomial with these coefficients at `omega^i`.
 

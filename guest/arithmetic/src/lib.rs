@@ -12,8 +12,8 @@
 //! `halo2_proofs/` beside this crate, which adapt them and stand in for files of the library. The host links the
 //! unmodified library, which is what tests, bakes and benches compare the guests with.
 //!
-//! Invariant: every function returns exactly what the function of the library that it replaces returns. Field elements
-//! have one representation, so another order of operations changes no byte of a proof.
+//! Invariant: every function returns a value that equals what the function of the library that it replaces returns. Field
+//! elements and points in affine form have one representation, so another order of operations changes no byte of a proof.
 
 pub mod expression;
 pub mod fft;

@@ -23,6 +23,7 @@
 
 use affine::Point;
 use buckets::{Buckets, Entry};
+use ff::Field;
 use group::Group;
 use halves::{Half, Halves};
 use pasta_curves::arithmetic::CurveAffine;
@@ -32,9 +33,9 @@ pub use generators::{Generators, Part};
 /// Points that are added up together: more share one inversion, fewer stay in the cache.
 const POINTS_TOGETHER: usize = 8192;
 /// Multiplications of one addition in affine form.
-const ADDITION: usize = 6;
-/// Multiplications for one sum of a row or a column: two additions of other forms.
-const WEIGHTED: usize = 27;
+const ADDITION: u64 = 6;
+/// Multiplications for the sum of a row or a column: one mixed addition and one in projective form.
+const WEIGHTED: u64 = 11 + 16;
 /// Widest window, in bits.
 const WINDOW_BITS_MAX: u32 = 15;
 
@@ -48,9 +49,9 @@ pub fn best_multiexp<C: CurveAffine>(scalars: &[C::Scalar], bases: &[C]) -> C::C
     let Some(halves) = Halves::of::<C>() else {
         return terms.map(|(scalar, base)| *base * *scalar).sum();
     };
-    let (mut points, mut factors) = (Vec::new(), Vec::new());
-    points.reserve(2 * bases.len());
-    factors.reserve(2 * bases.len());
+    // Of columns that few rows use, most terms are left out, and memory of a guest is not given back.
+    let used = 2 * scalars.iter().filter(|scalar| !scalar.is_zero_vartime()).count();
+    let (mut points, mut factors) = (Vec::with_capacity(used), Vec::with_capacity(used));
     for (scalar, base) in terms {
         // The identity has no coordinates, and adds nothing.
         let Some(point) = Point::of(base) else { continue };
@@ -119,9 +120,10 @@ impl Cut {
         (1..=WINDOW_BITS_MAX).map(cut).min_by_key(|cut| cut.cost(points)).expect("a range with elements")
     }
 
-    fn cost(&self, points: usize) -> usize {
+    fn cost(&self, points: usize) -> u64 {
+        let points = points as u64;
         let digits = points.min(1 << (self.bits - 1));
-        self.windows * (ADDITION * (points + 2 * digits) + WEIGHTED * self.lines_of_window())
+        self.windows as u64 * (ADDITION * (points + 2 * digits) + WEIGHTED * self.lines_of_window() as u64)
     }
 
     fn columns(&self) -> usize {

@@ -144,9 +144,9 @@ impl<C: CurveAffine> Room<C> {
                 let inverse = inverses.next().expect("one for each pair");
                 match pairs {
                     Pairs::Distinct => self.sums.push(a.add(&b, inverse)),
+                    Pairs::Any if a.denominator(&b).is_none() => {}
                     Pairs::Any if a == b => self.sums.push(a.double(inverse)),
-                    Pairs::Any if a.denominator(&b).is_some() => self.sums.push(a.add(&b, inverse)),
-                    Pairs::Any => {}
+                    Pairs::Any => self.sums.push(a.add(&b, inverse)),
                 }
                 place += 2;
             }
