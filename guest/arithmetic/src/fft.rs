@@ -20,11 +20,30 @@ use ff::Field;
 /// # Panics
 /// Panics if there are more or fewer coefficients.
 pub fn best_fft<F: Field>(a: &mut [F], omega: F, log_n: u32) {
-    let n = a.len();
-    assert_eq!(n, 1 << log_n);
     let Some(last) = a.iter().rposition(|coefficient| !coefficient.is_zero_vartime()) else { return };
     let used = (last + 1).next_power_of_two();
-    reduce(a, used, 0, &roots(omega, log_n));
+    transform(a, used, &omega, log_n, &|low, high, root| {
+        let product = root.map_or(*high, |root| *high * root);
+        *high = *low - product;
+        *low += product;
+    });
+}
+
+/// Does so for coefficients of any kind, of which the first `used`, a power of two, may differ from zero. `butterfly`
+/// replaces two of them, `a` and `b`, by `a + rb` and `a - rb`, where `r` is a root, or one if there is none.
+///
+/// # Panics
+/// Panics if there are more or fewer than `2^log_n` coefficients.
+pub fn transform<F: Field, T: Copy>(
+    a: &mut [T],
+    used: usize,
+    omega: &F,
+    log_n: u32,
+    butterfly: &impl Fn(&mut T, &mut T, Option<&F>),
+) {
+    let n = a.len();
+    assert_eq!(n, 1 << log_n);
+    reduce(a, used, 0, &roots(*omega, log_n), butterfly);
     for index in 0..n {
         let reversed = index.reverse_bits() >> (usize::BITS - log_n).min(usize::BITS - 1);
         if index < reversed {
@@ -48,9 +67,14 @@ fn roots<F: Field>(omega: F, log_n: u32) -> Vec<F> {
     roots
 }
 
-/// Reduces a polynomial of which the first `used` coefficients, a power of two, may differ from zero. Its root is that
-/// of `block`.
-fn reduce<F: Field>(a: &mut [F], used: usize, block: usize, roots: &[F]) {
+/// Reduces a polynomial of which the first `used` coefficients may differ from zero. Its root is that of `block`.
+fn reduce<F: Field, T: Copy>(
+    a: &mut [T],
+    used: usize,
+    block: usize,
+    roots: &[F],
+    butterfly: &impl Fn(&mut T, &mut T, Option<&F>),
+) {
     if a.len() == 1 {
         return;
     }
@@ -58,23 +82,14 @@ fn reduce<F: Field>(a: &mut [F], used: usize, block: usize, roots: &[F]) {
     let (low, high) = a.split_at_mut(half);
     if used <= half {
         high[..used].copy_from_slice(&low[..used]);
-    } else if block == 0 {
-        for (low, high) in low.iter_mut().zip(&mut *high) {
-            let product = *high;
-            *high = *low - product;
-            *low += product;
-        }
     } else {
-        let root = roots[block];
-        for (low, high) in low.iter_mut().zip(&mut *high) {
-            let product = *high * root;
-            *high = *low - product;
-            *low += product;
-        }
+        // The root of the first block is one.
+        let root = (block != 0).then(|| &roots[block]);
+        low.iter_mut().zip(&mut *high).for_each(|(low, high)| butterfly(low, high, root));
     }
     let used = used.min(half);
-    reduce(low, used, 2 * block, roots);
-    reduce(high, used, 2 * block + 1, roots);
+    reduce(low, used, 2 * block, roots, butterfly);
+    reduce(high, used, 2 * block + 1, roots, butterfly);
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Arithmetic that replaces parts of `halo2_proofs` in guests.
+//! Arithmetic that replaces parts of `halo2_proofs` and `bellman` in guests.
 //!
 //! ```text
 //! expression    polynomials over the rows of a domain, as a graph without duplicates
@@ -8,9 +8,9 @@
 //! self_check    known answers, which a guest computes before it is baked
 //! ```
 //!
-//! When the guests are built, these files are copied into the sources of `halo2_proofs`, together with the files of
-//! `halo2_proofs/` beside this crate, which adapt them and stand in for files of the library. The host links the
-//! unmodified library, which is what tests, bakes and benches compare the guests with.
+//! When the guests are built, these files are copied into the sources of `halo2_proofs` and `bellman`, together with the
+//! files of the directories of these names beside this crate, which adapt them and stand in for files of the libraries.
+//! The host links the unmodified libraries, which is what tests, bakes and benches compare the guests with.
 //!
 //! Invariant: every function returns a value that equals what the function of the library that it replaces returns. Field
 //! elements and points in affine form have one representation, so another order of operations changes no byte of a proof.

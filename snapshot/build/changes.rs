@@ -1,0 +1,153 @@
+//! What guests change in the libraries that they prove with.
+//!
+//! Invariant: a file of a library is changed only if it is the one that the change was made for.
+
+use super::{read, text};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// A library of which guests use a changed copy.
+pub(super) struct Library {
+    pub(super) name: &'static str,
+    /// Places are relative to the library's sources.
+    pub(super) changes: &'static [Change],
+}
+
+/// A change of a library.
+pub(super) enum Change {
+    /// A file of ours, relative to `guest/arithmetic`, instead of a file of the library with this SHA-256.
+    Replace { place: &'static str, digest: &'static str, ours: &'static str },
+    /// A file of ours in a place where the library has none.
+    Add { place: &'static str, ours: &'static str },
+    /// A function of ours in place of one in a file of the library with this SHA-256.
+    Edit { place: &'static str, digest: &'static str, edit: Edit },
+}
+
+/// A function of ours, from a module that is added below a file.
+pub(super) enum Edit {
+    /// In place of the function of this name and visibility that the file has.
+    Function { name: &'static str, visibility: &'static str, module: &'static str },
+    /// In place of the function of this name that the file imports in a list.
+    Import { name: &'static str, list: &'static str, module: &'static str },
+}
+
+/// The changed libraries.
+pub(super) const LIBRARIES: [Library; 2] = [
+    Library {
+        name: "halo2_proofs",
+        changes: &[
+            Change::Replace {
+                place: "poly/evaluator.rs",
+                digest: "e8799c2a0cb184008f1401df7be55d23c96092aebad996e543518f81f875b53e",
+                ours: "halo2_proofs/evaluator.rs",
+            },
+            Change::Add { place: "poly/evaluator/expression.rs", ours: "src/expression.rs" },
+            Change::Add { place: "poly/evaluator/program.rs", ours: "src/program.rs" },
+            Change::Edit {
+                place: "poly/commitment/prover.rs",
+                digest: "4ff3438614a1766e34f21babc7d886664db736f734f524b1c5cc96062ba03e5e",
+                edit: Edit::Function { name: "create_proof", visibility: "pub ", module: "opening" },
+            },
+            Change::Add { place: "poly/commitment/prover/opening.rs", ours: "halo2_proofs/opening.rs" },
+            Change::Edit {
+                place: "arithmetic.rs",
+                digest: "c344c3e01cdf17d144781dd1e8807cecef70b8460a408979222e28e533c59350",
+                edit: Edit::Function { name: "best_multiexp", visibility: "pub ", module: "msm" },
+            },
+            Change::Add { place: "arithmetic/msm.rs", ours: "src/msm.rs" },
+            Change::Add { place: "arithmetic/msm/affine.rs", ours: "src/msm/affine.rs" },
+            Change::Add { place: "arithmetic/msm/buckets.rs", ours: "src/msm/buckets.rs" },
+            Change::Add { place: "arithmetic/msm/generators.rs", ours: "src/msm/generators.rs" },
+            Change::Add { place: "arithmetic/msm/halves.rs", ours: "src/msm/halves.rs" },
+            Change::Edit {
+                place: "poly/domain.rs",
+                digest: "379599939d3db1cc10ce2d4cd7cfdf3b41858421d6cc2a734b4b54989b4d105c",
+                edit: Edit::Import {
+                    name: "best_fft",
+                    list: "arithmetic::{best_fft, parallelize}",
+                    module: "fft",
+                },
+            },
+            Change::Add { place: "poly/domain/fft.rs", ours: "src/fft.rs" },
+        ],
+    },
+    Library {
+        name: "bellman",
+        changes: &[
+            Change::Edit {
+                place: "domain.rs",
+                digest: "f1b09c87d1febef0c3ef45848abed7430d5e263146c646b7e19dae0dc35fe9de",
+                edit: Edit::Function { name: "serial_fft", visibility: "", module: "transform" },
+            },
+            Change::Add { place: "domain/transform.rs", ours: "bellman/transform.rs" },
+            Change::Add { place: "domain/transform/fft.rs", ours: "src/fft.rs" },
+        ],
+    },
+];
+
+impl Change {
+    pub(super) fn place(&self) -> &'static str {
+        match self {
+            Self::Replace { place, .. } | Self::Add { place, .. } | Self::Edit { place, .. } => place,
+        }
+    }
+
+    /// Returns the contents of the place in the guests' copy of the library, whose sources are in `sources`.
+    pub(super) fn contents(&self, arithmetic: &Path, sources: &Path) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Add { ours, .. } => read(&arithmetic.join(ours)),
+            Self::Replace { place, digest, ours } => {
+                check(&sources.join(place), digest)?;
+                read(&arithmetic.join(ours))
+            }
+            Self::Edit { place, digest, edit } => {
+                let theirs = sources.join(place);
+                check(&theirs, digest)?;
+                let changed = edit.apply(&text(&theirs)?);
+                let changed =
+                    changed.ok_or_else(|| format!("{} has no {} to replace", theirs.display(), edit.name()));
+                changed.map(String::into_bytes)
+            }
+        }
+    }
+}
+
+impl Edit {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Function { name, .. } | Self::Import { name, .. } => name,
+        }
+    }
+
+    /// Returns the changed text, or `None` if what is to be changed is not there once.
+    fn apply(&self, text: &str) -> Option<String> {
+        let once = |found: &str, changed: &str| {
+            (text.matches(found).count() == 1).then(|| text.replace(found, changed))
+        };
+        match self {
+            Self::Function { name, visibility, module } => once(
+                &format!("{visibility}fn {name}<"),
+                &format!(
+                    "pub(crate) mod {module};\n{visibility}use {module}::{name};\n\n#[allow(dead_code)]\nfn replaced_{name}<"
+                ),
+            ),
+            Self::Import { name, list, module } => {
+                let text = once(list, &list.replace(&format!("{name}, "), ""))?;
+                Some(format!("{text}\nmod {module};\nuse {module}::{name};\n"))
+            }
+        }
+    }
+}
+
+/// Checks that a file of a library is the one that a change was made for.
+fn check(file: &Path, digest: &str) -> Result<(), String> {
+    let found: String = Sha256::digest(read(file)?).iter().map(|byte| format!("{byte:02x}")).collect();
+    if found == digest {
+        return Ok(());
+    }
+    Err(format!(
+        "{} has the digest {found}, and is not the file that snapshot/build/changes.rs changes: compare this version of \
+         the library with the one before, and name the new digest there",
+        file.display()
+    ))
+}
