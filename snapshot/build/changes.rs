@@ -57,6 +57,7 @@ pub(super) const LIBRARIES: [Library; 2] = [
             Change::Add { place: "arithmetic/msm.rs", ours: "src/msm.rs" },
             Change::Add { place: "arithmetic/msm/affine.rs", ours: "src/msm/affine.rs" },
             Change::Add { place: "arithmetic/msm/buckets.rs", ours: "src/msm/buckets.rs" },
+            Change::Add { place: "arithmetic/msm/curve.rs", ours: "src/msm/curve.rs" },
             Change::Add { place: "arithmetic/msm/generators.rs", ours: "src/msm/generators.rs" },
             Change::Add { place: "arithmetic/msm/halves.rs", ours: "src/msm/halves.rs" },
             Change::Edit {

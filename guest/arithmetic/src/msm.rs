@@ -4,7 +4,8 @@
 //! digit are added up before anything is multiplied. Digits are signed, which halves their number.
 //!
 //! ```text
-//! halves        a scalar of a Pasta curve becomes two of half the length: twice the points, and half the windows
+//! curve         the interface to curves
+//! halves        a scalar becomes two of half the length: twice the points, and half the windows
 //! affine        points in affine form, whose additions share inversions
 //! buckets       adds up the points of each digit, in pairs
 //! generators    the generators of an inner-product argument, which are folded in half again and again
@@ -24,11 +25,12 @@
 use affine::Point;
 use buckets::{Buckets, Entry};
 use ff::Field;
-use group::Group;
-use halves::{Half, Halves};
+use halves::{Half, words};
 use pasta_curves::arithmetic::CurveAffine;
 
+pub use curve::{Coordinate, Curve};
 pub use generators::{Generators, Part};
+pub use halves::Halves;
 
 /// Points that are added up together: more share one inversion, fewer stay in the cache.
 const POINTS_TOGETHER: usize = 8192;
@@ -50,12 +52,17 @@ pub fn best_multiexp<C: CurveAffine>(scalars: &[C::Scalar], bases: &[C]) -> C::C
         return terms.map(|(scalar, base)| *base * *scalar).sum();
     };
     // Of columns that few rows use, most terms are left out, and memory of a guest is not given back.
-    let used = 2 * scalars.iter().filter(|scalar| !scalar.is_zero_vartime()).count();
-    let (mut points, mut factors) = (Vec::with_capacity(used), Vec::with_capacity(used));
-    for (scalar, base) in terms {
+    let used = scalars.iter().filter(|scalar| !scalar.is_zero_vartime()).count();
+    sum(&halves, used, terms.map(|(scalar, base)| (words(scalar), *base)))
+}
+
+/// Returns the sum of points, each times the number whose words come with it. At most `used` numbers differ from zero.
+pub fn sum<C: Curve>(halves: &Halves, used: usize, terms: impl Iterator<Item = ([u64; 4], C)>) -> C::Sum {
+    let (mut points, mut factors) = (Vec::with_capacity(2 * used), Vec::with_capacity(2 * used));
+    for (number, base) in terms {
         // The identity has no coordinates, and adds nothing.
-        let Some(point) = Point::of(base) else { continue };
-        let [first, second] = halves.split(scalar);
+        let Some(point) = Point::of(&base) else { continue };
+        let [first, second] = halves.split(number);
         if first.magnitude != 0 {
             points.push(point);
             factors.push(first);
@@ -69,13 +76,13 @@ pub fn best_multiexp<C: CurveAffine>(scalars: &[C::Scalar], bases: &[C]) -> C::C
 }
 
 /// Returns the sum of the points, each times its factor.
-fn sum_of_products<C: CurveAffine>(points: &[Point<C>], factors: &[Half]) -> C::Curve {
+fn sum_of_products<C: Curve>(points: &[Point<C>], factors: &[Half]) -> C::Sum {
     let longest = factors.iter().fold(0, |all, factor| all | factor.magnitude);
     let cut = Cut::of(points.len(), u128::BITS - longest.leading_zeros());
     let digits = cut.digits(factors);
     let together = (POINTS_TOGETHER / points.len().max(1)).clamp(1, cut.windows);
 
-    let mut sum = C::Curve::identity();
+    let mut sum = C::Sum::default();
     let mut end = cut.windows;
     while end > 0 {
         let begin = end.saturating_sub(together);
@@ -89,7 +96,7 @@ fn sum_of_products<C: CurveAffine>(points: &[Point<C>], factors: &[Half]) -> C::
         );
         lines.add_up();
         for window in (0..end - begin).rev() {
-            (0..cut.bits).for_each(|_| sum = sum.double());
+            (0..cut.bits).for_each(|_| sum = C::double(&sum));
             sum += cut.weighted(&mut lines, window);
         }
         end = begin;
@@ -186,18 +193,18 @@ impl Cut {
     }
 
     /// Returns the sum of the points of a window, each times its digit. Windows are taken from the last one.
-    fn weighted<C: CurveAffine>(&self, lines: &mut Buckets<C>, window: usize) -> C::Curve {
+    fn weighted<C: Curve>(&self, lines: &mut Buckets<C>, window: usize) -> C::Sum {
         let first = window * self.lines_of_window();
         let columns = weighted(lines, first + self.rows(), self.columns());
         let rows = weighted(lines, first, self.rows());
-        (0..self.column_bits).fold(rows, |rows, _| rows.double()) + columns
+        (0..self.column_bits).fold(rows, |rows, _| C::double(&rows)) + columns
     }
 }
 
 /// Returns the sum of the points of `count` buckets from the `first` one on, each times its number among them. Buckets
 /// are taken from the last one.
-fn weighted<C: CurveAffine>(buckets: &mut Buckets<C>, first: usize, count: usize) -> C::Curve {
-    let (mut sum, mut weighted) = (C::Curve::identity(), C::Curve::identity());
+fn weighted<C: Curve>(buckets: &mut Buckets<C>, first: usize, count: usize) -> C::Sum {
+    let (mut sum, mut weighted) = (C::Sum::default(), C::Sum::default());
     // Summation by parts: the points of the last bucket are in every partial sum.
     for number in (0..count).rev() {
         for point in buckets.take(first + number) {
@@ -212,6 +219,7 @@ fn weighted<C: CurveAffine>(buckets: &mut Buckets<C>, first: usize, count: usize
 
 mod affine;
 mod buckets;
+mod curve;
 mod generators;
 mod halves;
 #[cfg(test)]

@@ -8,31 +8,30 @@
 //!
 //! Invariant: the caller has checked that what it divides by is not zero; [`invert_all`] tells.
 
-use ff::{Field, WithSmallOrderMulGroup};
-use pasta_curves::arithmetic::{Coordinates, CurveAffine, VartimeField};
+use super::curve::{Coordinate, Curve};
 use std::ops::Neg;
 
 /// A point other than the identity.
-pub(super) struct Point<C: CurveAffine> {
+pub(super) struct Point<C: Curve> {
     x: C::Base,
     y: C::Base,
 }
 
-impl<C: CurveAffine> Clone for Point<C> {
+impl<C: Curve> Clone for Point<C> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<C: CurveAffine> Copy for Point<C> {}
+impl<C: Curve> Copy for Point<C> {}
 
-impl<C: CurveAffine> PartialEq for Point<C> {
+impl<C: Curve> PartialEq for Point<C> {
     fn eq(&self, other: &Self) -> bool {
         self.x == other.x && self.y == other.y
     }
 }
 
-impl<C: CurveAffine> Neg for Point<C> {
+impl<C: Curve> Neg for Point<C> {
     type Output = Self;
 
     fn neg(self) -> Self {
@@ -40,19 +39,18 @@ impl<C: CurveAffine> Neg for Point<C> {
     }
 }
 
-impl<C: CurveAffine> Point<C> {
+impl<C: Curve> Point<C> {
     pub(super) fn of(point: &C) -> Option<Self> {
-        let coordinates: Option<Coordinates<C>> = point.coordinates().into();
-        coordinates.map(|coordinates| Self { x: *coordinates.x(), y: *coordinates.y() })
+        point.xy().map(|(x, y)| Self { x, y })
     }
 
     /// The point times the constant of [`super::halves`].
     pub(super) fn endomorphism(self) -> Self {
-        Self { x: self.x * C::Base::ZETA, y: self.y }
+        Self { x: self.x * C::ZETA, y: self.y }
     }
 
     pub(super) fn to_affine(self) -> C {
-        C::from_xy(self.x, self.y).expect("sums of points are on the curve")
+        C::from_affine(self.x, self.y)
     }
 
     /// What an addition divides by; zero if the points are equal or opposite.
@@ -69,7 +67,7 @@ impl<C: CurveAffine> Point<C> {
     pub(super) fn denominator(&self, other: &Self) -> Option<C::Base> {
         if self.x != other.x {
             Some(self.run_to(other))
-        } else if self.y == other.y && self.y != C::Base::ZERO {
+        } else if self.y == other.y && !self.y.is_zero() {
             Some(self.rise())
         } else {
             None
@@ -78,13 +76,13 @@ impl<C: CurveAffine> Point<C> {
 
     /// Adds a point, with the inverse of [`Self::run_to`].
     pub(super) fn add(&self, other: &Self, inverse: &C::Base) -> Self {
-        self.third((other.y - self.y) * inverse, other)
+        self.third((other.y - self.y) * *inverse, other)
     }
 
     /// Doubles the point, with the inverse of [`Self::rise`].
     pub(super) fn double(&self, inverse: &C::Base) -> Self {
         let square = self.x.square();
-        self.third((square.double() + square + C::a()) * inverse, self)
+        self.third((square.double() + square) * *inverse, self)
     }
 
     /// The negative of the third point on the line with this slope through both points.
@@ -96,21 +94,18 @@ impl<C: CurveAffine> Point<C> {
 
 /// Replaces each element by its inverse, and returns whether all have one. If not, the elements stay as they are.
 /// `products` is room to work in.
-pub(super) fn invert_all<F: VartimeField>(elements: &mut [F], products: &mut Vec<F>) -> bool {
+pub(super) fn invert_all<F: Coordinate>(elements: &mut [F], products: &mut Vec<F>) -> bool {
     products.clear();
     products.reserve(elements.len());
     let mut product = F::ONE;
     for element in &*elements {
         products.push(product);
-        product *= element;
+        product = product * *element;
     }
-    if product.is_zero_vartime() {
-        return false;
-    }
-    let mut inverse = product.invert_vartime().expect("it is not zero");
+    let Some(mut inverse) = product.invert() else { return false };
     for (element, before) in elements.iter_mut().zip(&*products).rev() {
-        let inverted = inverse * before;
-        inverse *= *element;
+        let inverted = inverse * *before;
+        inverse = inverse * *element;
         *element = inverted;
     }
     true

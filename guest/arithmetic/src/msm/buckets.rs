@@ -6,9 +6,10 @@
 //!
 //! Invariant: the sum of the points of each bucket stays the same.
 
-use super::affine::{Point, invert_all};
-use ff::Field;
-use pasta_curves::arithmetic::CurveAffine;
+use super::{
+    affine::{Point, invert_all},
+    curve::{Coordinate, Curve},
+};
 use std::vec::Drain;
 
 /// Additions for which sharing an inversion takes less time than it saves.
@@ -29,14 +30,14 @@ impl Entry {
         Self(place | Self::NEGATIVE)
     }
 
-    fn point<C: CurveAffine>(self, points: &[Point<C>]) -> Point<C> {
+    fn point<C: Curve>(self, points: &[Point<C>]) -> Point<C> {
         let point = points[(self.0 & !Self::NEGATIVE) as usize];
         if self.0 & Self::NEGATIVE == 0 { point } else { -point }
     }
 }
 
 /// The points of some buckets.
-pub(super) struct Buckets<C: CurveAffine> {
+pub(super) struct Buckets<C: Curve> {
     /// The points of one bucket after those of the one before.
     points: Vec<Point<C>>,
     /// The number of points in each bucket.
@@ -45,7 +46,7 @@ pub(super) struct Buckets<C: CurveAffine> {
 }
 
 /// Room to work in.
-struct Room<C: CurveAffine> {
+struct Room<C: Curve> {
     denominators: Vec<C::Base>,
     products: Vec<C::Base>,
     sums: Vec<Point<C>>,
@@ -60,7 +61,7 @@ enum Pairs {
     Any,
 }
 
-impl<C: CurveAffine> Buckets<C> {
+impl<C: Curve> Buckets<C> {
     /// Puts the points that the entries mean into their buckets, of which there are `count`, and adds the first pairs.
     pub(super) fn gather(
         points: &[Point<C>],
@@ -115,7 +116,7 @@ impl<C: CurveAffine> Buckets<C> {
     }
 }
 
-impl<C: CurveAffine> Room<C> {
+impl<C: Curve> Room<C> {
     /// Adds the points of each bucket in pairs; the last one stays as it is if their number is odd. The sums are in the
     /// order of the buckets, whose lengths change accordingly.
     fn add_pairs(&mut self, point: impl Fn(usize) -> Point<C>, lens: &mut [usize]) {

@@ -15,7 +15,7 @@
 use super::{
     affine::{Point, invert_all},
     best_multiexp,
-    halves::{Half, Halves},
+    halves::{Half, Halves, words},
 };
 use ff::Field;
 use group::{Curve, Group};
@@ -99,7 +99,7 @@ impl<C: CurveAffine> Generators<C> {
 fn fold<C: CurveAffine>(points: &[C], weights: &[C::Scalar]) -> Vec<C> {
     let count = points.len() / weights.len();
     let digits = Halves::of::<C>().map(|halves| {
-        let pairs = weights[1..].iter().map(|weight| halves.split(weight).map(Digits::of));
+        let pairs = weights[1..].iter().map(|weight| halves.split(words(weight)).map(Digits::of));
         pairs.collect::<Vec<_>>()
     });
     let mut folded = Vec::with_capacity(count);

@@ -1,13 +1,14 @@
-//! Splits scalars of the Pasta curves in halves.
+//! Splits scalars in halves.
 //!
-//! The endomorphism maps `(x, y)` to `(ZETA x, y)` and multiplies a point by the constant `ZETA` of the scalar field. The
-//! pairs `(a, b)` with `a + b ZETA = 0` form a lattice, of which pasta_curves knows a short basis. The nearest point of the
-//! lattice to `(k, 0)`, rounded, is subtracted from it, and two numbers of half the length are left.
+//! The endomorphism maps `(x, y)` to `(ZETA x, y)` and multiplies a point by a constant of the scalar field, `LAMBDA`. The
+//! pairs `(a, b)` with `a + b LAMBDA = 0` form a lattice, of which a short basis is known. The nearest point of the lattice
+//! to `(k, 0)`, rounded, is subtracted from it, and two numbers of half the length are left. The constant of the Pasta
+//! curves is `ZETA` of their scalar fields, and pasta_curves knows the basis.
 //!
 //! Source: Gallant, Lambert, Vanstone, "Faster Point Multiplication on Elliptic Curves with Efficient Endomorphisms",
 //! CRYPTO 2001.
 //!
-//! Invariant: a scalar equals its first half plus `ZETA` times the second one.
+//! Invariant: a scalar equals its first half plus `LAMBDA` times the second one.
 
 use ff::{Field, PrimeField};
 use pasta_curves::{arithmetic::CurveAffine, glv::GlvParams, pallas, vesta};
@@ -22,14 +23,22 @@ pub(super) struct Half {
     pub(super) magnitude: u128,
 }
 
-/// The basis of a curve's lattice, `(a1, -b1)` and `(a2, b2)`, and `2^384 b2 / n` and `2^384 b1 / n`, rounded.
-pub(super) struct Halves {
-    a1: u128,
-    b1: u128,
-    a2: u128,
-    b2: u128,
-    g1: [u64; 5],
-    g2: [u64; 5],
+/// The basis of a curve's lattice, `(a1, -b1)` and `(a2, b2)`, and `2^384 b2 / n` and `2^384 b1 / n`, rounded, where `n` is
+/// the order of the curve.
+#[derive(Clone, Copy, Debug)]
+pub struct Halves {
+    /// First coordinate of the first vector.
+    pub a1: u128,
+    /// Second coordinate of the first vector, negated.
+    pub b1: u128,
+    /// First coordinate of the second vector.
+    pub a2: u128,
+    /// Second coordinate of the second vector.
+    pub b2: u128,
+    /// `2^384 b2 / n`, rounded, as 64-bit words, the lowest first.
+    pub g1: [u64; 5],
+    /// `2^384 b1 / n`, rounded.
+    pub g2: [u64; 5],
 }
 
 impl Halves {
@@ -48,13 +57,8 @@ impl Halves {
         Self { a1: P::V1A, b1: P::V1B_NEG, a2: P::V2A, b2: P::V2B, g1: P::G1, g2: P::G2 }
     }
 
-    /// Splits a scalar in halves below `2^127`.
-    pub(super) fn split<F: PrimeField>(&self, scalar: &F) -> [Half; 2] {
-        let repr = scalar.to_repr();
-        let mut k = [0; 4];
-        for (limb, bytes) in k.iter_mut().zip(repr.as_ref().as_chunks().0) {
-            *limb = u64::from_le_bytes(*bytes);
-        }
+    /// Splits a scalar, given as its words, in halves below `2^127`.
+    pub(super) fn split(&self, k: [u64; 4]) -> [Half; 2] {
         if k[1] >> 62 == 0 && k[2] == 0 && k[3] == 0 {
             // It is short already.
             let magnitude = u128::from(k[0]) | u128::from(k[1]) << 64;
@@ -65,6 +69,16 @@ impl Halves {
         let second = difference(product(c1, self.b1), product(c2, self.b2));
         [half(first), half(second)]
     }
+}
+
+/// Returns the number that stands for a scalar as words, the lowest first.
+pub(super) fn words<F: PrimeField>(scalar: &F) -> [u64; 4] {
+    let repr = scalar.to_repr();
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(repr.as_ref().as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    words
 }
 
 /// Returns `g k / 2^384`, rounded.
@@ -129,7 +143,7 @@ mod tests {
 
     fn agrees<C: CurveAffine>(scalar: C::Scalar) {
         let halves = Halves::of::<C>().expect("a Pasta curve");
-        let [first, second] = halves.split(&scalar);
+        let [first, second] = halves.split(words(&scalar));
         assert!(first.magnitude >> HALF_BITS == 0 && second.magnitude >> HALF_BITS == 0);
         assert_eq!(value::<C::Scalar>(first) + C::Scalar::ZETA * value::<C::Scalar>(second), scalar);
     }

@@ -1,7 +1,7 @@
 //! Sums are those that multiplying and adding one point after the other gives.
 
 use super::*;
-use ff::{Field, PrimeField};
+use ff::PrimeField;
 use group::Curve;
 use pasta_curves::{EpAffine, EqAffine, Fp};
 use proptest::prelude::*;
@@ -78,7 +78,7 @@ proptest! {
         let digits = cut.digits(&[Half { is_negative, magnitude }]);
         prop_assert!(digits.iter().all(|digit| digit.unsigned_abs() <= 1 << (bits - 1)));
         let radix = Fp::from(1 << bits);
-        let sum = digits.iter().rev().fold(Fp::ZERO, |sum, digit| sum * radix + small::<Fp>(i64::from(*digit)));
+        let sum = digits.iter().rev().fold(Fp::from(0), |sum, digit| sum * radix + small::<Fp>(i64::from(*digit)));
         let expected = Fp::from_u128(magnitude);
         prop_assert_eq!(sum, if is_negative { -expected } else { expected });
     }
