@@ -5,7 +5,7 @@
 //!
 //! Source: circom 2.2, `program_structure/src/utils/constants.rs`, and the specifications of the curves.
 
-use crate::{Error, FIELD_BYTES, sections::Element};
+use crate::{Error, FIELD_BYTES};
 use std::fmt;
 
 /// A prime over which circom compiles circuits.
@@ -116,23 +116,16 @@ impl fmt::Display for Prime {
     }
 }
 
-/// Returns the modulus of a field, little-endian.
-pub(crate) fn modulus<F: Element>() -> [u8; FIELD_BYTES] {
-    // A modulus is odd, so the modulus minus one is even, and adding one changes its lowest byte only.
-    let mut repr = (-F::ONE).to_repr();
-    repr[0] += 1;
-    repr
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Element;
     use pasta_curves::{Fp, Fq};
 
     #[test]
     fn moduli_are_those_of_the_pasta_curves() {
-        assert_eq!(Prime::Pallas.modulus(), modulus::<Fp>());
-        assert_eq!(Prime::Vesta.modulus(), modulus::<Fq>());
+        assert_eq!(Prime::Pallas.modulus(), Fp::modulus());
+        assert_eq!(Prime::Vesta.modulus(), Fq::modulus());
     }
 
     #[test]

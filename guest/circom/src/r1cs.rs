@@ -12,7 +12,6 @@
 
 use crate::{
     Element, Error, FIELD_BYTES, Prime,
-    prime::modulus,
     sections::{Reader, Sections},
 };
 
@@ -148,7 +147,7 @@ impl<F: Element> R1cs<F> {
         let sections = Sections::read(bytes, MAGIC, VERSION, FORMAT)?;
         let header = Header::of(&sections)?;
         let mut reader = sections.get(CONSTRAINTS)?;
-        if header.prime.modulus() != modulus::<F>() {
+        if header.prime.modulus() != F::modulus() {
             return Err(Error::Unsupported(format!("it is over the prime {}", header.prime)));
         }
         let mut terms = Vec::new();
@@ -185,8 +184,9 @@ impl<F: Element> R1cs<F> {
     /// Panics if the witness has fewer values than the circuit has wires.
     #[must_use]
     pub fn unsatisfied(&self, witness: &[F]) -> Option<usize> {
-        let value = |terms: &Terms<F>| -> F {
-            terms.iter().map(|(wire, coefficient)| *coefficient * witness[*wire as usize]).sum()
+        let value = |terms: &Terms<F>| {
+            let products = terms.iter().map(|(wire, coefficient)| *coefficient * witness[*wire as usize]);
+            products.fold(F::zero(), |sum, product| sum + product)
         };
         self.constraints().position(|Constraint { a, b, c }| value(a) * value(b) != value(c))
     }
@@ -212,7 +212,7 @@ impl<F: Element> R1cs<F> {
                 body.extend_from_slice(&(terms.len() as u32).to_le_bytes());
                 for (wire, coefficient) in terms {
                     body.extend_from_slice(&wire.to_le_bytes());
-                    body.extend_from_slice(&coefficient.to_repr());
+                    body.extend_from_slice(&coefficient.to_le());
                 }
             }
         }

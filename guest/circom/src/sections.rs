@@ -9,13 +9,46 @@
 
 use crate::Error;
 use ff::PrimeField;
+use std::ops::{Add, Mul};
 
 /// Length of a field element in bytes, for all primes but `goldilocks`.
 pub const FIELD_BYTES: usize = 32;
 
-/// A field whose elements take [`FIELD_BYTES`] bytes in circom's files.
-pub trait Element: PrimeField<Repr = [u8; FIELD_BYTES]> {}
-impl<F: PrimeField<Repr = [u8; FIELD_BYTES]>> Element for F {}
+/// An element of a prime field, which takes [`FIELD_BYTES`] bytes in circom's files.
+pub trait Element: Copy + PartialEq + Add<Output = Self> + Mul<Output = Self> {
+    /// Returns the prime, the lowest byte first.
+    fn modulus() -> [u8; FIELD_BYTES];
+
+    /// Returns the neutral element of addition.
+    fn zero() -> Self;
+
+    /// Returns the element that stands for a number, or `None` unless the number is below the prime.
+    fn from_le(number: [u8; FIELD_BYTES]) -> Option<Self>;
+
+    /// Returns the number that the element stands for.
+    fn to_le(self) -> [u8; FIELD_BYTES];
+}
+
+impl<F: PrimeField<Repr = [u8; FIELD_BYTES]>> Element for F {
+    fn modulus() -> [u8; FIELD_BYTES] {
+        // A prime is odd, so the prime minus one is even, and adding one changes its lowest byte only.
+        let mut repr = (-F::ONE).to_repr();
+        repr[0] += 1;
+        repr
+    }
+
+    fn zero() -> Self {
+        F::ZERO
+    }
+
+    fn from_le(number: [u8; FIELD_BYTES]) -> Option<Self> {
+        F::from_repr(number).into_option()
+    }
+
+    fn to_le(self) -> [u8; FIELD_BYTES] {
+        self.to_repr()
+    }
+}
 
 /// Largest number of sections in a file.
 const SECTIONS_MAX: u32 = 16;
@@ -80,9 +113,7 @@ impl<'a> Reader<'a> {
     /// Returns an error if the bytes end early or the number is not below the prime.
     pub fn element<F: Element>(&mut self, field: &str) -> Result<F, Error> {
         let repr = self.array(field)?;
-        F::from_repr(repr)
-            .into_option()
-            .ok_or_else(|| self.error(format!("its {field} is not below the prime")))
+        F::from_le(repr).ok_or_else(|| self.error(format!("its {field} is not below the prime")))
     }
 
     /// Returns the number of bytes that are left.

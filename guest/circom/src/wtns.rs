@@ -23,25 +23,11 @@ impl<F: Element> Witness<F> {
     /// Returns an error if the file does not follow the format, or belongs to a circuit over another prime or of
     /// another size.
     pub fn read(bytes: &[u8], prime: Prime, wires: u32) -> Result<Self, Error> {
-        let sections = Sections::read(bytes, MAGIC, VERSION, FORMAT)?;
-        let mut header = sections.get(HEADER)?;
-        let field_bytes = header.u32("field size")?;
-        let found = Prime::of(header.bytes(u64::from(field_bytes), "prime")?)?;
-        if found != prime {
-            return Err(Error::Unsupported(format!("the witness is over {found}, the circuit over {prime}")));
-        }
-        let count = header.u32("number of values")?;
-        header.end()?;
-        let mut values = sections.get(VALUES)?;
-        if count != wires || values.left() as u64 != u64::from(count) * FIELD_BYTES as u64 {
-            return Err(header.error(format!("the circuit has {wires} wires, the witness {count} values")));
-        }
-        let mut witness = Self(Vec::with_capacity(count as usize));
-        for _ in 0..count {
-            witness.0.push(values.element("value")?);
-        }
-        if witness.0.first() != Some(&F::ONE) {
-            return Err(header.error("its first value is not one"));
+        let values = values(bytes, prime, wires)?;
+        let mut witness = Self(Vec::with_capacity(values.len()));
+        for value in values {
+            let value = F::from_le(*value).ok_or_else(not_below_the_prime)?;
+            witness.0.push(value);
         }
         Ok(witness)
     }
@@ -61,8 +47,40 @@ impl<F: Element> Witness<F> {
     /// Encodes the witness as a file over `prime`.
     #[must_use]
     pub fn write(&self, prime: Prime) -> Vec<u8> {
-        write(&prime.modulus(), self.0.len(), self.0.iter().map(F::to_repr))
+        write(&prime.modulus(), self.0.len(), self.0.iter().map(|value| value.to_le()))
     }
+}
+
+/// Returns the values of a witness of a circuit over `prime` with `wires` wires, as they are in the file: numbers below the
+/// prime, the lowest byte first. The first one is one.
+///
+/// # Errors
+/// Returns an error if the file does not follow the format, or belongs to a circuit over another prime or of another size.
+pub fn values(bytes: &[u8], prime: Prime, wires: u32) -> Result<&[[u8; FIELD_BYTES]], Error> {
+    let sections = Sections::read(bytes, MAGIC, VERSION, FORMAT)?;
+    let mut header = sections.get(HEADER)?;
+    let field_bytes = header.u32("field size")?;
+    let found = Prime::of(header.bytes(u64::from(field_bytes), "prime")?)?;
+    if found != prime {
+        return Err(Error::Unsupported(format!("the witness is over {found}, the circuit over {prime}")));
+    }
+    let count = header.u32("number of values")?;
+    header.end()?;
+    let mut section = sections.get(VALUES)?;
+    let (values, rest) = section.bytes(section.left() as u64, "values")?.as_chunks::<FIELD_BYTES>();
+    if count != wires || values.len() as u64 != u64::from(count) || !rest.is_empty() {
+        return Err(header.error(format!("the circuit has {wires} wires, the witness {count} values")));
+    }
+    let modulus = prime.modulus();
+    if !values.iter().all(|value| value.iter().rev().lt(modulus.iter().rev())) {
+        return Err(not_below_the_prime());
+    }
+    let one = values.first().is_some_and(|value| value[0] == 1 && value[1..].iter().all(|byte| *byte == 0));
+    if one { Ok(values) } else { Err(header.error("its first value is not one")) }
+}
+
+fn not_below_the_prime() -> Error {
+    Error::Malformed { format: FORMAT, reason: "its value is not below the prime".into() }
 }
 
 /// Encodes `count` values over a prime of 32 bytes as a file.
@@ -88,7 +106,7 @@ pub fn write(
 
 impl<F: Element> Drop for Witness<F> {
     fn drop(&mut self) {
-        self.0.fill(F::ZERO);
+        self.0.fill(F::zero());
         // Keeps the compiler from removing writes that nobody reads.
         std::hint::black_box(&mut self.0);
     }

@@ -1,6 +1,6 @@
 //! Errors about circuits, witnesses and proofs. Messages hold numbers and names of signals, never values of a witness.
 
-use std::fmt;
+use snapback_circom::Unsatisfied;
 
 /// Why a file cannot be read, or a proof cannot be made or verified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,21 +33,5 @@ impl From<snapback_circom::Error> for Error {
             snapback_circom::Error::Malformed { format, reason } => Self::Malformed { format, reason },
             snapback_circom::Error::Unsupported(message) => Self::Unsupported(message),
         }
-    }
-}
-
-/// The first constraint that a witness does not satisfy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unsatisfied {
-    /// Number of the constraint in the file, from 0.
-    pub constraint: usize,
-    /// Names of its signals, if they are known.
-    pub signals: Vec<String>,
-}
-
-impl fmt::Display for Unsatisfied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "constraint {}", self.constraint)?;
-        if self.signals.is_empty() { Ok(()) } else { write!(f, " (of {})", self.signals.join(", ")) }
     }
 }

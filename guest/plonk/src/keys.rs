@@ -2,7 +2,7 @@
 //!
 //! Invariant: `prove` returns a proof only after `verify` has accepted it.
 
-use crate::{Compiled, Error, ProofFile, Side, circuit::publics, error::Unsatisfied};
+use crate::{Compiled, Error, ProofFile, Side, circuit::publics};
 use chacha20::ChaCha20Rng;
 use halo2_proofs::{
     plonk::{self, ProvingKey, SingleVerifier, VerifyingKey},
@@ -11,11 +11,8 @@ use halo2_proofs::{
 };
 use rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
-use snapback_circom::{sym::Names, wtns::Witness};
+use snapback_circom::{Unsatisfied, sym::Names, wtns::Witness};
 use std::fmt::Write;
-
-/// Largest number of signals that a message names.
-const NAMED_MAX: usize = 8;
 
 /// A circuit with the key that verifies its proofs.
 pub struct Verifier<C: Side> {
@@ -157,18 +154,8 @@ impl<C: Side> Prover<C> {
             );
             return Err(Error::Malformed { format: "a witness of this circuit", reason });
         }
-        let Some(number) = r1cs.unsatisfied(witness.values()) else { return Ok(()) };
-        let constraint = r1cs.constraints().nth(number).expect("the constraint was found");
-        let mut signals: Vec<String> = Vec::new();
-        for (wire, _) in [constraint.a, constraint.b, constraint.c].into_iter().flatten() {
-            if let Some(name) = self.names.of(*wire)
-                && signals.len() < NAMED_MAX
-                && !signals.iter().any(|known| known == name)
-            {
-                signals.push(name.to_owned());
-            }
-        }
-        Err(Error::Unsatisfied(Unsatisfied { constraint: number, signals }))
+        let unsatisfied = Unsatisfied::find(r1cs, &self.names, witness.values());
+        unsatisfied.map_or(Ok(()), |unsatisfied| Err(Error::Unsatisfied(unsatisfied)))
     }
 }
 

@@ -23,7 +23,7 @@ mod tape;
 mod trial;
 
 pub use compiled::{ARITHMETISATION_VERSION, Compiled, K_MAX, Outline};
-pub use error::{Error, Unsatisfied};
+pub use error::Error;
 pub use key_file::{KeyFile, PreparedKey, ReferenceSource};
 pub use keys::{Prover, Verifier};
 pub use prime::{PastaPrime, Scalar, Side};

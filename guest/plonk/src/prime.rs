@@ -4,16 +4,16 @@
 //! commitments on Vesta. Circuits over `vesta` are proven with commitments on Pallas.
 
 use crate::Error;
-use ff::FromUniformBytes;
+use ff::{FromUniformBytes, PrimeField};
 use halo2_proofs::pasta::{EpAffine, EqAffine, Fp, Fq};
 use pasta_curves::{
     arithmetic::{CurveAffine, VartimeField},
     glv::GlvParams,
 };
-use snapback_circom::{Element, Prime};
+use snapback_circom::{FIELD_BYTES, Prime};
 
 /// A field of circuits: the scalar field of one of the two curves.
-pub trait Scalar: Element + FromUniformBytes<64> + VartimeField + Ord {}
+pub trait Scalar: PrimeField<Repr = [u8; FIELD_BYTES]> + FromUniformBytes<64> + VartimeField + Ord {}
 impl Scalar for Fp {}
 impl Scalar for Fq {}
 
