@@ -26,7 +26,7 @@ struct Embedded {
     trial: Option<(&'static str, &'static str, &'static str)>,
 }
 
-const GUESTS: [Embedded; 3] = [
+const GUESTS: [Embedded; 4] = [
     Embedded {
         name: "zcash",
         package: "snapback-guest-zcash",
@@ -37,6 +37,12 @@ const GUESTS: [Embedded; 3] = [
         name: "plonk",
         package: "snapback-guest-plonk",
         about: "PLONK prover for circom's circuits, with halo2 over Pasta",
+        trial: None,
+    },
+    Embedded {
+        name: "groth16",
+        package: "snapback-guest-groth16",
+        about: "Groth16 prover for circom's circuits, with the keys of snarkjs",
         trial: None,
     },
     Embedded {

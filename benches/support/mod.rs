@@ -98,29 +98,41 @@ impl Image {
 
     /// Bakes the image if it was not baked before, and returns its digest.
     pub(crate) fn baked(self) -> Digest {
-        let store = ImageStore::open(&state_dir()).expect("the store");
-        let inputs = self.inputs();
-        let systems = ProofSystems::builtin();
-        earlier_bake(&store, &systems, self.guest(), &inputs).unwrap_or_else(|| {
-            let progress: Arc<dyn Progress> = Arc::new(Quiet);
-            let environment = BakeEnvironment {
-                store: &store,
-                cache: &cache(),
-                systems: &systems,
-                limits: &BakeLimits::default(),
-            };
-            bake(environment, self.guest(), &inputs, &progress).expect("a bake").digest
-        })
+        baked(self.guest(), &self.inputs())
     }
 
     /// Loads the image on an engine.
     pub(crate) fn load(self, engine: &Engine) -> Generation {
-        let digest = self.baked();
-        let sealed =
-            ImageStore::open(&state_dir()).and_then(|store| store.open_image(&digest)).expect("the image");
-        let image = cache().load(engine, &sealed).expect("native code");
-        Generation::new(GenerationId::FIRST, image).expect("an image")
+        load(&self.baked(), engine)
     }
+}
+
+/// Bakes a guest with these inputs if it was not baked before, and returns the digest of the image.
+fn baked(guest: &Guest, inputs: &[Input]) -> Digest {
+    let store = ImageStore::open(&state_dir()).expect("the store");
+    let systems = ProofSystems::builtin();
+    earlier_bake(&store, &systems, guest, inputs).unwrap_or_else(|| {
+        let progress: Arc<dyn Progress> = Arc::new(Quiet);
+        let environment = BakeEnvironment {
+            store: &store,
+            cache: &cache(),
+            systems: &systems,
+            limits: &BakeLimits::default(),
+        };
+        bake(environment, guest, inputs, &progress).expect("a bake").digest
+    })
+}
+
+fn load(digest: &Digest, engine: &Engine) -> Generation {
+    let sealed =
+        ImageStore::open(&state_dir()).and_then(|store| store.open_image(digest)).expect("the image");
+    let image = cache().load(engine, &sealed).expect("native code");
+    Generation::new(GenerationId::FIRST, image).expect("an image")
+}
+
+/// Loads the image of an embedded guest with these inputs, which is baked if it was not before.
+pub(crate) fn load_baked(guest: &str, inputs: &[Input], engine: &Engine) -> Generation {
+    load(&baked(Guest::find(guest).expect("embedded"), inputs), engine)
 }
 
 /// A dispatcher of one image, and the ticker that enforces its deadlines.

@@ -6,10 +6,7 @@
 use super::change::Entry;
 use crate::{config::Config, subprocess::Subprocess};
 use serde::Deserialize;
-use snapback_snapshot::{
-    Digest, MEMORY_BYTES_MAX,
-    proof_systems::{FileKind, ProofSystem},
-};
+use snapback_snapshot::{Digest, MEMORY_BYTES_MAX, proof_systems::ProofSystem};
 use std::{
     io::{self, BufRead, BufReader, Read},
     os::unix::process::{CommandExt, ExitStatusExt},
@@ -127,10 +124,9 @@ impl BakeProcess {
         for name in &order.remove {
             command.arg(format!("--remove={name}"));
         }
-        let input_of = |kind: &FileKind| system.files().iter().find(|spec| spec.kind == *kind)?.input;
         for (name, entry) in &order.add {
-            for (kind, digest) in &entry.files {
-                if let Some(input) = input_of(kind) {
+            for spec in system.files() {
+                if let (Some(input), Some(digest)) = (spec.input, entry.files.get(&spec.kind)) {
                     command.args(["--input", &format!("{input}/{name}={}", utf8(&file(digest))?)]);
                 }
             }

@@ -231,7 +231,7 @@ impl Catalogue {
     pub(super) fn files(&self) -> BTreeSet<Digest> {
         let in_generations = self.generations.iter().flat_map(|record| record.circuits.values());
         let in_changes = self.open_changes().filter_map(|change| match &change.kind {
-            ChangeKind::Add { entry, .. } => Some(entry),
+            ChangeKind::Add { entry, .. } => Some(&**entry),
             _ => None,
         });
         in_generations.chain(in_changes).flat_map(|entry| entry.files.values().copied()).collect()
@@ -276,9 +276,10 @@ mod tests {
                 k,
                 constraints: 0,
                 wires: 1,
-                outputs: 0,
-                public_inputs: 0,
-                private_inputs: 0,
+                publics: None,
+                outputs: None,
+                public_inputs: None,
+                private_inputs: None,
                 public: Vec::new(),
                 inputs: Vec::new(),
             };

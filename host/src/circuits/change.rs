@@ -73,7 +73,7 @@ pub enum ChangeKind {
         /// Its name.
         name: String,
         /// Its files.
-        entry: Entry,
+        entry: Box<Entry>,
     },
     /// A circuit is removed.
     Remove {
@@ -140,7 +140,7 @@ pub(super) fn wanted<'a>(
     let mut circuits = circuits.clone();
     for change in changes {
         match change {
-            ChangeKind::Add { name, entry } => drop(circuits.insert(name.clone(), entry.clone())),
+            ChangeKind::Add { name, entry } => drop(circuits.insert(name.clone(), (**entry).clone())),
             ChangeKind::Remove { name } => drop(circuits.remove(name)),
             ChangeKind::Rebuild | ChangeKind::Compact => {}
         }

@@ -292,7 +292,7 @@ impl Registry {
     /// take minutes.
     fn check_calculators(&self, changes: &[Change]) -> Result<(), NotPrepared> {
         let added = changes.iter().filter_map(|change| match &change.kind {
-            ChangeKind::Add { name, entry } => Some((name.clone(), entry.clone())),
+            ChangeKind::Add { name, entry } => Some((name.clone(), (**entry).clone())),
             ChangeKind::Remove { .. } | ChangeKind::Rebuild | ChangeKind::Compact => None,
         });
         self.calculators().load(&added.collect()).map(drop).map_err(NotPrepared::Calculator)

@@ -258,7 +258,8 @@ impl Registry {
             }
             _ => {}
         }
-        let id = self.accept(catalogue, ChangeKind::Add { name: name.to_owned(), entry }, sent)?;
+        let id =
+            self.accept(catalogue, ChangeKind::Add { name: name.to_owned(), entry: Box::new(entry) }, sent)?;
         drop(state);
         self.wake();
         Ok(Submitted::Accepted(id))

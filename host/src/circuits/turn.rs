@@ -82,14 +82,14 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::circuits::{ChangeState, Entry};
+    use crate::circuits::ChangeState;
 
     const LARGE: u64 = BATCH_BYTES_MAX;
 
     fn change(id: u64, sender: u8, name: &str, bytes: u64) -> Change {
         Change {
             id: (0..id).fold(ChangeId::FIRST, |id, _| id.next()),
-            kind: ChangeKind::Add { name: name.into(), entry: Entry::default() },
+            kind: ChangeKind::Add { name: name.into(), entry: Box::default() },
             sender: Some([192, 0, 2, sender].into()),
             bytes,
             state: ChangeState::Waiting,

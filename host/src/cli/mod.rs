@@ -1,7 +1,7 @@
 //! The command line: one file for each subcommand.
 //!
 //! ```text
-//! bake · serve · oneshot (prove, verify) · inspect · size · images · circuits · settings · completions    subcommands
+//! bake · serve · oneshot (prove, verify) · snarkjs (calldata) · inspect · size · images · circuits · settings · completions    subcommands
 //! calculator · ready      hidden subcommands, which a server runs in processes of their own
 //! setting_args            settings as flags         resolve   finds the image that a user names
 //! client                  requests to a server      progress  bars, stages, printable text
@@ -30,6 +30,7 @@ mod serve;
 mod setting_args;
 mod settings;
 mod size;
+mod snarkjs;
 
 use crate::{config::Config, subprocess};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -78,6 +79,8 @@ enum Command {
     Prove(With<oneshot::ProveArgs>),
     /// Verify one proof, here or on a server
     Verify(With<oneshot::VerifyArgs>),
+    /// Print a proof as the arguments of the Solidity verifier that snarkjs exports
+    Calldata(snarkjs::CalldataArgs),
     /// Show an image's manifest, and whether copy-on-write holds
     Inspect(With<inspect::Args>),
     /// Show how much memory a server of an image needs
@@ -142,6 +145,7 @@ fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<(
         Command::Serve(With { args, settings }) => serve::run(&args, &settings.config()?, settings, systems),
         Command::Prove(with) => with.run(|args, config| oneshot::prove(args, config, systems)),
         Command::Verify(with) => with.run(|args, config| oneshot::verify(args, config, systems)),
+        Command::Calldata(args) => snarkjs::calldata(&args),
         Command::Inspect(with) => with.run(|args, config| inspect::run(args, config, systems)),
         Command::Size(with) => with.run(|args, config| size::run(args, config, systems)),
         Command::Images(with) => with.run(|args, config| images::run(args, config, systems)),

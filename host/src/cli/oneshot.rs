@@ -7,6 +7,7 @@ use super::{
     output::outln,
     progress::Counted,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit},
+    snarkjs,
 };
 use crate::{
     config::Config,
@@ -14,6 +15,7 @@ use crate::{
     instance::{Call, Entropy, Fault, Generation, Instance},
     witness::inputs::is_json,
 };
+use anyhow::Context;
 use serde_json::{Map, Value, json};
 use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, reply::Tag};
 use snapback_snapshot::{
@@ -26,6 +28,11 @@ use std::{
     sync::Arc,
 };
 
+/// Names of the public signals in proofs as JSON.
+const PUBLIC: [&str; 2] = ["public", "publicSignals"];
+/// The server that takes JSON if none is named.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
 #[derive(clap::Args)]
 struct Where {
     /// Image to use: a guest's name, a digest or its beginning, or a file [default: zcash]; with --server, the name
@@ -35,9 +42,16 @@ struct Where {
     /// Circuit of that image; needed if it has several
     #[arg(long)]
     circuit: Option<String>,
-    /// Send the call to this server instead of running it here
+    /// Send the call to this server instead of running it here; JSON needs one [default for JSON without --image:
+    /// http://127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
+}
+
+impl Where {
+    fn image(&self) -> &str {
+        self.image.as_deref().unwrap_or(DEFAULT_IMAGE)
+    }
 }
 
 #[derive(clap::Args)]
@@ -45,13 +59,16 @@ struct Where {
 Examples:
   snapback prove orchard2.pczt -o proven.pczt
   snapback prove - --server http://127.0.0.1:8080 < orchard2.pczt > proven.pczt
-  snapback prove input.json --circuit x5chain --server http://127.0.0.1:8080")]
+  snapback prove input.json --circuit x5chain --server http://127.0.0.1:8080
+  snapback prove input.json --circuit membership --proof proof.json --public public.json")]
 pub(super) struct ProveArgs {
     /// The statement with its witness, such as a PCZT, a .wtns, or circom's input.json; - reads standard input
     input: PathBuf,
     /// Write the result here instead of to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    snarkjs: snarkjs::Outputs,
     #[command(flatten)]
     place: Where,
 }
@@ -61,13 +78,17 @@ pub(super) struct ProveArgs {
 Examples:
   snapback verify proven.pczt
   snapback verify proven.pczt --json --server http://127.0.0.1:8080
-  snapback verify x5chain.proof --vk x5chain.vk             no image, no server")]
+  snapback verify x5chain.proof --vk x5chain.vk             no image, no server
+  snapback verify proof.json --public public.json --vk verification_key.json")]
 pub(super) struct VerifyArgs {
     /// The statement with its proof; - reads standard input
     input: PathBuf,
     /// Verify with this verifying key and nothing else; `snapback circuits key` fetches it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "server", "circuit"])]
     vk: Option<PathBuf>,
+    /// The public signals, if they are in a file of their own, as snarkjs writes them
+    #[arg(long, value_name = "FILE")]
+    public: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -78,11 +99,14 @@ pub(super) struct VerifyArgs {
 pub(super) fn prove(args: &ProveArgs, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
     let input = files::read(&args.input)?;
     let proven = call(&args.place, METHOD_PROVE, &input, config, systems)?;
+    if args.snarkjs.are_named() {
+        return args.snarkjs.write(&proof_json(&args.place, &proven, config, systems)?);
+    }
     files::write(args.output.as_deref(), &proven)
 }
 
 pub(super) fn verify(args: &VerifyArgs, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
-    let input = files::read(&args.input)?;
+    let input = snarkjs::read(&args.input, args.public.as_deref())?;
     let verified = match &args.vk {
         Some(key) => with_key(key, (&args.input, &input), config, systems).map(Some),
         None => call(&args.place, METHOD_VERIFY, &input, config, systems).map(|_| None),
@@ -93,12 +117,31 @@ pub(super) fn verify(args: &VerifyArgs, config: &Config, systems: &ProofSystems)
     let proof = verified?;
     if !args.json {
         outln!("valid");
-        let public = proof.iter().filter_map(|proof| proof.get("public")?.as_array()).flatten();
+        let public = |proof: &'_ Map<String, Value>| {
+            PUBLIC.iter().find_map(|key| proof.get(*key)?.as_array().cloned()).unwrap_or_default()
+        };
+        let public = proof.as_ref().map(public).unwrap_or_default().into_iter();
         for (index, value) in public.enumerate() {
             outln!("public signal {index}: {}", value.as_str().unwrap_or_default());
         }
     }
     Ok(())
+}
+
+/// Returns a proof as JSON: a server's reply is JSON already, and an image here says by its system how to convert it.
+fn proof_json(
+    place: &Where,
+    proven: &[u8],
+    config: &Config,
+    systems: &ProofSystems,
+) -> anyhow::Result<Value> {
+    if is_json(proven) {
+        return serde_json::from_slice(proven).context("the reply is not JSON");
+    }
+    let sealed = State::open(config, systems)?.image(place.image(), config)?;
+    let system = systems.of_image(sealed.manifest());
+    let system = system.context("the image has no circuits as data, so its proofs have no JSON")?;
+    Ok(system.proof_to_json(proven)?.into())
 }
 
 /// The result as JSON, also for a proof that does not verify.
@@ -174,6 +217,8 @@ fn call(
 ) -> anyhow::Result<Vec<u8>> {
     match &place.server {
         Some(server) => remote(server, place, method, body, config),
+        // JSON is converted by a server, which has the calculators.
+        None if place.image.is_none() && is_json(body) => remote(DEFAULT_SERVER, place, method, body, config),
         None => local(place, method, body, config, systems),
     }
 }
@@ -209,7 +254,7 @@ fn local(
     systems: &ProofSystems,
 ) -> anyhow::Result<Vec<u8>> {
     let state = State::open(config, systems)?;
-    let image = place.image.as_deref().unwrap_or(DEFAULT_IMAGE);
+    let image = place.image();
     let sealed = state.image(image, config)?;
     check_memory_limit(image, &sealed, config)?;
     let circuit = circuit_of(place.circuit.as_deref(), circuits(&sealed))?;

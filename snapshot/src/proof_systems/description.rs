@@ -35,12 +35,18 @@ pub struct CircuitShape {
     pub constraints: u32,
     /// Number of wires, the constant one included.
     pub wires: u32,
-    /// Number of public outputs.
-    pub outputs: u32,
-    /// Number of public inputs.
-    pub public_inputs: u32,
-    /// Number of private inputs, those that the compiler optimised away included.
-    pub private_inputs: u32,
+    /// Number of public signals, where it is not known which of them are outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publics: Option<u32>,
+    /// Number of public outputs, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<u32>,
+    /// Number of public inputs, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_inputs: Option<u32>,
+    /// Number of private inputs, those that the compiler optimised away included, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_inputs: Option<u32>,
     /// Names of the public signals, in their order in proofs: outputs, then public inputs. Empty if they are not known,
     /// or too many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -90,9 +96,10 @@ impl CircuitShape {
             k,
             constraints: header.constraints,
             wires: header.wires,
-            outputs: header.public_outputs,
-            public_inputs: header.public_inputs,
-            private_inputs: header.private_inputs,
+            publics: None,
+            outputs: Some(header.public_outputs),
+            public_inputs: Some(header.public_inputs),
+            private_inputs: Some(header.private_inputs),
             public: bounded(public),
             inputs: bounded(inputs),
         })

@@ -5,6 +5,7 @@
 //! files        the kinds of file that a circuit consists of
 //! description  what a circuit is, as people read it
 //! plonk/       circom's circuits over Pasta, proven with halo2
+//! groth16/     circom's circuits over BN254, with the keys of snarkjs
 //! ```
 //!
 //! A proof system has a guest, which proves in a sandbox, and a native implementation behind [`ProofSystem`], which
@@ -15,6 +16,7 @@
 
 mod description;
 mod files;
+pub mod groth16;
 pub mod plonk;
 
 pub use description::{CircuitShape, Description, Estimate};
@@ -43,7 +45,7 @@ pub trait ProofSystem: Send + Sync {
     /// Returns whether this is the guest of the system, in the version that this program was built with.
     fn owns(&self, guest: &Digest) -> bool;
 
-    /// Returns the kinds of file that a circuit of this system consists of.
+    /// Returns the kinds of file that a circuit of this system consists of, in the order in which they are baked.
     fn files(&self) -> &'static [FileSpec];
 
     /// Checks the files of a circuit, and describes the circuit.
@@ -195,7 +197,7 @@ impl ProofSystems {
     /// Returns the systems of this library.
     #[must_use]
     pub fn builtin() -> Self {
-        Self(vec![Arc::new(plonk::Plonk)])
+        Self(vec![Arc::new(plonk::Plonk), Arc::new(groth16::Groth16)])
     }
 
     /// Returns every system.

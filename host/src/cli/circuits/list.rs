@@ -50,6 +50,7 @@ fn show(circuit: &Value) {
         Some(if names.is_empty() { count.to_string() } else { format!("{count}: {names}") })
     };
     let publics = number("outputs").and_then(|outputs| Some(outputs + number("public_inputs")?));
+    let publics = publics.or(number("publics"));
     line("public", counted(publics, public.join(", ")));
     line("private", counted(number("private_inputs"), private.join(", ")));
     line("circuit", text("circuit"));

@@ -28,6 +28,7 @@ Examples:
   snapback circuits info x5chain.r1cs --sym x5chain.sym
   snapback circuits estimate x5chain.r1cs           what it will take, before it is added
   snapback circuits add x5chain --r1cs x5chain.r1cs --wasm x5chain.wasm --sym x5chain.sym
+  snapback circuits add membership --zkey merkle20.zkey --wasm merkle20.wasm --vk verification_key.json
   snapback circuits list --server http://127.0.0.1:8080
   snapback circuits key x5chain -o x5chain.vk
   snapback circuits remove x5chain --json
@@ -49,6 +50,12 @@ enum Action {
         /// The circuit, as `circom --r1cs` writes it
         #[arg(long, value_name = "FILE")]
         r1cs: Option<PathBuf>,
+        /// Its proving key for Groth16, as `snarkjs groth16 setup` and `snarkjs zkey contribute` write it
+        #[arg(long, value_name = "FILE")]
+        zkey: Option<PathBuf>,
+        /// The verifying key that has to belong to the proving key, as `snarkjs zkey export verificationkey` writes it
+        #[arg(long, value_name = "FILE", requires = "zkey")]
+        vk: Option<PathBuf>,
         /// Its witness calculator, as `circom --wasm` writes it
         #[arg(long, value_name = "FILE")]
         wasm: Option<PathBuf>,
@@ -125,9 +132,9 @@ fn parse_file(text: &str) -> Result<(String, PathBuf), String> {
 
 pub(super) fn run(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
     match &args.action {
-        Action::Add { name, r1cs, wasm, sym, files, replace, place } => {
+        Action::Add { name, r1cs, zkey, vk, wasm, sym, files, replace, place } => {
             let mut form = MultipartForm::new();
-            let named = [("r1cs", r1cs), ("wasm", wasm), ("sym", sym)];
+            let named = [("r1cs", r1cs), ("zkey", zkey), ("vk", vk), ("wasm", wasm), ("sym", sym)];
             let named = named.iter().filter_map(|(part, file)| Some((*part, file.as_ref()?)));
             for (part, file) in named.chain(files.iter().map(|(part, file)| (part.as_str(), file))) {
                 form.file(part, file)?;

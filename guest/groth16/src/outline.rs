@@ -1,0 +1,204 @@
+//! What a `.zkey` is, without its points, and whether its points are consistent.
+//!
+//! Not everything can be told from a key alone: that the points C and IC belong to the constraints takes a proof, or the
+//! transcript of the ceremony.
+//!
+//! Invariant: the points of a file that are used here were found to be in their groups, here or by the guest.
+
+use crate::{
+    Error,
+    coefficients::{Coefficients, Matrix},
+    domain::{Roots, reversed},
+    field::{Fr, Words, bytes, words},
+    groups::{First, Group, HALVES, Second},
+    header::{FORMAT, Header, MAGIC, VERSION, check_protocol},
+    pairing,
+    point::{G1, Point},
+    section::COEFFICIENT_BYTES,
+    sum::Sum,
+    verifying_key::VerifyingKey,
+};
+use chacha20::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use sha2::{Digest, Sha256};
+use snapback_arithmetic::msm;
+use snapback_circom::sections::Sections;
+
+/// What a `.zkey` is.
+pub struct Outline<'a> {
+    /// The header.
+    pub header: Header,
+    /// Number of constraints.
+    pub constraints: u32,
+    /// The verifying key.
+    pub verifying_key: VerifyingKey,
+    file: &'a [u8],
+    sections: Sections<'a>,
+}
+
+/// Reads the header of a `.zkey`.
+///
+/// # Errors
+/// Returns an error if the file is not a proving key for Groth16 over BN254.
+pub fn read_header(file: &[u8]) -> Result<Header, Error> {
+    header(&Sections::read(file, MAGIC, VERSION, FORMAT)?)
+}
+
+fn header(sections: &Sections<'_>) -> Result<Header, Error> {
+    check_protocol(sections.get(1)?.u32("protocol")?)?;
+    let mut section = sections.get(2)?;
+    Header::read(section.bytes(section.left() as u64, "header")?)
+}
+
+impl<'a> Outline<'a> {
+    /// Reads the sections that say what the circuit is.
+    ///
+    /// # Errors
+    /// Returns an error if the file is not a proving key for Groth16 over BN254, or one of these sections is malformed.
+    pub fn read(file: &'a [u8]) -> Result<Self, Error> {
+        let sections = Sections::read(file, MAGIC, VERSION, FORMAT)?;
+        let header = header(&sections)?;
+        let mut ic = sections.get(3)?;
+        let mut points = Vec::new();
+        for index in 0..=header.publics {
+            let point = Point::from_montgomery(ic.bytes(G1::BYTES as u64, "points IC")?);
+            points
+                .push(point.map_err(|reason| Error::point(FORMAT, &format!("point {index} of IC"), reason))?);
+        }
+        ic.end()?;
+        let rows =
+            coefficients(&sections)?.map(|record| number(record, 4).saturating_add(1)).max().unwrap_or(0);
+        // The last rows are those of the constant one and of the public signals.
+        let constraints = rows.saturating_sub(header.publics + 1);
+        let verifying_key = VerifyingKey {
+            alpha: header.alpha,
+            beta: header.beta,
+            gamma: header.gamma,
+            delta: header.delta,
+            ic: points,
+        };
+        Ok(Self { header, constraints, verifying_key, file, sections })
+    }
+
+    /// Checks, by pairings, that the points of both groups have the same logarithms, and that the points H belong to the
+    /// same power as the points B and their coefficients. Random combinations take the place of single points; they are
+    /// derived from the file, so that nobody can choose a file for them.
+    ///
+    /// # Errors
+    /// Returns an error if the key is not consistent.
+    pub fn check(self) -> Result<Self, Error> {
+        let Header { beta, beta_first, delta, delta_first, wires, log_domain, .. } = self.header;
+        let refuse =
+            |what: &str| Err(Error::malformed(FORMAT, format!("{what} do not belong to each other")));
+        let (one, other) = (First::generator(), Second::generator());
+        if !pairing::is_one(&[(beta_first, other), (-one, beta)]) {
+            return refuse("beta1 and beta2");
+        }
+        if !pairing::is_one(&[(delta_first, other), (-one, delta)]) {
+            return refuse("delta1 and delta2");
+        }
+        let mut random = ChaCha20Rng::from_seed(Sha256::digest(self.file).into());
+        let [weights, others] = [(); 2].map(|()| {
+            (0..wires).map(|_| bytes([random.next_u64(), random.next_u64(), 0, 0])).collect::<Vec<_>>()
+        });
+        let first = self.sum::<First>(6, "points B in G1", &weights)?;
+        let [second, second_of_others] = [
+            self.sum::<Second>(7, "points B in G2", &weights)?,
+            self.sum::<Second>(7, "points B in G2", &others)?,
+        ];
+        if !pairing::is_one(&[(first, other), (-one, second)]) {
+            return refuse("the points B in G1 and G2");
+        }
+        let coefficients = self.coefficients()?;
+        let mut roots = Roots::new();
+        roots.extend(log_domain);
+        let [quotient, quotient_of_others] = [
+            self.times_vanishing(&coefficients, &roots, &weights)?,
+            self.times_vanishing(&coefficients, &roots, &others)?,
+        ];
+        if !pairing::is_one(&[(quotient, second_of_others), (-quotient_of_others, second)]) {
+            return refuse("the points H, the points B and the coefficients");
+        }
+        Ok(self)
+    }
+
+    /// Returns the sum of the points of a section, each times its weight.
+    fn sum<G: Group>(&self, section: u32, name: &str, weights: &[[u8; 32]]) -> Result<Point<G>, Error> {
+        let points = self.points::<G>(section, weights.len(), name)?;
+        let numbers = weights.iter().map(words).zip(points);
+        let sum: Sum<G> = msm::sum(&HALVES, weights.len(), numbers);
+        Ok(sum.to_affine())
+    }
+
+    fn points<G: Group>(&self, section: u32, count: usize, name: &str) -> Result<Vec<Point<G>>, Error> {
+        let mut reader = self.sections.get(section)?;
+        let mut points = Vec::new();
+        for index in 0..count {
+            let point = Point::from_checked(reader.bytes(Point::<G>::BYTES as u64, name)?);
+            points.push(point.ok_or_else(|| {
+                Error::malformed(
+                    FORMAT,
+                    format!("point {index} of the {name} has a coordinate that is not below the prime"),
+                )
+            })?);
+        }
+        reader.end()?;
+        Ok(points)
+    }
+
+    fn coefficients(&self) -> Result<Coefficients, Error> {
+        let mut all = Coefficients::default();
+        for record in coefficients(&self.sections)? {
+            let matrix = if number(record, 0) == 0 { Matrix::A } else { Matrix::B };
+            let value: Words = words(record[12..].first_chunk().expect("a record has 44 bytes"));
+            all.add(matrix, number(record, 4), number(record, 8), value);
+        }
+        let [rows, signals] = all.bounds();
+        if rows > self.header.domain() || signals > self.header.wires {
+            let reason = "a coefficient is of a constraint or a signal that the circuit does not have";
+            return Err(Error::malformed(FORMAT, reason));
+        }
+        Ok(all)
+    }
+
+    /// Returns the polynomial of the right sides, with weights as the values of the wires, times the vanishing polynomial
+    /// over delta, as the points H give it.
+    fn times_vanishing(
+        &self,
+        coefficients: &Coefficients,
+        roots: &Roots,
+        weights: &[[u8; 32]],
+    ) -> Result<G1, Error> {
+        let log_domain = self.header.log_domain;
+        let [_, mut values] = coefficients.sides(weights, log_domain);
+        roots.to_coset(&mut values);
+        let points = self.points::<First>(9, values.len(), "points H")?;
+        let terms = values
+            .iter()
+            .zip(0..)
+            .map(|(value, index): (&Fr, u32)| (value.number(), points[reversed(index, log_domain) as usize]));
+        let sum: Sum<First> = msm::sum(&HALVES, values.len(), terms);
+        Ok(sum.to_affine())
+    }
+}
+
+/// Returns the records of the coefficients.
+fn coefficients<'a>(
+    sections: &Sections<'a>,
+) -> Result<impl Iterator<Item = &'a [u8; COEFFICIENT_BYTES]> + use<'a>, Error> {
+    let mut section = sections.get(4)?;
+    let count = section.u32("number of coefficients")?;
+    let (records, rest) = section.bytes(section.left() as u64, "coefficients")?.as_chunks();
+    if records.len() as u64 != u64::from(count) || !rest.is_empty() {
+        return Err(Error::malformed(
+            FORMAT,
+            format!("its section of {count} coefficients has another length"),
+        ));
+    }
+    Ok(records.iter())
+}
+
+/// Reads a number of 32 bits at an offset of a record.
+fn number(record: &[u8; COEFFICIENT_BYTES], offset: usize) -> u32 {
+    u32::from_le_bytes(*record[offset..].first_chunk().expect("a record has 44 bytes"))
+}

@@ -1,0 +1,89 @@
+//! The quadratic extension of the coordinates, `Fq[u] / (u² + 1)`, which the second group has its coordinates in.
+//!
+//! Source: Karatsuba's three multiplications for a product, and the square of a complex number by two.
+//!
+//! Invariant: an element is `re + im u`.
+
+use crate::field::Fq;
+use snapback_arithmetic::msm::Coordinate;
+use std::ops::{Add, Mul, Neg, Sub};
+
+/// An element of the extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fq2 {
+    /// The part in the field of the coordinates.
+    pub re: Fq,
+    /// The factor of `u`.
+    pub im: Fq,
+}
+
+impl Fq2 {
+    /// Returns the element with the other sign of `u`, which is its power by the prime.
+    #[must_use]
+    pub fn conjugate(&self) -> Self {
+        Self { re: self.re, im: -self.im }
+    }
+
+    /// Returns the element times one of the field of the coordinates.
+    #[must_use]
+    pub fn scale(&self, factor: Fq) -> Self {
+        Self { re: self.re * factor, im: self.im * factor }
+    }
+}
+
+impl Coordinate for Fq2 {
+    const ZERO: Self = Self { re: Fq::ZERO, im: Fq::ZERO };
+    const ONE: Self = Self { re: Fq::ONE, im: Fq::ZERO };
+
+    fn square(&self) -> Self {
+        let product = self.re * self.im;
+        Self { re: (self.re + self.im) * (self.re - self.im), im: product + product }
+    }
+
+    fn double(&self) -> Self {
+        *self + *self
+    }
+
+    fn is_zero(&self) -> bool {
+        self.re.is_zero() && self.im.is_zero()
+    }
+
+    fn invert(&self) -> Option<Self> {
+        let norm = self.re.square() + self.im.square();
+        norm.invert().map(|inverse| self.conjugate().scale(inverse))
+    }
+}
+
+impl Mul for Fq2 {
+    type Output = Self;
+
+    fn mul(self, other: Self) -> Self {
+        let (re, im) = (self.re * other.re, self.im * other.im);
+        let both = (self.re + self.im) * (other.re + other.im);
+        Self { re: re - im, im: both - re - im }
+    }
+}
+
+impl Add for Fq2 {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { re: self.re + other.re, im: self.im + other.im }
+    }
+}
+
+impl Sub for Fq2 {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { re: self.re - other.re, im: self.im - other.im }
+    }
+}
+
+impl Neg for Fq2 {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self { re: -self.re, im: -self.im }
+    }
+}

@@ -1,0 +1,4 @@
+//! Comparisons with `ark-bn254` and with files of snarkjs.
+
+mod arithmetic;
+mod keys;
