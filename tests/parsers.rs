@@ -15,11 +15,12 @@ use snapback_abi::{
     input::Piece,
     request::Request,
 };
+use snapback_guest_groth16 as groth16;
 use snapback_host::circuits::parse_catalogue;
 use snapback_snapshot::{
     Digest,
     manifest::Manifest,
-    proof_systems::{ProofSystem, plonk::Plonk},
+    proof_systems::{ProofSystem, groth16::Groth16, plonk::Plonk},
 };
 use std::{alloc::System, fs};
 
@@ -161,6 +162,16 @@ fn upload_body() -> Vec<u8> {
     [part("r1cs", "r1cs\x01"), part("wasm", "\0asm"), "--x--\r\n".to_owned()].concat().into_bytes()
 }
 
+/// A verifying key, and a proof in both forms.
+fn snarkjs_files() -> Vec<Vec<u8>> {
+    let key = groth16::KeyReader::read(groth16::trial::ZKEY).expect("a key");
+    let mut roots = groth16::Roots::new();
+    roots.extend(key.header().log_domain);
+    let proof = key.prove(&roots, groth16::trial::WITNESS, &[1; 32]).expect("a proof").encode();
+    let json = serde_json::to_vec(&Groth16.proof_to_json(&proof).expect("a proof")).expect("JSON");
+    vec![key.verifying_key().to_json().into_bytes(), json, proof]
+}
+
 /// One test runs the parsers one after another, because they share the allocator and its limit.
 #[test]
 fn no_parser_panics_or_uses_more_than_a_multiple_of_its_input() {
@@ -184,4 +195,6 @@ fn no_parser_panics_or_uses_more_than_a_multiple_of_its_input() {
     survives(targets::record, &[[b'a'; 64].to_vec(), [&[b'0'; 64], b"\n".as_slice()].concat()], 20_000);
     let key = [b"sbvk\x01\0\0\0".as_slice(), &[7; 32], &r1cs].concat();
     survives(targets::key, &[key], 20_000);
+    survives(targets::zkey, &[groth16::trial::ZKEY.to_vec()], 5_000);
+    survives(targets::snarkjs, &snarkjs_files(), 20_000);
 }

@@ -5,6 +5,7 @@
 use halo2_proofs::pasta::{Fp, Fq};
 use snapback_abi::{circuits, input::Piece, methods, reply, request::Request};
 use snapback_circom::{Prime, r1cs::Header, sym::Names, wtns::Witness};
+use snapback_guest_groth16::{self as groth16, KeyReader};
 use snapback_guest_plonk::{KeyFile, Outline, ProofFile};
 use snapback_host::{
     circuits::{parse_catalogue, write_catalogue},
@@ -14,7 +15,7 @@ use snapback_host::{
 use snapback_snapshot::{
     manifest::Manifest,
     parse_record,
-    proof_systems::{ProofSystem, plonk::Plonk},
+    proof_systems::{CircuitFiles, FileKind, ProofSystem, groth16::Groth16, plonk::Plonk},
 };
 
 /// Reads a circuit. A circuit that can be arithmetised has a valid header and one identity.
@@ -63,6 +64,37 @@ pub fn proof(bytes: &[u8]) {
     if let Ok(file) = Plonk.proof_from_json(bytes, 1 << 20) {
         assert!(ProofFile::decode(&file).is_ok());
     }
+}
+
+/// Reads a proving key of snarkjs as a whole and in pieces, and describes its circuit. A key that proves has a consistent
+/// description.
+pub fn zkey(bytes: &[u8]) {
+    let mut reader = KeyReader::new(bytes.len() as u64);
+    let fed = bytes.chunks(61).try_for_each(|piece| reader.feed(piece));
+    let in_pieces = fed.and_then(|()| reader.finish());
+    let whole = KeyReader::read(bytes);
+    assert_eq!(whole.is_ok(), in_pieces.is_ok());
+    let outline = groth16::Outline::read(bytes);
+    if let (Ok(key), Ok(outline)) = (&whole, &outline) {
+        assert_eq!(outline.verifying_key, *key.verifying_key());
+    }
+    let mut files = CircuitFiles::default();
+    files.insert(FileKind::new("zkey"), bytes.to_vec());
+    assert_eq!(Groth16.describe(&files).is_ok(), outline.is_ok());
+}
+
+/// Reads keys, proofs and public signals as snarkjs writes them. A proof that was read gives the same proof again.
+pub fn snarkjs(bytes: &[u8]) {
+    if let Ok(file) = Groth16.proof_from_json(bytes, 1 << 16) {
+        assert!(file.len() <= 1 << 16);
+        let json = Groth16.proof_to_json(&file).expect("it was read");
+        let text = serde_json::to_vec(&json).expect("it has string keys only");
+        assert_eq!(Groth16.proof_from_json(&text, 1 << 16), Ok(file));
+    }
+    if let Ok(file) = groth16::ProofFile::decode(bytes) {
+        assert_eq!(file.encode(), bytes);
+    }
+    assert!(!Groth16.reads_key(bytes) || bytes.contains(&b'{'));
 }
 
 /// Reads a verifying key.

@@ -13,7 +13,7 @@ use crate::{
     groups::{First, Group, HALVES, Second},
     header::{FORMAT, Header, MAGIC, VERSION, check_protocol},
     pairing,
-    point::{G1, Point},
+    point::{G1, G2, Point},
     section::COEFFICIENT_BYTES,
     sum::Sum,
     verifying_key::VerifyingKey,
@@ -58,6 +58,7 @@ impl<'a> Outline<'a> {
     pub fn read(file: &'a [u8]) -> Result<Self, Error> {
         let sections = Sections::read(file, MAGIC, VERSION, FORMAT)?;
         let header = header(&sections)?;
+        check_lengths(&sections, &header)?;
         let mut ic = sections.get(3)?;
         let mut points = Vec::new();
         for index in 0..=header.publics {
@@ -180,6 +181,26 @@ impl<'a> Outline<'a> {
         let sum: Sum<First> = msm::sum(&HALVES, values.len(), terms);
         Ok(sum.to_affine())
     }
+}
+
+/// Checks that the sections of points have the lengths that the header says, so that nothing is allocated for points that
+/// are not there.
+fn check_lengths(sections: &Sections<'_>, header: &Header) -> Result<(), Error> {
+    let private = header.wires - header.publics - 1;
+    let expected = [
+        (5, G1::BYTES, header.wires),
+        (6, G1::BYTES, header.wires),
+        (7, G2::BYTES, header.wires),
+        (8, G1::BYTES, private),
+        (9, G1::BYTES, header.domain()),
+    ];
+    for (section, bytes, count) in expected {
+        if sections.get(section)?.left() as u64 != bytes as u64 * u64::from(count) {
+            let reason = format!("its section {section} does not have {count} points");
+            return Err(Error::malformed(FORMAT, reason));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the records of the coefficients.
