@@ -320,5 +320,7 @@ fn circuits_are_described_by_what_is_known_of_them() {
     assert_eq!((shape.k, shape.prime.as_str()), (14, "bn128"));
     let shape = describe(&[("zkey", "merkle20.zkey"), ("r1cs", "merkle20.r1cs")]);
     assert_eq!((shape.constraints, shape.publics), (10815, None));
+    let shown = run_ok(snapback().args(["circuits", "info"]).arg(merkle20("merkle20.zkey")));
+    assert!(shown.contains("10815") && shown.contains("groth16"), "{shown}");
     assert_eq!(shape.outputs.zip(shape.public_inputs).map(|(outputs, inputs)| outputs + inputs), Some(2));
 }

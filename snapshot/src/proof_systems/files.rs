@@ -19,6 +19,8 @@ impl FileKind {
     pub const R1CS: Self = Self::new("r1cs");
     /// `.sym`: the names of the signals.
     pub const SYM: Self = Self::new("sym");
+    /// `.zkey`: a proving key of snarkjs, with the coefficients of the constraints.
+    pub const ZKEY: Self = Self::new("zkey");
     /// `.wasm`: the witness calculator. The host runs it; the guest never sees it.
     pub const WASM: Self = Self::new("wasm");
 

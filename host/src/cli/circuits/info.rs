@@ -10,13 +10,14 @@ use bytesize::ByteSize;
 use serde_json::{Value, json};
 use snapback_circom::r1cs::Header;
 use snapback_snapshot::proof_systems::{
-    CircuitError, CircuitFiles, CircuitShape, Description, Estimate, FileKind, ProofSystem, ProofSystems,
+    CircuitError, CircuitFiles, CircuitShape, Description, Estimate, FileKind, FileSpec, Presence,
+    ProofSystem, ProofSystems,
 };
 use std::{ops::RangeInclusive, path::PathBuf};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The circuit, as `circom --r1cs` writes it
+    /// The circuit: an .r1cs, as `circom --r1cs` writes it, or a .zkey
     file: PathBuf,
     /// Names of its signals, as `circom --sym` writes them
     #[arg(long, value_name = "FILE")]
@@ -29,7 +30,9 @@ pub(super) struct Args {
 impl Args {
     fn files(&self) -> anyhow::Result<CircuitFiles> {
         let mut circuit = CircuitFiles::default();
-        circuit.insert(FileKind::R1CS, files::read(&self.file)?.to_vec());
+        let file = files::read(&self.file)?;
+        let kind = if file.starts_with(b"zkey") { FileKind::ZKEY } else { FileKind::R1CS };
+        circuit.insert(kind, file.to_vec());
         if let Some(sym) = &self.sym {
             circuit.insert(FileKind::SYM, files::read(sym)?.to_vec());
         }
@@ -50,9 +53,8 @@ fn described<'a>(
     files: &CircuitFiles,
 ) -> Result<(&'a dyn ProofSystem, Description), CircuitError> {
     let mut refused = CircuitError::Unsupported("no proof system takes such files".into());
-    for system in
-        systems.iter().filter(|system| system.files().iter().any(|spec| spec.kind == FileKind::R1CS))
-    {
+    let takes = |spec: &FileSpec| spec.presence == Presence::Optional || files.get(&spec.kind).is_some();
+    for system in systems.iter().filter(|system| system.files().iter().all(takes)) {
         match system.describe(files) {
             Ok(description) => return Ok((system, description)),
             Err(error) => refused = error,
@@ -63,9 +65,9 @@ fn described<'a>(
 
 pub(super) fn info(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
     let files = args.files()?;
-    let r1cs = files.needed(&FileKind::R1CS).map_err(|error| args.refuse(&error))?;
-    let header = Header::read(r1cs).map_err(|error| args.refuse(&error.into()))?;
     let described = described(systems, &files);
+    let Some(r1cs) = files.get(&FileKind::R1CS) else { return info_of_key(args, described) };
+    let header = Header::read(r1cs).map_err(|error| args.refuse(&error.into()))?;
     // A malformed file has no description, and one that no proof system takes has the one of its header.
     if let Err(error @ CircuitError::Malformed(_)) = &described {
         return Err(args.refuse(error));
@@ -96,6 +98,31 @@ pub(super) fn info(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
         }
         Err(error) => line("cannot be proven", &error),
     }
+    Ok(())
+}
+
+/// Describes a circuit of which only the proving key is there.
+fn info_of_key(
+    args: &Args,
+    described: Result<(&dyn ProofSystem, Description), CircuitError>,
+) -> anyhow::Result<()> {
+    let (system, Description { circuit, shape }) = described.map_err(|error| args.refuse(&error))?;
+    let shape = shape.context("the proof system knows no shape")?;
+    if args.json {
+        let mut json = serde_json::to_value(&shape).expect("a shape has string keys only");
+        json["circuit"] = json!(circuit);
+        json["proof_system"] = system.id().into();
+        outln!("{json}");
+        return Ok(());
+    }
+    let line = |what: &str, value: &dyn std::fmt::Display| outln!("{what:<16} {value}");
+    line("prime", &shape.prime);
+    line("constraints", &shape.constraints);
+    line("wires", &shape.wires);
+    line("public signals", &shape.publics.unwrap_or_default());
+    line("proof system", &system.id());
+    line("rows", &format_args!("{} (k = {})", 1_u64 << shape.k, shape.k));
+    line("circuit", &circuit);
     Ok(())
 }
 

@@ -24,13 +24,11 @@ pub const INPUT_ZKEY: &str = "zkey";
 pub const INPUT_R1CS: &str = "r1cs";
 /// The bake input that carries the names of a circuit's signals: `sym/NAME`, a `.sym` file.
 pub const INPUT_SYM: &str = "sym";
-/// `.zkey`: the proving key, with the coefficients of the constraints.
-const ZKEY: FileKind = FileKind::new("zkey");
 /// `verification_key.json`: the verifying key that the proving key has to belong to.
 const VK: FileKind = FileKind::new("vk");
 
 static FILES: [FileSpec; 5] = [
-    FileSpec { kind: ZKEY, presence: Presence::Needed, input: Some(INPUT_ZKEY) },
+    FileSpec { kind: FileKind::ZKEY, presence: Presence::Needed, input: Some(INPUT_ZKEY) },
     FileSpec { kind: FileKind::R1CS, presence: Presence::Optional, input: Some(INPUT_R1CS) },
     FileSpec { kind: FileKind::SYM, presence: Presence::Optional, input: Some(INPUT_SYM) },
     FileSpec { kind: FileKind::WASM, presence: Presence::Optional, input: None },
@@ -54,7 +52,7 @@ impl ProofSystem for Groth16 {
     }
 
     fn describe(&self, files: &CircuitFiles) -> Result<Description, CircuitError> {
-        let zkey = files.needed(&ZKEY)?;
+        let zkey = files.needed(&FileKind::ZKEY)?;
         let outline = groth16::Outline::read(zkey)?;
         if let Some(vk) = files.get(&VK) {
             let sent = json::verifying_key(vk).map_err(CircuitError::Malformed)?;
@@ -78,7 +76,7 @@ impl ProofSystem for Groth16 {
     }
 
     fn witness_shape(&self, files: &CircuitFiles) -> Result<WitnessShape, CircuitError> {
-        let header = groth16::read_header(files.needed(&ZKEY)?)?;
+        let header = groth16::read_header(files.needed(&FileKind::ZKEY)?)?;
         let signals = match (files.get(&FileKind::SYM), r1cs(&header, files)?) {
             (Some(sym), Some(r1cs)) => input_names(sym, &r1cs)?,
             _ => BTreeSet::new(),
