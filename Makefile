@@ -27,6 +27,8 @@ lint: toolchain
 
 bench: toolchain ## run the benches, and write docs/benchmarks.md
 	rm -rf target/criterion
+	@sh tests/snarkjs.sh
+	[ -d target/groth16/eddsa ] || sh tests/fixtures/groth16/make.sh target/groth16
 	SNAPBACK_GUEST_LIBRARY=unmodified $(CARGO) bench --locked --package snapback-host --bench scaling
 	$(CARGO) bench --locked --package snapback-host
 	$(CARGO) run --release --locked --package snapback-host --example report

@@ -1,6 +1,7 @@
 //! Writes `docs/benchmarks.md` and its plot from the measurements of the benches.
 
 mod goals;
+mod groth16;
 mod plot;
 mod scaling;
 
@@ -127,10 +128,13 @@ fn page(measured: &Measured, goals: &[Goal]) -> String {
         let _ = writeln!(page, "| `{id}` | {} |", time(*seconds));
     }
     scaling::table(&mut page, measured);
+    groth16::table(&mut page, measured);
     side_by_side(&mut page, measured);
     page.push_str("\n## Further figures\n\n| figure | value |\n|---|---|\n");
     // Those of the tables above are not repeated.
-    for (name, value) in measured.figures.iter().filter(|(name, _)| !name.starts_with("scaling_")) {
+    for (name, value) in
+        measured.figures.iter().filter(|(name, _)| !name.starts_with("scaling_") && !groth16::is_tabled(name))
+    {
         let _ = writeln!(page, "| {name} | {value:.6} |");
     }
     page
