@@ -98,6 +98,30 @@ fn a_project_of_snarkjs_is_served_as_it_is() {
     assert_eq!(refuted.json()["code"], "refuted");
 
     files_of_snarkjs(&server, &proven);
+    clients_of_the_documents(&server, &key);
+}
+
+/// The clients in `docs/from-snarkjs.md` work as they are, where there are programs that run them.
+fn clients_of_the_documents(server: &Server, key: &Value) {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/from-snarkjs.md"));
+    let page = page.expect("the page");
+    let dir = tempfile::tempdir().expect("a directory");
+    for (language, program, file) in [("js", "node", "prove.mjs"), ("python", "python3", "prove.py")] {
+        let (_, rest) = page.split_once(&format!("```{language}\n")).expect("a client");
+        let (code, _) = rest.split_once("```").expect("the end of the client");
+        let path = dir.path().join(file);
+        fs::write(&path, code).expect("it is written");
+        let address = server.url("");
+        let output = Command::new(program)
+            .arg(&path)
+            .args([address.trim_end_matches('/'), "membership"])
+            .arg(merkle20("input.json"))
+            .output();
+        let Ok(output) = output else { continue };
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        let proven = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(verifies(key, &proven), "{program}");
+    }
 }
 
 /// The command line reads and writes the files that snarkjs does.
