@@ -67,9 +67,17 @@ impl Roots {
     /// # Panics
     /// Panics unless the number of values is a power of two for which there are roots.
     pub fn to_coset(&self, values: &mut [Fr]) {
+        self.to_coefficients(values);
+        self.split(values, 1);
+    }
+
+    /// Replaces the values at the roots of unity by the coefficients of the polynomial, times the number of values.
+    ///
+    /// # Panics
+    /// Panics unless the number of values is a power of two for which there are roots.
+    pub(crate) fn to_coefficients(&self, values: &mut [Fr]) {
         assert!(values.len().is_power_of_two() && values.len() <= self.0.len());
         self.join(values, 0);
-        self.split(values, 1);
     }
 
     /// Replaces values by the coefficients of the polynomial, times their number.
