@@ -230,7 +230,7 @@ impl Prover {
 pub fn verify(request: Request<'_>) -> Answer {
     let state = state();
     let prover = state.of(request.circuit)?;
-    prover.key.verifying_key().verify(&ProofFile::decode(request.body)?)?;
+    prover.key.verify(&ProofFile::decode(request.body)?)?;
     Ok(Vec::new())
 }
 

@@ -19,7 +19,7 @@ use crate::{
     point::{G1, Point},
     proof::{Proof, ProofFile},
     sum::Sum,
-    verifying_key::VerifyingKey,
+    verifying_key::{Verifier, VerifyingKey},
 };
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -47,13 +47,12 @@ impl<G: Group> Query<G> {
         self.points.reserve_exact(count);
     }
 
-    pub(crate) fn add(&mut self, point: Point<G>) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, point: Point<G>) {
         if !point.is_identity() {
             self.wires.push(self.count);
             self.points.push(point);
         }
         self.count += 1;
-        Ok(())
     }
 
     /// Number of points with those that were left out.
@@ -87,7 +86,7 @@ impl<G: Group> Query<G> {
 /// A proving key, with its verifying key.
 pub struct ProvingKey {
     header: Header,
-    vk: VerifyingKey,
+    verifier: Verifier,
     coefficients: Coefficients,
     a: Query<First>,
     b1: Query<First>,
@@ -106,7 +105,7 @@ impl ProvingKey {
         [mut a, mut b1, mut c]: [Query<First>; 3],
         mut b2: Query<Second>,
         mut h: Vec<G1>,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         coefficients.end();
         [&mut a, &mut b1, &mut c].into_iter().for_each(Query::end);
         b2.end();
@@ -116,7 +115,7 @@ impl ProvingKey {
                 h.swap(index as usize, other as usize);
             }
         }
-        Ok(Self { header, vk, coefficients, a, b1, b2, c, h })
+        Self { header, verifier: Verifier::new(vk), coefficients, a, b1, b2, c, h }
     }
 
     /// Returns the header of the key.
@@ -128,7 +127,15 @@ impl ProvingKey {
     /// Returns the verifying key.
     #[must_use]
     pub fn verifying_key(&self) -> &VerifyingKey {
-        &self.vk
+        self.verifier.key()
+    }
+
+    /// Verifies a proof.
+    ///
+    /// # Errors
+    /// Returns an error if the proof does not verify, or has more or fewer public signals than the circuit.
+    pub fn verify(&self, proof: &ProofFile) -> Result<(), Error> {
+        self.verifier.verify(proof)
     }
 
     /// Proves with a witness, a `.wtns` file. Entropy must not be used for another proof.
@@ -142,7 +149,7 @@ impl ProvingKey {
         let proof = self.blinded(roots, values, &r, &s);
         let publics = values[1..=self.header.publics as usize].iter().map(words).collect();
         let file = ProofFile { publics, proof };
-        match self.vk.verify(&file) {
+        match self.verify(&file) {
             Ok(()) => Ok(file),
             Err(Error::Refuted) => Err(Error::Unsatisfied),
             Err(error) => Err(error),

@@ -42,7 +42,7 @@ pub use outline::{Outline, read_header};
 pub use point::{G1, G2, NotInGroup};
 pub use proof::{PROOF_BYTES, Proof, ProofFile};
 pub use quadratic::Fq2;
-pub use verifying_key::VerifyingKey;
+pub use verifying_key::{Verifier, VerifyingKey};
 pub use zkey::KeyReader;
 
 /// Name of this guest and of its proof system.

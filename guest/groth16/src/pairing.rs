@@ -8,7 +8,10 @@ use crate::{
     quadratic::Fq2,
 };
 use ark_bn254::Bn254;
-use ark_ec::{AffineRepr, pairing::Pairing};
+use ark_ec::{
+    AffineRepr,
+    pairing::{Pairing, PairingOutput},
+};
 use ark_ff::{BigInt, One, PrimeField};
 
 /// Returns whether the product of the pairings is one.
@@ -16,6 +19,30 @@ use ark_ff::{BigInt, One, PrimeField};
 pub(crate) fn is_one(pairs: &[(G1, G2)]) -> bool {
     let (first, second): (Vec<_>, Vec<_>) = pairs.iter().map(|(a, b)| (first(a), second(b))).unzip();
     Bn254::multi_pairing(first, second).0.is_one()
+}
+
+/// The parts of a verifying key that are the same for every proof, paired or prepared once.
+pub(crate) struct Prepared {
+    alpha_beta: PairingOutput<Bn254>,
+    gamma: <Bn254 as Pairing>::G2Prepared,
+    delta: <Bn254 as Pairing>::G2Prepared,
+}
+
+impl Prepared {
+    pub(crate) fn new(alpha: &G1, beta: &G2, gamma: &G2, delta: &G2) -> Self {
+        Self {
+            alpha_beta: Bn254::pairing(first(alpha), second(beta)),
+            gamma: second(gamma).into(),
+            delta: second(delta).into(),
+        }
+    }
+
+    /// Returns whether `e(a, b) = e(alpha, beta) e(signals, gamma) e(c, delta)`.
+    pub(crate) fn holds(&self, a: &G1, b: &G2, signals: &G1, c: &G1) -> bool {
+        let left = [first(a), -first(signals), -first(c)];
+        let right = [second(b).into(), self.gamma.clone(), self.delta.clone()];
+        Bn254::multi_pairing(left, right) == self.alpha_beta
+    }
 }
 
 /// Returns the pairing of two points as the twelve numbers of its coordinates, in the order of snarkjs: the tower is

@@ -9,7 +9,7 @@ use crate::{
     Error,
     field::{Words, bytes},
     groups::HALVES,
-    pairing,
+    pairing::{self, Prepared},
     point::{G1, G2},
     proof::{Proof, ProofFile},
     sum::Sum,
@@ -37,24 +37,45 @@ pub struct VerifyingKey {
     pub ic: Vec<G1>,
 }
 
-impl VerifyingKey {
+/// A verifying key that is prepared for many proofs.
+pub struct Verifier {
+    key: VerifyingKey,
+    prepared: Prepared,
+}
+
+impl Verifier {
+    /// Prepares a key.
+    #[must_use]
+    pub fn new(key: VerifyingKey) -> Self {
+        let prepared = Prepared::new(&key.alpha, &key.beta, &key.gamma, &key.delta);
+        Self { key, prepared }
+    }
+
+    /// Returns the key.
+    #[must_use]
+    pub fn key(&self) -> &VerifyingKey {
+        &self.key
+    }
+
     /// Verifies a proof.
     ///
     /// # Errors
     /// Returns an error if the proof does not verify, or has more or fewer public signals than the circuit.
     pub fn verify(&self, ProofFile { publics, proof }: &ProofFile) -> Result<(), Error> {
-        let expected = self.ic.len() - 1;
+        let Self { key, prepared } = self;
+        let expected = key.ic.len() - 1;
         if publics.len() != expected {
             let reason = format!("the circuit has {expected} public signals, the proof {}", publics.len());
             return Err(Error::malformed("a proof of this circuit", reason));
         }
-        let Proof { a, b, c } = *proof;
         let numbers = std::iter::once(ONE).chain(publics.iter().copied());
-        let signals: Sum<_> = msm::sum(&HALVES, self.ic.len(), numbers.zip(self.ic.iter().copied()));
-        let pairs = [(-a, b), (self.alpha, self.beta), (signals.to_affine(), self.gamma), (c, self.delta)];
-        if pairing::is_one(&pairs) { Ok(()) } else { Err(Error::Refuted) }
+        let signals: Sum<_> = msm::sum(&HALVES, key.ic.len(), numbers.zip(key.ic.iter().copied()));
+        let Proof { a, b, c } = proof;
+        if prepared.holds(a, b, &signals.to_affine(), c) { Ok(()) } else { Err(Error::Refuted) }
     }
+}
 
+impl VerifyingKey {
     /// Returns the key as snarkjs writes it: JSON that is indented by single spaces.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -247,20 +247,18 @@ impl KeyReader {
 
     fn record(&mut self, section: Section, record: &[u8]) -> Result<(), Error> {
         match section {
-            Section::Protocol => check_protocol(number(record, 0)),
-            Section::Header => {
-                self.header = Some(Header::read(record)?);
-                Ok(())
-            }
-            Section::Ic => add(&mut self.ic, record, section),
-            Section::H => add(&mut self.h, record, section),
+            Section::Protocol => check_protocol(number(record, 0))?,
+            Section::Header => self.header = Some(Header::read(record)?),
+            Section::Ic => self.ic.push(point(record, section, self.ic.len())?),
+            Section::H => self.h.push(point(record, section, self.h.len())?),
             Section::A => self.a.add(point(record, section, self.a.len())?),
             Section::B1 => self.b1.add(point(record, section, self.b1.len())?),
             Section::B2 => self.b2.add(point(record, section, self.b2.len())?),
             Section::C => self.c.add(point(record, section, self.c.len())?),
-            Section::Coefficients => self.coefficient(record),
-            Section::Other(_) => Ok(()),
+            Section::Coefficients => self.coefficient(record)?,
+            Section::Other(_) => {}
         }
+        Ok(())
     }
 
     fn coefficient(&mut self, record: &[u8]) -> Result<(), Error> {
@@ -318,7 +316,7 @@ impl KeyReader {
             delta: header.delta,
             ic: self.ic,
         };
-        ProvingKey::new(header, vk, self.coefficients, [self.a, self.b1, self.c], self.b2, self.h)
+        Ok(ProvingKey::new(header, vk, self.coefficients, [self.a, self.b1, self.c], self.b2, self.h))
     }
 }
 
@@ -330,9 +328,4 @@ fn number(record: &[u8], offset: usize) -> u32 {
 fn point<G: Group>(record: &[u8], section: Section, index: usize) -> Result<Point<G>, Error> {
     Point::from_montgomery(record)
         .map_err(|reason| Error::point(FORMAT, &format!("point {index} of {}", section.name()), reason))
-}
-
-fn add(points: &mut Vec<G1>, record: &[u8], section: Section) -> Result<(), Error> {
-    points.push(point(record, section, points.len())?);
-    Ok(())
 }

@@ -32,14 +32,14 @@ fn a_real_circuit_is_proven_and_its_verifying_key_is_the_one_of_snarkjs() {
 
     let roots = roots(&key);
     let proof = key.prove(&roots, &witness, &[7; 32]).expect("the witness satisfies the circuit");
-    assert_eq!(key.verifying_key().verify(&proof), Ok(()));
+    assert_eq!(key.verify(&proof), Ok(()));
     assert_eq!(ProofFile::decode(&proof.encode()), Ok(proof.clone()));
     assert_eq!(key.prove(&roots, &witness, &[7; 32]).expect("again"), proof, "entropy decides");
     assert_ne!(key.prove(&roots, &witness, &[8; 32]).expect("again").proof, proof.proof);
 
     let mut other = proof.clone();
     other.publics[0][0] ^= 1;
-    assert_eq!(key.verifying_key().verify(&other), Err(Error::Refuted));
+    assert_eq!(key.verify(&other), Err(Error::Refuted));
     let mut wrong = witness;
     let last = wrong.len() - 32;
     wrong[last] ^= 1;
