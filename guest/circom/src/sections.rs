@@ -50,8 +50,8 @@ impl<F: PrimeField<Repr = [u8; FIELD_BYTES]>> Element for F {
     }
 }
 
-/// Largest number of sections in a file.
-const SECTIONS_MAX: u32 = 16;
+/// Largest number of sections in a file. Keys for FFLONK have 17.
+const SECTIONS_MAX: u32 = 32;
 
 /// Reads fields one after another.
 pub struct Reader<'a> {

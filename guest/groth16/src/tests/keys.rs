@@ -119,6 +119,8 @@ fn hostile_keys_are_refused_by_name() {
     let has = |reason: String, part: &str| assert!(reason.contains(part), "{reason}");
     has(refusal(|all| section(all, 1)[0] = 2), "for PLONK");
     has(refusal(|all| section(all, 1)[0] = 10), "for FFLONK");
+    let fflonk: Sections = (1..=17).map(|number| (number, vec![10, 0, 0, 0])).collect();
+    has(Outline::read(&file(&fflonk)).err().expect("it is refused").to_string(), "for FFLONK");
     has(refusal(|all| section(all, 1)[0] = 9), "unknown protocol, number 9");
     has(refusal(|all| section(all, 2)[4] ^= 1), "over another curve");
     has(refusal(|all| section(all, 2).push(0)), "661 bytes, not 660");
