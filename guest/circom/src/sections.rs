@@ -51,7 +51,7 @@ impl<F: PrimeField<Repr = [u8; FIELD_BYTES]>> Element for F {
 }
 
 /// Largest number of sections in a file. Keys for FFLONK have 17.
-const SECTIONS_MAX: u32 = 32;
+pub const SECTIONS_MAX: u32 = 32;
 
 /// Reads fields one after another.
 pub struct Reader<'a> {

@@ -5,8 +5,11 @@
 //! Invariant: a coefficient refers to a number that is there.
 
 use crate::{
+    Error,
     domain::reversed,
-    field::{Fr, Words},
+    field::{Fr, Modulus, R, Words, is_below, words},
+    header::FORMAT,
+    section::COEFFICIENT_BYTES,
 };
 
 /// A side of the constraints.
@@ -30,7 +33,35 @@ pub(crate) struct Coefficients {
     bounds: [u32; 2],
 }
 
-/// A coefficient that is not zero.
+/// A coefficient as a file has it.
+pub(crate) struct Coefficient {
+    matrix: Matrix,
+    pub(crate) row: u32,
+    signal: u32,
+    /// The number times `R²`.
+    number: Words,
+}
+
+impl Coefficient {
+    /// Reads a record.
+    pub(crate) fn read(record: &[u8; COEFFICIENT_BYTES]) -> Result<Self, Error> {
+        let malformed = |reason: &str| Err(Error::malformed(FORMAT, format!("a coefficient {reason}")));
+        let field =
+            |at: usize| u32::from_le_bytes(*record[at..].first_chunk().expect("a record has 44 bytes"));
+        let matrix = match field(0) {
+            0 => Matrix::A,
+            1 => Matrix::B,
+            _ => return malformed("is of a matrix other than A and B"),
+        };
+        let number = words(record[12..].first_chunk().expect("a record has 44 bytes"));
+        if !is_below(&number, &R::WORDS) {
+            return malformed("is not below the prime");
+        }
+        Ok(Self { matrix, row: field(4), signal: field(8), number })
+    }
+}
+
+/// A coefficient whose number is kept once for all.
 #[derive(Clone, Copy)]
 struct Entry {
     /// Row of the coefficient.
@@ -46,8 +77,8 @@ impl Coefficients {
         self.entries.reserve_exact(count);
     }
 
-    /// Adds a coefficient, as a number times `R²`.
-    pub(crate) fn add(&mut self, matrix: Matrix, row: u32, signal: u32, number: Words) {
+    /// Adds a coefficient.
+    pub(crate) fn add(&mut self, Coefficient { matrix, row, signal, number }: Coefficient) {
         let number = self.index.find(number, &mut self.numbers);
         self.bounds =
             [self.bounds[0].max(row.saturating_add(1)), self.bounds[1].max(signal.saturating_add(1))];
@@ -79,6 +110,10 @@ impl Coefficients {
     }
 }
 
+/// Places that are looked at for a number. Whoever chooses numbers that belong to one place has them kept twice, and takes no
+/// more time.
+const PROBES_MAX: usize = 32;
+
 /// Finds numbers by their value: a table of indices, with linear probing.
 #[derive(Default)]
 struct Index(Vec<u32>);
@@ -86,30 +121,33 @@ struct Index(Vec<u32>);
 impl Index {
     const EMPTY: u32 = 0;
 
-    /// Returns the index of a number, which is added if it is not there.
+    /// Returns the index of a number, which is added if it is not found.
     fn find(&mut self, number: Words, numbers: &mut Vec<Words>) -> u32 {
         if 2 * (numbers.len() + 1) > self.0.len() {
             self.grow(numbers);
         }
         let slot = self.slot(&number, numbers);
-        if self.0[slot] == Self::EMPTY {
-            numbers.push(number);
-            self.0[slot] = u32::try_from(numbers.len()).expect("a file has fewer coefficients");
+        if let Some(found) = slot.map(|slot| self.0[slot]).filter(|found| *found != Self::EMPTY) {
+            return found - 1;
         }
-        self.0[slot] - 1
+        numbers.push(number);
+        let index = u32::try_from(numbers.len()).expect("a file has fewer coefficients");
+        if let Some(slot) = slot {
+            self.0[slot] = index;
+        }
+        index - 1
     }
 
-    /// Returns the slot of a number, or the empty one where it would be.
-    fn slot(&self, number: &Words, numbers: &[Words]) -> usize {
+    /// Returns the slot of a number, or the empty one where it would be; `None` if it is too far away.
+    fn slot(&self, number: &Words, numbers: &[Words]) -> Option<usize> {
         let hash = number
             .iter()
             .fold(0u64, |hash, word| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
         let mask = self.0.len() - 1;
-        let mut slot = hash as usize & mask;
-        while self.0[slot] != Self::EMPTY && numbers[self.0[slot] as usize - 1] != *number {
-            slot = (slot + 1) & mask;
-        }
-        slot
+        (0..PROBES_MAX).map(|probe| (hash as usize).wrapping_add(probe) & mask).find(|slot| {
+            let index = self.0[*slot];
+            index == Self::EMPTY || numbers[index as usize - 1] == *number
+        })
     }
 
     fn grow(&mut self, numbers: &[Words]) {
@@ -117,8 +155,9 @@ impl Index {
         self.clear();
         self.0 = vec![Self::EMPTY; size];
         for (number, index) in numbers.iter().zip(1..) {
-            let slot = self.slot(number, numbers);
-            self.0[slot] = index;
+            if let Some(slot) = self.slot(number, numbers) {
+                self.0[slot] = index;
+            }
         }
     }
 

@@ -99,8 +99,8 @@ impl<M: Modulus> Element<M> {
     /// Returns the element that stands for a number, which is reduced if it is not below the prime.
     #[must_use]
     pub const fn from_number(number: Words) -> Self {
-        // The second factor may be any number: its words are taken one by one, and the sum stays below the prime and
-        // the first factor together, times two.
+        // The second factor may be any number: its words are taken one by one, and the sum stays below the prime and the first
+        // factor together.
         Self::R_SQUARED.times(&Self::from_words(number))
     }
 

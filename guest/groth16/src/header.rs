@@ -34,7 +34,7 @@ pub struct Header {
     pub wires: u32,
     /// Number of public signals: outputs and public inputs.
     pub publics: u32,
-    /// Number of constraints, with those for public signals, rounded up to a power of two.
+    /// Logarithm of the size of the domain: the constraints with those for public signals, rounded up to a power of two.
     pub log_domain: u32,
     /// `alpha` in the first group.
     pub alpha: G1,
@@ -62,8 +62,9 @@ pub(crate) fn check_protocol(protocol: u32) -> Result<(), Error> {
             )));
         }
     };
-    let message =
-        format!("the .zkey is for {other}, and only Groth16 is supported: `snarkjs groth16 setup` makes one");
+    let message = format!(
+        "the .zkey is for {other}, and only Groth16 is supported: `snarkjs groth16 setup` and `snarkjs zkey contribute` make one"
+    );
     Err(Error::Unsupported(message))
 }
 

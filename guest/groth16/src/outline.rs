@@ -1,15 +1,15 @@
 //! What a `.zkey` is, without its points, and whether its points are consistent.
 //!
-//! Not everything can be told from a key alone: that the points C and IC belong to the constraints takes a proof, or the
-//! transcript of the ceremony.
+//! Not everything can be told from a key alone: that the points A, C and IC belong to the constraints, and H to delta, takes
+//! a proof, or the transcript of the ceremony.
 //!
-//! Invariant: the points of a file that are used here were found to be in their groups, here or by the guest.
+//! Invariant: a point is found to be in its group before it is added or paired.
 
 use crate::{
     Error,
-    coefficients::{Coefficients, Matrix},
+    coefficients::{Coefficient, Coefficients},
     domain::{Roots, reversed},
-    field::{Fr, Words, bytes, words},
+    field::{Fr, bytes, words},
     groups::{First, Group, HALVES, Second},
     header::{FORMAT, Header, MAGIC, VERSION, check_protocol},
     pairing,
@@ -67,8 +67,14 @@ impl<'a> Outline<'a> {
                 .push(point.map_err(|reason| Error::point(FORMAT, &format!("point {index} of IC"), reason))?);
         }
         ic.end()?;
-        let rows =
-            coefficients(&sections)?.map(|record| number(record, 4).saturating_add(1)).max().unwrap_or(0);
+        let mut rows = 0;
+        for record in coefficients(&sections)? {
+            rows = rows.max(Coefficient::read(record)?.row.saturating_add(1));
+        }
+        if rows > header.domain() {
+            let reason = "a coefficient is of a constraint that the circuit does not have";
+            return Err(Error::malformed(FORMAT, reason));
+        }
         // The last rows are those of the constant one and of the public signals.
         let constraints = rows.saturating_sub(header.publics + 1);
         let verifying_key = VerifyingKey {
@@ -81,9 +87,9 @@ impl<'a> Outline<'a> {
         Ok(Self { header, constraints, verifying_key, file, sections })
     }
 
-    /// Checks, by pairings, that the points of both groups have the same logarithms, and that the points H belong to the
-    /// same power as the points B and their coefficients. Random combinations take the place of single points; they are
-    /// derived from the file, so that nobody can choose a file for them.
+    /// Checks, by pairings, that beta, delta and the points B have the same logarithms in both groups, and that the points H
+    /// were made for the same secret as the points B and their coefficients. Random combinations, which are derived from the
+    /// file, take the place of single points.
     ///
     /// # Errors
     /// Returns an error if the key is not consistent.
@@ -117,51 +123,39 @@ impl<'a> Outline<'a> {
         let without = |other: usize| -> Vec<[u8; 32]> {
             let combined = weights[0].iter().zip(&weights[other]);
             let combined = combined.map(|(weight, other_weight)| match tops[0].is_zero() {
-                true => *weight,
+                true => *other_weight,
                 false => *weight * tops[other] - *other_weight * tops[0],
             });
             numbers(&combined.collect::<Vec<_>>())
         };
-        let (some, others) = (without(1), without(2));
-        let [second, second_of_others] = [
-            self.sum::<Second>(7, "points B in G2", &some)?,
-            self.sum::<Second>(7, "points B in G2", &others)?,
-        ];
-        let all = numbers(&weights[0]);
-        let all_first = self.sum::<First>(6, "points B in G1", &all)?;
-        let all_second = self.sum::<Second>(7, "points B in G2", &all)?;
-        if !pairing::is_one(&[(all_first, other), (-one, all_second)]) {
+        let (all, some, others) = (numbers(&weights[0]), without(1), without(2));
+        let b_first = self.points::<First>(6, wires, "points B in G1")?;
+        let b_second = self.points::<Second>(7, wires, "points B in G2")?;
+        if !pairing::is_one(&[(sum(&b_first, &all), other), (-one, sum(&b_second, &all))]) {
             return refuse("the points B in G1 and G2");
         }
-        let [quotient, quotient_of_others] = [
-            self.times_vanishing(&coefficients, &roots, &some)?,
-            self.times_vanishing(&coefficients, &roots, &others)?,
-        ];
-        if !pairing::is_one(&[(quotient, second_of_others), (-quotient_of_others, second)]) {
+        let h = self.points::<First>(9, self.header.domain(), "points H")?;
+        let times_vanishing = |weights: &[[u8; 32]]| {
+            let [_, mut values] = coefficients.sides(weights, log_domain);
+            roots.to_coset(&mut values);
+            let ordered = (0..self.header.domain()).map(|index| h[reversed(index, log_domain) as usize]);
+            sum(&ordered.collect::<Vec<_>>(), &numbers(&values))
+        };
+        let (left, right) = (times_vanishing(&some), times_vanishing(&others));
+        if !pairing::is_one(&[(left, sum(&b_second, &others)), (-right, sum(&b_second, &some))]) {
             return refuse("the points H, the points B and the coefficients");
         }
         Ok(self)
     }
 
-    /// Returns the sum of the points of a section, each times its weight.
-    fn sum<G: Group>(&self, section: u32, name: &str, weights: &[[u8; 32]]) -> Result<Point<G>, Error> {
-        let points = self.points::<G>(section, weights.len(), name)?;
-        let numbers = weights.iter().map(words).zip(points);
-        let sum: Sum<G> = msm::sum(&HALVES, weights.len(), numbers);
-        Ok(sum.to_affine())
-    }
-
-    fn points<G: Group>(&self, section: u32, count: usize, name: &str) -> Result<Vec<Point<G>>, Error> {
+    /// Reads the points of a section, each of which has to be in its group.
+    fn points<G: Group>(&self, section: u32, count: u32, name: &str) -> Result<Vec<Point<G>>, Error> {
         let mut reader = self.sections.get(section)?;
         let mut points = Vec::new();
         for index in 0..count {
-            let point = Point::from_checked(reader.bytes(Point::<G>::BYTES as u64, name)?);
-            points.push(point.ok_or_else(|| {
-                Error::malformed(
-                    FORMAT,
-                    format!("point {index} of the {name} has a coordinate that is not below the prime"),
-                )
-            })?);
+            let point = Point::from_montgomery(reader.bytes(Point::<G>::BYTES as u64, name)?);
+            let named = |reason| Error::point(FORMAT, &format!("point {index} of the {name}"), reason);
+            points.push(point.map_err(named)?);
         }
         reader.end()?;
         Ok(points)
@@ -170,9 +164,7 @@ impl<'a> Outline<'a> {
     fn coefficients(&self) -> Result<Coefficients, Error> {
         let mut all = Coefficients::default();
         for record in coefficients(&self.sections)? {
-            let matrix = if number(record, 0) == 0 { Matrix::A } else { Matrix::B };
-            let value: Words = words(record[12..].first_chunk().expect("a record has 44 bytes"));
-            all.add(matrix, number(record, 4), number(record, 8), value);
+            all.add(Coefficient::read(record)?);
         }
         let [rows, signals] = all.bounds();
         if rows > self.header.domain() || signals > self.header.wires {
@@ -181,26 +173,13 @@ impl<'a> Outline<'a> {
         }
         Ok(all)
     }
+}
 
-    /// Returns the polynomial of the right sides, with weights as the values of the wires, times the vanishing polynomial
-    /// over delta, as the points H give it.
-    fn times_vanishing(
-        &self,
-        coefficients: &Coefficients,
-        roots: &Roots,
-        weights: &[[u8; 32]],
-    ) -> Result<G1, Error> {
-        let log_domain = self.header.log_domain;
-        let [_, mut values] = coefficients.sides(weights, log_domain);
-        roots.to_coset(&mut values);
-        let points = self.points::<First>(9, values.len(), "points H")?;
-        let terms = values
-            .iter()
-            .zip(0..)
-            .map(|(value, index): (&Fr, u32)| (value.number(), points[reversed(index, log_domain) as usize]));
-        let sum: Sum<First> = msm::sum(&HALVES, values.len(), terms);
-        Ok(sum.to_affine())
-    }
+/// Returns the sum of the points, each times its weight.
+fn sum<G: Group>(points: &[Point<G>], weights: &[[u8; 32]]) -> Point<G> {
+    let terms = weights.iter().map(words).zip(points.iter().copied());
+    let sum: Sum<G> = msm::sum(&HALVES, points.len(), terms);
+    sum.to_affine()
 }
 
 /// Returns the numbers that the elements stand for.
@@ -242,9 +221,4 @@ fn coefficients<'a>(
         ));
     }
     Ok(records.iter())
-}
-
-/// Reads a number of 32 bits at an offset of a record.
-fn number(record: &[u8; COEFFICIENT_BYTES], offset: usize) -> u32 {
-    u32::from_le_bytes(*record[offset..].first_chunk().expect("a record has 44 bytes"))
 }

@@ -64,12 +64,6 @@ impl<G: Group> Point<G> {
         Self::read(bytes, Fq::from_montgomery)
     }
 
-    /// Reads a point whose coordinates are in Montgomery form, and which was found to be in the group before.
-    pub(crate) fn from_checked(bytes: &[u8]) -> Option<Self> {
-        let (x, y) = bytes.split_at_checked(G::Base::BYTES)?;
-        Some(Self { x: G::Base::read(x, Fq::from_montgomery)?, y: G::Base::read(y, Fq::from_montgomery)? })
-    }
-
     /// Reads a point whose coordinates are numbers, as proofs have them.
     ///
     /// # Errors

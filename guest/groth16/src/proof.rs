@@ -1,9 +1,9 @@
 //! Proofs, and the file in which a guest returns one with its public signals.
 //!
 //! ```text
-//! a: 64 bytes | b: 128 bytes | c: 64 bytes | repeated: a public signal, 32 bytes
+//! "sbgp" | a: 64 bytes | b: 128 bytes | c: 64 bytes | repeated: a public signal, 32 bytes
 //! ```
-//! Coordinates and signals are numbers, the lowest byte first.
+//! Coordinates and signals are numbers, the lowest byte first. The magic word keeps a proof from being taken for JSON.
 //!
 //! Invariant: what was decoded encodes to the same bytes.
 
@@ -14,9 +14,10 @@ use crate::{
 };
 
 const FORMAT: &str = "a proof";
+const MAGIC: [u8; 4] = *b"sbgp";
 
 /// Length of a proof without signals, in bytes.
-pub const PROOF_BYTES: usize = 2 * G1::BYTES + G2::BYTES;
+pub const PROOF_BYTES: usize = MAGIC.len() + 2 * G1::BYTES + G2::BYTES;
 
 /// A proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,7 @@ impl ProofFile {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut file = Vec::with_capacity(PROOF_BYTES + ELEMENT_BYTES * self.publics.len());
+        file.extend_from_slice(&MAGIC);
         let Proof { a, b, c } = &self.proof;
         let numbers = a.numbers().into_iter().chain(b.numbers().into_iter().flatten()).chain(c.numbers());
         numbers.chain(self.publics.iter().copied()).for_each(|number| file.extend_from_slice(&bytes(number)));
@@ -58,6 +60,9 @@ impl ProofFile {
         let (points, publics) = file
             .split_at_checked(PROOF_BYTES)
             .ok_or_else(|| Error::malformed(FORMAT, "it ends before its last point"))?;
+        let points = points
+            .strip_prefix(&MAGIC)
+            .ok_or_else(|| Error::malformed(FORMAT, "it begins with other bytes"))?;
         let (a, rest) = points.split_at(G1::BYTES);
         let (b, c) = rest.split_at(G2::BYTES);
         let proof = Proof {

@@ -12,8 +12,7 @@
 
 use crate::{
     Error,
-    coefficients::{Coefficients, Matrix},
-    field::{Modulus, R, is_below, words},
+    coefficients::{Coefficient, Coefficients},
     groups::{First, Group, Second},
     header::{FORMAT, HEADER_BYTES, Header, MAGIC, VERSION, check_protocol},
     key::{ProvingKey, Query},
@@ -21,10 +20,9 @@ use crate::{
     section::{COEFFICIENT_BYTES, SKIPPED_BYTES, Section},
     verifying_key::VerifyingKey,
 };
+use snapback_circom::sections::SECTIONS_MAX;
 use std::collections::BTreeSet;
 
-/// Largest number of sections.
-const SECTIONS_MAX: u32 = 64;
 const PREAMBLE_BYTES: usize = 12;
 const SECTION_HEADER_BYTES: usize = 12;
 
@@ -193,7 +191,7 @@ impl KeyReader {
                 return malformed("is not a list of coefficients");
             }
             Section::Coefficients | Section::Other(_) => {}
-            // The header of another protocol, or over another curve, has another length, and says which it is.
+            // The header of another protocol, or over another curve, has another length.
             Section::Header if len != record_bytes => return Err(self.other_header(len)),
             Section::Protocol if len != record_bytes => return malformed("has another length"),
             _ if len % record_bytes != 0 => return malformed("does not end with a whole point"),
@@ -262,17 +260,8 @@ impl KeyReader {
     }
 
     fn coefficient(&mut self, record: &[u8]) -> Result<(), Error> {
-        let malformed = |reason: &str| Err(Error::malformed(FORMAT, format!("a coefficient {reason}")));
-        let matrix = match number(record, 0) {
-            0 => Matrix::A,
-            1 => Matrix::B,
-            _ => return malformed("is of a matrix other than A and B"),
-        };
-        let value = words(record[12..].first_chunk().expect("a record has 44 bytes"));
-        if !is_below(&value, &R::WORDS) {
-            return malformed("is not below the prime");
-        }
-        self.coefficients.add(matrix, number(record, 4), number(record, 8), value);
+        let record = record.first_chunk().expect("a record has its length");
+        self.coefficients.add(Coefficient::read(record)?);
         Ok(())
     }
 

@@ -33,15 +33,17 @@ impl Outputs {
 
     /// Writes both files.
     pub(super) fn write(&self, proven: &Value) -> anyhow::Result<()> {
-        for (key, file) in [("proof", &self.proof), ("publicSignals", &self.public)] {
-            let part = proven.get(key).with_context(|| {
+        let part = |key: &str| {
+            proven.get(key).with_context(|| {
                 format!(
                     "the reply has no `{key}`: --proof and --public are for circuits of the image `groth16`"
                 )
-            })?;
-            files::write(file.as_deref(), &pretty(part))?;
-        }
-        Ok(())
+            })
+        };
+        // Nothing is written unless both are there.
+        let (public, proof) = (part("publicSignals")?, part("proof")?);
+        files::write(self.public.as_deref(), &pretty(public))?;
+        files::write(self.proof.as_deref(), &pretty(proof))
     }
 }
 

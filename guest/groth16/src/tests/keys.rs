@@ -160,6 +160,30 @@ fn keys_that_are_cut_or_lie_about_lengths_are_refused() {
 }
 
 #[test]
+fn headers_that_lie_about_sizes_take_no_memory_and_points_are_checked_before_they_are_paired() {
+    let check = |change: &dyn Fn(&mut Sections)| {
+        let mut changed = sections();
+        change(&mut changed);
+        let file = file(&changed);
+        Outline::read(&file).and_then(Outline::check).err().expect("it is refused").to_string()
+    };
+    let has = |reason: String, part: &str| assert!(reason.contains(part), "{reason}");
+    // The header has the number of wires at 72 and the size of the domain at 80.
+    has(check(&|all| section(all, 2)[72..76].fill(0xff)), "does not have 4294967295 points");
+    has(check(&|all| section(all, 2)[80..84].copy_from_slice(&(1u32 << 27).to_le_bytes())), "section 9");
+    has(
+        check(&|all| {
+            let points = section(all, 7);
+            points[..128].fill(0);
+            points[..32].copy_from_slice(&bytes(crate::Fq::ONE.montgomery()));
+        }),
+        "point 0 of the points B in G2 is not on the curve",
+    );
+    has(check(&|all| section(all, 4)[8..12].fill(0xff)), "of a constraint");
+    has(check(&|all| section(all, 4)[16..48].fill(0xff)), "not below the prime");
+}
+
+#[test]
 fn keys_whose_points_are_of_different_ceremonies_are_not_consistent() {
     let check_of = |zkey: &[u8], change: &dyn Fn(&mut Sections)| {
         let mut changed = sections_of(zkey);

@@ -24,8 +24,10 @@ use std::{borrow::Cow, fmt};
 
 const PROTOCOL: &str = "groth16";
 const CURVE: &str = "bn128";
-/// Most public signals of a verifying key.
-const PUBLICS_MAX: usize = 1 << 22;
+/// Most public signals of a verifying key that is read without a circuit.
+pub(super) const PUBLICS_MAX: usize = 1 << 22;
+/// Longest part of a message that is serde's, in characters.
+const MESSAGE_CHARS_MAX: usize = 200;
 
 /// A number: decimal digits in quotes.
 struct Number([u8; 32]);
@@ -74,13 +76,13 @@ pub(super) fn is_key(bytes: &[u8]) -> bool {
     serde_json::from_slice::<Protocol<'_>>(bytes).is_ok()
 }
 
-/// Reads a `verification_key.json`.
-pub(super) fn verifying_key(text: &[u8]) -> Result<VerifyingKey, String> {
+/// Reads a `verification_key.json` with at most `publics_max` public signals.
+pub(super) fn verifying_key(text: &[u8], publics_max: usize) -> Result<VerifyingKey, String> {
     const WHAT: &str = "a verification_key.json";
     check_protocol(text, WHAT)?;
     let key: KeyText<'_> = serde_json::from_slice(text).map_err(|error| malformed(WHAT, &error))?;
     let mut list = serde_json::Deserializer::from_str(key.ic.get());
-    let ic = List::<First> { max: PUBLICS_MAX, what: "points IC", item: std::marker::PhantomData };
+    let ic = List::<First> { max: publics_max + 1, what: "points IC", item: std::marker::PhantomData };
     let ic = ic.deserialize(&mut list).map_err(|error| malformed(WHAT, &error))?;
     if ic.is_empty() {
         return Err(format!("not {WHAT}: it has no points IC"));
@@ -178,7 +180,11 @@ fn check_protocol(text: &[u8], what: &str) -> Result<(), String> {
     let Protocol { protocol, curve } =
         serde_json::from_slice(text).map_err(|error| malformed(what, &error))?;
     if protocol != PROTOCOL {
-        return Err(format!("the protocol is {protocol:?}, and only {PROTOCOL:?} is supported"));
+        let known = ["plonk", "fflonk"].into_iter().find(|known| *known == protocol);
+        return Err(format!(
+            "it is for {}, and only {PROTOCOL} is supported",
+            known.unwrap_or("another protocol")
+        ));
     }
     match curve {
         Some(curve) if curve != CURVE => {
@@ -190,8 +196,12 @@ fn check_protocol(text: &[u8], what: &str) -> Result<(), String> {
 
 fn malformed(what: &str, error: &serde_json::Error) -> String {
     match error.classify() {
-        // Neither keys nor proofs are secret, so serde's message, which names the missing field, may be shown.
-        Category::Data => format!("not {what}: {error}"),
+        // Neither keys nor proofs are secret, so serde's message, which names the missing field, may be shown. It may
+        // quote a text of any length.
+        Category::Data => {
+            let message: String = error.to_string().chars().take(MESSAGE_CHARS_MAX).collect();
+            format!("not {what}: {message}")
+        }
         _ => format!("not {what}: invalid JSON at line {} column {}", error.line(), error.column()),
     }
 }

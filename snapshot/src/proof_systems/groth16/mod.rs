@@ -55,7 +55,8 @@ impl ProofSystem for Groth16 {
         let zkey = files.needed(&FileKind::ZKEY)?;
         let outline = groth16::Outline::read(zkey)?;
         if let Some(vk) = files.get(&VK) {
-            let sent = json::verifying_key(vk).map_err(CircuitError::Malformed)?;
+            let sent = json::verifying_key(vk, outline.header.publics as usize);
+            let sent = sent.map_err(CircuitError::Malformed)?;
             if sent != outline.verifying_key {
                 let reason = "the verifying key belongs to another .zkey: `snarkjs zkey export verificationkey` \
                               writes the one of this file";
@@ -99,7 +100,7 @@ impl ProofSystem for Groth16 {
     }
 
     fn verify(&self, _: &References<'_>, key: &[u8], proof: &[u8]) -> Result<(), VerifyError> {
-        let key = json::verifying_key(key).map_err(VerifyError::Key)?;
+        let key = json::verifying_key(key, json::PUBLICS_MAX).map_err(VerifyError::Key)?;
         let proof = ProofFile::decode(proof).map_err(|error| VerifyError::Proof(error.to_string()))?;
         bake::verify(&key, &proof)
     }
