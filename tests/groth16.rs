@@ -16,23 +16,12 @@ use harness::{
 use serde_json::{Value, json};
 use snapback_snapshot::proof_systems::{ProofSystem, VerifyError, groth16::Groth16};
 use snapback_snapshot::{References, proof_systems::CircuitFiles};
+use snarkjs::{json_of, merkle20, read};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
-
-fn merkle20(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/circom/merkle20").join(file)
-}
-
-fn read(file: &str) -> Vec<u8> {
-    fs::read(merkle20(file)).expect("the fixture is there")
-}
-
-fn json_of(file: &str) -> Value {
-    serde_json::from_slice(&read(file)).expect("JSON")
-}
 
 fn serve(state: &Path, args: &[&str]) -> Server {
     Server::of(snapback().args(["serve", "groth16"]).arg("--state-dir").arg(state).args(args))
@@ -140,6 +129,16 @@ fn files_of_snarkjs(server: &Server, proven: &Value) {
             .arg(at("public.json")),
     );
     run_ok(snapback().args(["circuits", "key", "membership", "--server", address, "-o"]).arg(at("vk.json")));
+    // The same from a witness, of which the server returns JSON only if it is asked to.
+    run_ok(
+        snapback()
+            .arg("prove")
+            .arg(merkle20("witness.wtns"))
+            .args(["--circuit", "membership", "--server", address, "--proof"])
+            .arg(at("proof.json"))
+            .arg("--public")
+            .arg(at("public.json")),
+    );
     let same = |name: &str, expected: &str| {
         let text = fs::read_to_string(at(name)).expect("it was written");
         let expected = String::from_utf8(read(expected)).expect("text");

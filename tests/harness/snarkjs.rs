@@ -1,10 +1,24 @@
-//! Snarkjs, which `tests/snarkjs.sh` unpacks from npm.
+//! Snarkjs, which `tests/snarkjs.sh` unpacks from npm, and files that it made.
 
 use std::{
     ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
+
+/// Path of a file of the circuit merkle20, which snarkjs made.
+pub(crate) fn merkle20(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/circom/merkle20").join(file)
+}
+
+pub(crate) fn read(file: &str) -> Vec<u8> {
+    fs::read(merkle20(file)).expect("the fixture is there")
+}
+
+pub(crate) fn json_of(file: &str) -> serde_json::Value {
+    serde_json::from_slice(&read(file)).expect("JSON")
+}
 
 /// The program of snarkjs.
 pub(crate) struct Snarkjs(PathBuf);

@@ -32,6 +32,8 @@ pub(super) struct ApiRequest<'a> {
     pub(super) path: &'a [&'a str],
     pub(super) query: &'a [(&'a str, &'a str)],
     pub(super) content_type: Option<&'a str>,
+    /// The media type that is wanted of the answer.
+    pub(super) accept: Option<&'a str>,
     pub(super) body: &'a [u8],
 }
 
@@ -80,6 +82,9 @@ impl Client {
         }
         if let Some(content_type) = request.content_type {
             message = message.header(http::header::CONTENT_TYPE, content_type);
+        }
+        if let Some(accept) = request.accept {
+            message = message.header(http::header::ACCEPT, accept);
         }
         if request.body.len() > EXPECT_BYTES_MIN {
             message = message.header(http::header::EXPECT, "100-continue");

@@ -30,6 +30,7 @@ use std::{
 
 /// Names of the public signals in proofs as JSON.
 const PUBLIC: [&str; 2] = ["public", "publicSignals"];
+const JSON: &str = "application/json";
 /// The server that takes JSON if none is named.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
@@ -98,7 +99,9 @@ pub(super) struct VerifyArgs {
 
 pub(super) fn prove(args: &ProveArgs, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
     let input = files::read(&args.input)?;
-    let proven = call(&args.place, METHOD_PROVE, &input, config, systems)?;
+    // Of a witness, a server returns a binary proof unless it is asked for JSON.
+    let accept = args.snarkjs.are_named().then_some(JSON);
+    let proven = call(&args.place, METHOD_PROVE, &input, accept, config, systems)?;
     if args.snarkjs.are_named() {
         return args.snarkjs.write(&proof_json(&args.place, &proven, config, systems)?);
     }
@@ -109,7 +112,7 @@ pub(super) fn verify(args: &VerifyArgs, config: &Config, systems: &ProofSystems)
     let input = snarkjs::read(&args.input, args.public.as_deref())?;
     let verified = match &args.vk {
         Some(key) => with_key(key, (&args.input, &input), config, systems).map(Some),
-        None => call(&args.place, METHOD_VERIFY, &input, config, systems).map(|_| None),
+        None => call(&args.place, METHOD_VERIFY, &input, None, config, systems).map(|_| None),
     };
     if args.json {
         outln!("{}", as_json(&verified));
@@ -212,13 +215,16 @@ fn call(
     place: &Where,
     method: &'static str,
     body: &[u8],
+    accept: Option<&str>,
     config: &Config,
     systems: &ProofSystems,
 ) -> anyhow::Result<Vec<u8>> {
     match &place.server {
-        Some(server) => remote(server, place, method, body, config),
+        Some(server) => remote(server, place, method, body, accept, config),
         // JSON is converted by a server, which has the calculators.
-        None if place.image.is_none() && is_json(body) => remote(DEFAULT_SERVER, place, method, body, config),
+        None if place.image.is_none() && is_json(body) => {
+            remote(DEFAULT_SERVER, place, method, body, accept, config)
+        }
         None => local(place, method, body, config, systems),
     }
 }
@@ -288,6 +294,7 @@ fn remote(
     place: &Where,
     method: &'static str,
     body: &[u8],
+    accept: Option<&str>,
     config: &Config,
 ) -> anyhow::Result<Vec<u8>> {
     let client = Client::new(server, None, config.reply_bytes_max)?;
@@ -310,7 +317,8 @@ fn remote(
         method: "POST",
         path: &["v1", "circuits", circuit, method],
         query: image.map(|image| ("image", image)).as_slice(),
-        content_type: is_json(body).then_some("application/json"),
+        content_type: is_json(body).then_some(JSON),
+        accept,
         body,
     })
 }
