@@ -122,9 +122,12 @@ impl<'a> Outline<'a> {
         let tops = weights.each_ref().map(|weights| top(weights));
         let without = |other: usize| -> Vec<[u8; 32]> {
             let combined = weights[0].iter().zip(&weights[other]);
-            let combined = combined.map(|(weight, other_weight)| match tops[0].is_zero() {
-                true => *other_weight,
-                false => *weight * tops[other] - *other_weight * tops[0],
+            let combined = combined.map(|(weight, other_weight)| {
+                if tops[0].is_zero() {
+                    *other_weight
+                } else {
+                    *weight * tops[other] - *other_weight * tops[0]
+                }
             });
             numbers(&combined.collect::<Vec<_>>())
         };

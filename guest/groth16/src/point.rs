@@ -82,10 +82,12 @@ impl<G: Group> Point<G> {
         }
         let three = G::Base::ONE.double() + G::Base::ONE;
         let is_on_curve = (point.y.square() - point.x.square() * point.x) * G::B_FACTOR == three;
-        match is_on_curve {
-            false => Err(NotInGroup::Curve),
-            true if G::is_in_subgroup(&point) => Ok(point),
-            true => Err(NotInGroup::Subgroup),
+        if !is_on_curve {
+            Err(NotInGroup::Curve)
+        } else if G::is_in_subgroup(&point) {
+            Ok(point)
+        } else {
+            Err(NotInGroup::Subgroup)
         }
     }
 

@@ -1,7 +1,8 @@
 //! The keys of a bake: their trial call, and the checks that their image has to pass.
 //!
 //! The native implementation reads the keys itself, checks that they are consistent, derives the verifying keys, and
-//! verifies the proof of the trial.
+//! verifies the proof of the trial. Verification shares the reading of points with the guest, and nothing else, so that a
+//! mistake of either shows.
 
 use super::INPUT_ZKEY;
 use crate::{
