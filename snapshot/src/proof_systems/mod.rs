@@ -4,6 +4,7 @@
 //! mod          the trait, and the list of systems of a program
 //! files        the kinds of file that a circuit consists of
 //! description  what a circuit is, as people read it
+//! object       objects in JSON
 //! plonk/       circom's circuits over Pasta, proven with halo2
 //! groth16/     circom's circuits over BN254, with the keys of snarkjs
 //! ```
@@ -17,6 +18,7 @@
 mod description;
 mod files;
 pub mod groth16;
+mod object;
 pub mod plonk;
 
 pub use description::{CircuitShape, Description, Estimate};

@@ -12,7 +12,7 @@
 //!
 //! Invariant: what was read is in its group and below its prime, and lists are read only up to their limit.
 
-use super::super::JsonObject;
+use super::super::{JsonObject, object};
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeSeed, SeqAccess, Visitor},
@@ -73,14 +73,14 @@ struct ProvenText<'a> {
 
 /// Returns whether these bytes look like a verifying key that snarkjs wrote, of whatever protocol.
 pub(super) fn is_key(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<Protocol<'_>>(bytes).is_ok()
+    object::read::<Protocol<'_>>(bytes).is_ok()
 }
 
 /// Reads a `verification_key.json` with at most `publics_max` public signals.
 pub(super) fn verifying_key(text: &[u8], publics_max: usize) -> Result<VerifyingKey, String> {
     const WHAT: &str = "a verification_key.json";
     check_protocol(text, WHAT)?;
-    let key: KeyText<'_> = serde_json::from_slice(text).map_err(|error| malformed(WHAT, &error))?;
+    let key: KeyText<'_> = object::read(text).map_err(|error| malformed(WHAT, &error))?;
     let mut list = serde_json::Deserializer::from_str(key.ic.get());
     let ic = List::<First> { max: publics_max + 1, what: "points IC", item: std::marker::PhantomData };
     let ic = ic.deserialize(&mut list).map_err(|error| malformed(WHAT, &error))?;
@@ -114,13 +114,13 @@ pub(super) fn proof(ProofFile { publics, proof }: &ProofFile) -> JsonObject {
 /// `timings`.
 pub(super) fn read_proof(text: &[u8], bytes_max: usize) -> Result<Vec<u8>, String> {
     const WHAT: &str = "a proof with its public signals";
-    let proven: ProvenText<'_> = serde_json::from_slice(text).map_err(|error| {
+    let proven: ProvenText<'_> = object::read(text).map_err(|error| {
         let both = "expected {\"proof\": proof.json, \"publicSignals\": public.json}";
         format!("{}; {both}", malformed(WHAT, &error))
     })?;
     check_protocol(proven.proof.get().as_bytes(), "a proof")?;
     let proof: ProofText =
-        serde_json::from_str(proven.proof.get()).map_err(|error| malformed("a proof", &error))?;
+        object::read(proven.proof.get().as_bytes()).map_err(|error| malformed("a proof", &error))?;
     let refuse = |name: &'static str| move |reason: NotInGroup| format!("not a proof: {name} {reason}");
     let proof = Proof {
         a: proof.pi_a.point().map_err(refuse("pi_a"))?,
@@ -177,8 +177,7 @@ pub fn calldata(file: &[u8]) -> Result<String, String> {
 }
 
 fn check_protocol(text: &[u8], what: &str) -> Result<(), String> {
-    let Protocol { protocol, curve } =
-        serde_json::from_slice(text).map_err(|error| malformed(what, &error))?;
+    let Protocol { protocol, curve } = object::read(text).map_err(|error| malformed(what, &error))?;
     if protocol != PROTOCOL {
         let known = ["plonk", "fflonk"].into_iter().find(|known| *known == protocol);
         return Err(format!(

@@ -2,7 +2,7 @@
 //!
 //! Invariant: both forms hold the same data, and each can be converted into the other.
 
-use crate::Digest;
+use crate::{Digest, proof_systems::object};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -55,8 +55,7 @@ pub(super) fn encode(file: &[u8]) -> Result<Map<String, Value>, String> {
 
 /// Turns JSON into a [`ProofFile`] of at most `bytes_max` bytes; ignores other fields, such as `timings`.
 pub(super) fn decode(json: &[u8], bytes_max: usize) -> Result<Vec<u8>, String> {
-    let ProofText { circuit, public, proof } =
-        serde_json::from_slice(json).map_err(|error| malformed(&error))?;
+    let ProofText { circuit, public, proof } = object::read(json).map_err(|error| malformed(&error))?;
     let publics_max = PUBLICS_MAX.min(bytes_max / PUBLIC_BYTES);
     let publics =
         Publics { max: publics_max }.deserialize(&mut serde_json::Deserializer::from_str(public.get()));
