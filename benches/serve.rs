@@ -30,6 +30,7 @@ fn listen(host: &Host) -> TcpStream {
         send_rate_min: Some(16 << 10),
         header_timeout: Duration::from_mins(10),
         upload_bytes_max: 1,
+        upload_rate_min: 1,
         witness_export: WitnessExport::Off,
         body_timeout: Duration::from_secs(30),
     };

@@ -40,9 +40,26 @@ impl Digest {
     /// # Errors
     /// Returns an error if the file cannot be read.
     pub fn of_file(file: &File) -> io::Result<Self> {
-        let mut hash = sha2::Sha256::new();
-        read_in_pieces(file, |piece| hash.update(piece))?;
-        Ok(Self(hash.finalize().into()))
+        let mut hasher = Hasher::default();
+        read_in_pieces(file, |piece| hasher.update(piece))?;
+        Ok(hasher.digest())
+    }
+}
+
+/// Hashes bytes that come in pieces.
+#[derive(Clone, Default)]
+pub struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    /// Hashes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// Returns the digest of all pieces.
+    #[must_use]
+    pub fn digest(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 

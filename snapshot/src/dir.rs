@@ -7,12 +7,15 @@
 //! are not followed, and only regular files are opened. A file appears under its name only when all of it is on disk
 //! (temporary file, sync, rename).
 
-use crate::Error;
+mod temporary;
+
+pub use temporary::TemporaryFile;
+
+use crate::{Error, mapped::Mapped};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use std::{
-    fmt::Write as _,
     fs::{DirBuilder, File, TryLockError},
-    io::{self, Read, Write},
+    io::{self, Read},
     os::{
         fd::OwnedFd,
         unix::fs::{DirBuilderExt, MetadataExt},
@@ -21,12 +24,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Prefix of the names of files that are being written.
-const TEMPORARY: &str = ".tmp-";
-/// How old a temporary file is when its writer has certainly ended: no file takes that long to write.
+/// How old a temporary file is when its writer has certainly ended: no file is idle that long before it is published.
 const TEMPORARY_AGE: Duration = Duration::from_hours(1);
-/// Mode of files that are published: nobody writes into them.
-const PUBLISHED: u32 = 0o400;
 
 /// An open directory.
 pub struct Dir {
@@ -170,6 +169,19 @@ impl Dir {
         Ok(Some(file))
     }
 
+    /// Maps a regular file that this user published: nobody can write into it.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be opened or mapped, or somebody could write into it.
+    pub fn map(&self, name: &str) -> Result<Option<Mapped>, Error> {
+        let Some(file) = self.open_own(name)? else { return Ok(None) };
+        let failed = |source| Error::io("map", self.path_of(name), source);
+        if file.metadata().map_err(failed)?.mode() & 0o222 != 0 {
+            return Err(self.refuse("map", name, "somebody can write into it"));
+        }
+        Mapped::of(&file).map(Some).map_err(failed)
+    }
+
     fn open_with(&self, name: &str, flags: OFlags, mode: Mode) -> Result<Option<File>, Error> {
         // Without `NONBLOCK`, opening a FIFO waits for its writer for ever. Regular files do not heed it.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -210,7 +222,9 @@ impl Dir {
     /// # Errors
     /// Returns an error if the file cannot be written, synced or renamed.
     pub fn publish(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        self.write(name, bytes, |temporary| fs::renameat(&self.fd, temporary, &self.fd, component(name)))
+        let mut file = self.temporary()?;
+        file.append(bytes)?;
+        file.publish(name)
     }
 
     /// Writes a file like [`publish`](Self::publish), but keeps what has this name.
@@ -218,36 +232,9 @@ impl Dir {
     /// # Errors
     /// Returns an error if the file cannot be written, synced or linked.
     pub fn publish_new(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        self.write(name, bytes, |temporary| {
-            match fs::linkat(&self.fd, temporary, &self.fd, component(name), AtFlags::empty()) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => fs::unlinkat(&self.fd, temporary, AtFlags::empty()),
-                error => error,
-            }
-        })
-    }
-
-    fn write(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        give_name: impl FnOnce(&str) -> rustix::io::Result<()>,
-    ) -> Result<(), Error> {
-        let temporary = temporary_name();
-        let write = || -> io::Result<()> {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let fd = fs::openat(&self.fd, &*temporary, flags, Mode::from_raw_mode(PUBLISHED))?;
-            let mut file = File::from(fd);
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            give_name(&temporary)?;
-            fs::fsync(&self.fd)?;
-            Ok(())
-        };
-        write().map_err(|source| {
-            // It is gone already if it was renamed.
-            let _ = fs::unlinkat(&self.fd, &*temporary, AtFlags::empty());
-            Error::io("write", self.path_of(name), source)
-        })
+        let mut file = self.temporary()?;
+        file.append(bytes)?;
+        file.publish_new(name)
     }
 
     /// Removes a file, or a link to one; returns whether there was something of this name.
@@ -295,7 +282,7 @@ impl Dir {
     /// Removes temporary files whose writers were killed.
     pub fn sweep_temporary(&self) {
         let names = self.names().unwrap_or_default();
-        for name in names.iter().filter(|name| name.starts_with(TEMPORARY)) {
+        for name in names.iter().filter(|name| name.starts_with(temporary::PREFIX)) {
             // A file that cannot be removed does no harm.
             if self.is_abandoned(name) && self.remove(name).is_ok() {
                 tracing::info!(path = %self.path_of(name).display(), "removed a temporary file of a killed writer");
@@ -320,15 +307,6 @@ fn component(name: &str) -> &str {
     let is_component = !name.contains(['/', '\0']) && !["", ".", ".."].contains(&name);
     // The kernel answers an empty name with `ENOENT`.
     if is_component { name } else { "" }
-}
-
-fn temporary_name() -> String {
-    let mut random = [0u8; 12];
-    getrandom::fill(&mut random).expect("the operating system provides entropy");
-    random.iter().fold(TEMPORARY.to_owned(), |mut name, byte| {
-        write!(name, "{byte:02x}").expect("writing to a string does not fail");
-        name
-    })
 }
 
 #[cfg(test)]

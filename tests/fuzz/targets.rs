@@ -13,10 +13,13 @@ use snapback_host::{
     witness::inputs,
 };
 use snapback_snapshot::{
+    Dir,
     manifest::Manifest,
     parse_record,
     proof_systems::{CircuitFiles, FileKind, ProofSystem, groth16::Groth16, plonk::Plonk},
 };
+use std::sync::{Arc, LazyLock};
+use tempfile::TempDir;
 
 /// Reads a circuit. A circuit that can be arithmetised has a valid header and one identity.
 pub fn r1cs(bytes: &[u8]) {
@@ -142,10 +145,17 @@ pub fn catalogue(bytes: &[u8]) {
 /// than the limit.
 pub fn upload(bytes: &[u8]) {
     const BYTES_MAX: usize = 1 << 10;
-    if let Ok(files) = parse_upload(bytes, "x", Plonk.files(), BYTES_MAX as u64) {
-        let len: usize = files.iter().map(|(_, file)| file.len()).sum();
+    static DIR: LazyLock<(TempDir, Arc<Dir>)> = LazyLock::new(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let opened = Dir::open(dir.path()).expect("it is there");
+        (dir, Arc::new(opened))
+    });
+    let dir = &DIR.1;
+    if let Ok(upload) = parse_upload(bytes, "x", Plonk.files(), BYTES_MAX as u64, dir) {
+        let len: usize = upload.files().iter().map(|(_, file)| file.len()).sum();
         assert!(len <= bytes.len().min(BYTES_MAX));
     }
+    assert!(dir.names().expect("a list").is_empty());
 }
 
 /// Reads the record of a bake, which is a digest in hexadecimal digits and nothing else but white space around it.

@@ -1,8 +1,8 @@
 //! Requests of clients to a registry, and the answers.
 
-use super::shelf::CatalogueError;
+use super::{shelf::CatalogueError, upload::Upload};
 use crate::ids::{ChangeId, GenerationId};
-use snapback_snapshot::proof_systems::{CircuitError, CircuitFiles, Description};
+use snapback_snapshot::proof_systems::{CircuitError, Description};
 use std::net::IpAddr;
 
 /// Whether a circuit may replace another of its name.
@@ -19,7 +19,7 @@ pub enum Replace {
 pub(super) struct Admitted<'a> {
     pub(super) name: &'a str,
     pub(super) description: Description,
-    pub(super) files: &'a CircuitFiles,
+    pub(super) files: Upload,
     pub(super) sender: Option<IpAddr>,
 }
 

@@ -50,7 +50,7 @@ impl Source<'_> {
             }
         };
         let module = self.cache.load(self.engine, &self.store.open_image(&image)?)?.module;
-        let shape = self.system.witness_shape(&self.shelf.read(entry)?)?;
+        let shape = self.system.witness_shape(&self.shelf.map(entry)?)?;
         let calculator = Calculator::new(&module, shape, self.limits).map_err(Cause::Imports)?;
         calculator.check_circuit()?;
         Ok(calculator)

@@ -6,6 +6,7 @@
 use super::{
     admission::{Admitted, Refused, Replace, Submitted},
     registry::Registry,
+    upload::Upload,
 };
 use crate::{dispatch::Dispatcher, ids::ServiceId};
 use snapback_abi::circuits::is_name;
@@ -68,14 +69,14 @@ impl Registries {
         &self,
         registry: &Registry,
         name: &str,
-        files: &CircuitFiles,
+        files: Upload,
         replace: Replace,
         sender: Option<IpAddr>,
     ) -> Result<Submitted, Refused> {
         if !is_name(name) || name.starts_with(['.', '-']) {
             return Err(Refused::Name(name.to_owned()));
         }
-        let description = self.check(registry, files)?;
+        let description = self.check(registry, files.files())?;
         check_size(registry, &description)?;
         let _names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(image) = self.owner_elsewhere(registry, name) {

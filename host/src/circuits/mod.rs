@@ -7,6 +7,7 @@
 //! change          a change, and its states                                 catalogue     generations and changes
 //! reconciler      bakes the changes that wait, and publishes them          bake_process  a process that bakes
 //! turn            which changes are baked next                             shelf         the catalogue, on disk
+//! upload          files of a circuit while they arrive
 //! publication     prepares, serves and sweeps generations                  calculators   of the served generation
 //! recovery        continues with the files of the last server              change_error  why a change is not done
 //! cancellation    cancels changes
@@ -32,6 +33,7 @@ mod recovery;
 mod registry;
 mod shelf;
 mod turn;
+mod upload;
 
 pub use admission::{Refused, Replace, Submitted};
 pub use catalogue::{Catalogue, GenerationRecord};
@@ -40,3 +42,4 @@ pub use intake::Registries;
 pub use recovery::Recovery;
 pub use registry::{Progress, Registry};
 pub use shelf::{CatalogueError, named_by_any, parse_catalogue, write_catalogue};
+pub use upload::{Incoming, Received, Upload};

@@ -250,8 +250,8 @@ impl Registry {
     /// reason, such as a disk that fails, is an error: the circuit must not go because of it.
     fn is_complete(&self, name: &str, entry: &Entry) -> Result<bool, CatalogueError> {
         for file in entry.files.values() {
-            match self.shelf.get(file) {
-                Ok(_) => {}
+            match self.shelf.check(file) {
+                Ok(()) => {}
                 Err(error @ CatalogueError::FileDamaged(_)) => {
                     tracing::error!(circuit = name, %error, "a circuit is left out: add it again");
                     return Ok(false);
@@ -323,7 +323,7 @@ impl Registry {
         }
         // The bake reads the files by their paths, and takes what it finds.
         for file in add.iter().flat_map(|(_, entry)| entry.files.values()) {
-            self.shelf.get(file)?;
+            self.shelf.check(file)?;
         }
         let progress = |step: Step| {
             self.state().step = Some(step);

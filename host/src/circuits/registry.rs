@@ -11,6 +11,7 @@ use super::{
     change::{Added, Change, ChangeKind, ChangeState, Entry},
     recovery::Recovery,
     shelf::{CatalogueError, Shelf},
+    upload::Incoming,
 };
 use crate::{
     config::{CircuitSettings, Config},
@@ -205,15 +206,27 @@ impl Registry {
         self.state().catalogue.wanted().contains_key(name)
     }
 
+    /// Returns a file to which a client's file is written while it arrives.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be created.
+    pub fn receive(&self) -> Result<Incoming, Refused> {
+        Ok(self.shelf.receive()?)
+    }
+
     /// Stores the files of a circuit that [`intake`](super::intake) has admitted, and accepts the change.
     pub(super) fn add(&self, admitted: Admitted<'_>, replace: Replace) -> Result<Submitted, Refused> {
         let storing = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        let files = admitted.files.iter().map(|(kind, bytes)| Ok((kind.clone(), self.shelf.put(bytes)?)));
+        let Admitted { name, description: Description { circuit, shape }, files, sender } = admitted;
+        let is_baked = |kind: &FileKind| {
+            self.system.files().iter().any(|spec| spec.kind == *kind && spec.input.is_some())
+        };
+        let baked = files.files().iter().filter(|(kind, _)| is_baked(kind));
+        let bytes = baked.map(|(_, bytes)| bytes.len() as u64).sum();
+        let files = files.into_received().map(|(kind, received)| Ok((kind, self.shelf.put(received)?)));
         let files = files.collect::<Result<BTreeMap<_, _>, CatalogueError>>()?;
-        let Admitted { name, description: Description { circuit, shape }, files: sent, sender } = admitted;
         let added = Some(Added { at: now(), by: sender });
         let entry = Entry { circuit: Some(circuit), files, shape, added };
-        let bytes = sent.get(&FileKind::R1CS).map_or(0, <[u8]>::len) as u64;
         let submitted = self.submit_add(name, entry, replace, Sent { by: sender, bytes });
         drop(storing);
         if !matches!(submitted, Ok(Submitted::Accepted(_))) {

@@ -12,6 +12,7 @@
 use super::{
     catalogue::{Catalogue, FORMAT_VERSION},
     change::Entry,
+    upload::{Incoming, Received},
 };
 use serde::{Deserialize, Serialize};
 use snapback_snapshot::{Digest, Dir, Error, proof_systems::CircuitFiles};
@@ -27,7 +28,7 @@ const CATALOGUE: &str = "catalogue.json";
 /// Longest catalogue, in bytes.
 const CATALOGUE_BYTES_MAX: u64 = 64 << 20;
 /// Longest file of a circuit, in bytes; `circuits.upload_bytes_max` is at most that.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+const FILE_BYTES_MAX: u64 = 2 << 30;
 
 /// Why a catalogue cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -107,16 +108,23 @@ impl Shelf {
         Ok(self.dir.publish(CATALOGUE, &write_catalogue(catalogue))?)
     }
 
-    /// Writes a file under its digest. A file that is there already is not replaced: a bake that is allowed to read it
+    /// Returns a file to which is written what arrives.
+    pub(super) fn receive(&self) -> Result<Incoming, CatalogueError> {
+        Ok(Incoming::new(&self.files)?)
+    }
+
+    /// Stores a file under its digest. A file that is there already is not replaced: a bake that is allowed to read it
     /// would not be allowed to read another in its place.
-    pub(super) fn put(&self, bytes: &[u8]) -> Result<Digest, CatalogueError> {
-        let digest = Digest::of(bytes);
-        if self.get(&digest).is_err() {
-            self.files.publish_new(&digest.to_string(), bytes)?;
-        }
-        if self.get(&digest).is_err() {
-            // Something else has the name, such as a damaged file.
-            self.files.publish(&digest.to_string(), bytes)?;
+    pub(super) fn put(&self, received: Received) -> Result<Digest, CatalogueError> {
+        let digest = received.digest;
+        let name = digest.to_string();
+        if self.check(&digest).is_err() {
+            let file = received.into_file();
+            match self.files.open_file(&name) {
+                Ok(None) => file.publish_new(&name)?,
+                // Something else has the name, such as a damaged file.
+                Ok(Some(_)) | Err(_) => file.publish(&name)?,
+            }
         }
         Ok(digest)
     }
@@ -133,11 +141,25 @@ impl Shelf {
         }
     }
 
-    /// Reads the files of a circuit.
-    pub(super) fn read(&self, entry: &Entry) -> Result<CircuitFiles, CatalogueError> {
+    /// Checks that a file is there and has its digest.
+    pub(super) fn check(&self, digest: &Digest) -> Result<(), CatalogueError> {
+        let name = digest.to_string();
+        let failed = |source| Error::Io { action: "read", path: self.path(digest), source };
+        if let Some(file) = self.files.open_file(&name)?
+            && file.metadata().map_err(failed)?.len() <= FILE_BYTES_MAX
+            && Digest::of_file(&file).map_err(failed)? == *digest
+        {
+            return Ok(());
+        }
+        Err(CatalogueError::FileDamaged(self.path(digest)))
+    }
+
+    /// Maps the files of a circuit. What is in them is not compared with their digests.
+    pub(super) fn map(&self, entry: &Entry) -> Result<CircuitFiles, CatalogueError> {
         let mut files = CircuitFiles::default();
         for (kind, digest) in &entry.files {
-            files.insert(kind.clone(), self.get(digest)?);
+            let mapped = self.files.map(&digest.to_string())?;
+            files.insert(kind.clone(), mapped.ok_or_else(|| CatalogueError::FileDamaged(self.path(digest)))?);
         }
         Ok(files)
     }
@@ -220,14 +242,20 @@ mod tests {
     use super::*;
     use std::{fs, os::unix::fs::MetadataExt};
 
+    fn put(shelf: &Shelf, bytes: &[u8]) -> Digest {
+        let mut incoming = shelf.receive().expect("a file");
+        incoming.append(bytes).expect("written");
+        shelf.put(incoming.end()).expect("stored")
+    }
+
     #[test]
     fn a_file_that_is_sent_again_stays_the_same_file() {
         let state = tempfile::tempdir().expect("a directory");
         let shelf = Shelf::open(state.path(), "plonk").expect("a shelf");
-        let digest = shelf.put(b"a circuit").expect("stored");
+        let digest = put(&shelf, b"a circuit");
         let inode = || fs::metadata(shelf.path(&digest)).expect("it is there").ino();
         let first = inode();
-        assert_eq!(shelf.put(b"a circuit").expect("stored"), digest);
+        assert_eq!(put(&shelf, b"a circuit"), digest);
         assert_eq!(inode(), first);
     }
 
@@ -235,12 +263,27 @@ mod tests {
     fn a_damaged_file_is_replaced() {
         let state = tempfile::tempdir().expect("a directory");
         let shelf = Shelf::open(state.path(), "plonk").expect("a shelf");
-        let digest = shelf.put(b"a circuit").expect("stored");
+        let digest = put(&shelf, b"a circuit");
         let path = shelf.path(&digest);
         fs::remove_file(&path).expect("removed");
         fs::write(&path, b"something else").expect("written");
-        assert!(shelf.get(&digest).is_err());
-        shelf.put(b"a circuit").expect("stored");
+        assert!(shelf.get(&digest).is_err() && shelf.check(&digest).is_err());
+        put(&shelf, b"a circuit");
         assert_eq!(shelf.get(&digest).expect("whole"), b"a circuit");
+    }
+
+    #[test]
+    fn what_is_not_stored_leaves_nothing_behind() {
+        let state = tempfile::tempdir().expect("a directory");
+        let shelf = Shelf::open(state.path(), "plonk").expect("a shelf");
+        let mut incoming = shelf.receive().expect("a file");
+        incoming.append(b"half of a circuit").expect("written");
+        assert_eq!(shelf.files.names().expect("a list").len(), 1);
+        drop(incoming);
+        let received = shelf.receive().expect("a file").end();
+        drop(received);
+        put(&shelf, b"a circuit");
+        put(&shelf, b"a circuit");
+        assert_eq!(shelf.files.names().expect("a list").len(), 1);
     }
 }

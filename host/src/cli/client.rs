@@ -6,15 +6,15 @@ use super::exit::{Exit, Failure};
 use anyhow::Context;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use std::{fs, path::Path};
-use ureq::{Agent, Body, http};
+use std::{fs, io::Read, path::Path};
+use ureq::{Agent, AsSendBody, Body, SendBody, http};
 use zeroize::Zeroizing;
 
 /// Everything but unreserved characters is escaped in a segment of a path.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Longer bodies are announced first, so that a server can refuse one before it is sent.
-const EXPECT_BYTES_MIN: usize = 16 << 10;
+const EXPECT_BYTES_MIN: u64 = 16 << 10;
 
 /// A server, and what every request to it carries.
 pub(super) struct Client {
@@ -70,12 +70,32 @@ impl Client {
 
     /// Sends a request and returns the JSON of a successful answer.
     pub(super) fn send_json(&self, request: &ApiRequest<'_>) -> anyhow::Result<serde_json::Value> {
-        serde_json::from_slice(&self.send(request)?)
-            .with_context(|| format!("{} is not a Snapback server", self.server))
+        self.json(&self.send(request)?)
+    }
+
+    /// Sends a request with a body of `bytes` bytes that is read while it is sent, in place of its own, and returns the
+    /// JSON of a successful answer.
+    pub(super) fn upload(
+        &self,
+        request: &ApiRequest<'_>,
+        body: &mut dyn Read,
+        bytes: u64,
+    ) -> anyhow::Result<serde_json::Value> {
+        let response = self.run(request, SendBody::from_reader(body), bytes)?;
+        self.json(&self.body(response)?)
     }
 
     /// Sends a request and returns a successful answer whose body is still to be read.
     pub(super) fn open(&self, request: &ApiRequest<'_>) -> anyhow::Result<http::Response<Body>> {
+        self.run(request, request.body, request.body.len() as u64)
+    }
+
+    fn run(
+        &self,
+        request: &ApiRequest<'_>,
+        body: impl AsSendBody,
+        bytes: u64,
+    ) -> anyhow::Result<http::Response<Body>> {
         let mut message = http::Request::builder().method(request.method).uri(self.url(request));
         if let Some(token) = &self.token {
             message = message.header(http::header::AUTHORIZATION, token.as_str());
@@ -86,16 +106,22 @@ impl Client {
         if let Some(accept) = request.accept {
             message = message.header(http::header::ACCEPT, accept);
         }
-        if request.body.len() > EXPECT_BYTES_MIN {
+        if bytes > 0 {
+            message = message.header(http::header::CONTENT_LENGTH, bytes);
+        }
+        if bytes > EXPECT_BYTES_MIN {
             message = message.header(http::header::EXPECT, "100-continue");
         }
-        let message = message
-            .body(request.body)
-            .with_context(|| format!("cannot send a request to {}", self.server))?;
+        let message =
+            message.body(body).with_context(|| format!("cannot send a request to {}", self.server))?;
         let response = self.agent.run(message).with_context(|| {
             format!("cannot reach {} (does it run? `--server` names another)", self.server)
         })?;
         if response.status().is_success() { Ok(response) } else { Err(self.refused(response)) }
+    }
+
+    fn json(&self, body: &[u8]) -> anyhow::Result<serde_json::Value> {
+        serde_json::from_slice(body).with_context(|| format!("{} is not a Snapback server", self.server))
     }
 
     fn url(&self, request: &ApiRequest<'_>) -> String {

@@ -137,6 +137,8 @@ pub struct HttpConfig {
     pub body_timeout: Duration,
     /// `circuits.upload_bytes_max`
     pub upload_bytes_max: u64,
+    /// `circuits.upload_rate_min`, in bytes a second.
+    pub upload_rate_min: u64,
     /// `circuits.witness_export`
     pub witness_export: WitnessExport,
 }
@@ -209,7 +211,8 @@ impl Config {
                 use CircuitChanges::{Auto, Off, On};
                 self.circuit_changes = one_of(value, &[("auto", Auto), ("on", On), ("off", Off)])?;
             }
-            "circuits.upload_bytes_max" => self.http.upload_bytes_max = bytes(value, 1, 1 << 30)?,
+            "circuits.upload_bytes_max" => self.http.upload_bytes_max = bytes(value, 1, 2 << 30)?,
+            "circuits.upload_rate_min" => self.http.upload_rate_min = bytes(value, 1, 1 << 30)?,
             "circuits.changes_max" => self.circuits.changes_max = number(value, 1, 1 << 16)?,
             "circuits.bake_deadline" => self.circuits.bake_deadline = duration(value)?,
             "circuits.compact_at" => self.circuits.compact_at = percent(value)?,

@@ -154,7 +154,16 @@ pub const SETTINGS: &[Setting] = &[
          and no header shows a proxy), on (all others too, with the token of admin.token_file), or off; the admin \
          routes always take changes",
     ),
-    setting("circuits.upload_bytes_max", "128MiB", "a circuit with its calculator and names, all together"),
+    setting(
+        "circuits.upload_bytes_max",
+        "1GiB",
+        "bytes on disk of all circuits that arrive at once, each with its calculator and names",
+    ),
+    setting(
+        "circuits.upload_rate_min",
+        "64KiB",
+        "bytes of a circuit that a client has to send in a second, on average, once http.body_timeout has passed",
+    ),
     setting("circuits.changes_max", "32", "changes of circuits that may wait; more are answered with 429"),
     setting("circuits.bake_deadline", "30m", "how long the bake of a change may take, all of it"),
     setting(

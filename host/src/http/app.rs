@@ -7,6 +7,7 @@ use crate::{
     dispatch::Dispatcher,
     memory::process::Rollup,
     sandbox::Sandbox,
+    telemetry::metrics::Limit,
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -28,6 +29,8 @@ pub struct App {
     pub(super) sandbox: Sandbox,
     /// Budget for bodies and replies in memory, in bytes.
     pub(super) buffered: Arc<Budget>,
+    /// Budget for circuits on disk that arrive, in bytes.
+    pub(super) uploaded: Budget,
     /// Budget for open connections of clients.
     pub(super) connections: Arc<Semaphore>,
     /// Requests that have no answer yet.
@@ -56,12 +59,13 @@ impl App {
         sandbox: Sandbox,
     ) -> Arc<Self> {
         let metrics = dispatcher.metrics();
-        let buffered = Arc::new(Budget::new(http.buffered_bytes_max, metrics));
+        let buffered = Arc::new(Budget::new(http.buffered_bytes_max, Limit::BufferedBytes, metrics));
         Arc::new(Self {
             connections: Arc::new(Semaphore::new(http.connections_max)),
             under_way: UnderWay::default(),
             replies: Replies::new(&buffered),
             circuit_work: CircuitWork::new(registries.changes_max(), metrics),
+            uploaded: Budget::new(http.upload_bytes_max, Limit::UploadBytes, metrics),
             buffered,
             dispatcher,
             http,

@@ -1,7 +1,8 @@
-//! The budget for bytes in memory: bodies that arrive, uploads, what is made of them, and replies on their way.
+//! Budgets for bytes: in memory for bodies that arrive, what is made of them, and replies on their way; on disk for circuits
+//! that arrive.
 //!
-//! Invariant: whoever holds bytes for a client holds their share of `http.buffered_bytes_max`, and each refusal is
-//! counted.
+//! Invariant: whoever holds bytes for a client holds their share of `http.buffered_bytes_max` or of
+//! `circuits.upload_bytes_max`, and each refusal is counted.
 
 use super::{error::ApiError, off_path::off_path};
 use crate::{
@@ -22,21 +23,23 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How much has to be free again before memory is returned, in bytes.
 const TRIM_FROM: usize = 16 << 20;
 
-/// The budget of a server.
+/// A budget of a server.
 pub(super) struct Budget {
     bytes: Arc<Semaphore>,
     bytes_max: usize,
+    limit: Limit,
     /// The most that was reserved since memory was last returned. Relaxed: it is an estimate.
     most: AtomicUsize,
     metrics: Arc<Metrics>,
 }
 
 impl Budget {
-    pub(super) fn new(bytes_max: u64, metrics: &Arc<Metrics>) -> Self {
+    pub(super) fn new(bytes_max: u64, limit: Limit, metrics: &Arc<Metrics>) -> Self {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {
             bytes: Arc::new(Semaphore::new(bytes_max)),
             bytes_max,
+            limit,
             most: AtomicUsize::new(0),
             metrics: Arc::clone(metrics),
         }
@@ -50,11 +53,16 @@ impl Budget {
         let bytes = u32::try_from(bytes).ok();
         let share = bytes.and_then(|bytes| Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok());
         let share = share.ok_or_else(|| {
-            self.metrics.request_rejected(Limit::BufferedBytes);
-            ApiError::Overloaded
+            self.metrics.request_rejected(self.limit);
+            ApiError::Overloaded(self.limit)
         })?;
         self.most.fetch_max(self.used(), Ordering::Relaxed);
         Ok(share)
+    }
+
+    /// Counts a request that is refused because of a limit of the same transfer.
+    pub(super) fn count(&self, limit: Limit) {
+        self.metrics.request_rejected(limit);
     }
 
     /// Bytes that are reserved.

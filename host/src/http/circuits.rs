@@ -8,7 +8,7 @@ use super::{
     connections::Peer,
     error::ApiError,
     selection::{PathText, Which, WhichQuery, registry, segment, which},
-    upload,
+    upload::{self, Terms},
 };
 use crate::circuits::{Refused, Registry, Replace, Submitted};
 use axum::{
@@ -82,13 +82,13 @@ async fn add_from(
         let kinds = registry.system().files().iter().map(|spec| spec.kind.as_str());
         ApiError::NotMultipart { parts: kinds.map(str::to_owned).collect() }
     })?;
-    let reading = upload::read(&app.buffered, app.http.upload_bytes_max, registry.system().files(), parts);
-    let reading = tokio::time::timeout(app.http.body_timeout, reading).await;
-    let (files, share) = reading.map_err(|_| ApiError::BodyTooSlow)??;
+    let receiver = Arc::clone(&registry);
+    let terms = Terms::new(&app.uploaded, &app.http, registry.system().files());
+    let (files, share) = upload::read(&terms, move || receiver.receive(), parts).await?;
     let worker = Arc::clone(&app);
     let accepted = worker.circuit_work.run(&worker.draining, move || {
-        let submitted = app.registries.add(&registry, &name, &files, replace, sender)?;
-        drop((files, share));
+        let submitted = app.registries.add(&registry, &name, files, replace, sender)?;
+        drop(share);
         answer(&registry, submitted)
     });
     accepted.await?

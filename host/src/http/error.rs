@@ -4,7 +4,10 @@
 //! Invariant: a message holds no path of the server, and no part of a request's body except in the guest's own message
 //! to its client. docs/http.md lists the codes, and a test compares the list with this file.
 
-use crate::{circuits::Refused, dispatch::Rejected, instance::Fault, witness::CalculatorError};
+use crate::{
+    circuits::Refused, dispatch::Rejected, instance::Fault, telemetry::metrics::Limit,
+    witness::CalculatorError,
+};
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -43,6 +46,9 @@ pub(crate) enum ApiError {
     UploadTooLarge {
         bytes_max: u64,
     },
+    UploadTooSlow {
+        rate_min: u64,
+    },
     Refused(Refused),
     Unauthorised,
     BodyTooLarge {
@@ -50,7 +56,8 @@ pub(crate) enum ApiError {
     },
     BodyBroken,
     BodyTooSlow,
-    Overloaded,
+    /// A budget for bytes is used up.
+    Overloaded(Limit),
     ConnectionsFull,
     Rejected(Rejected),
     Guest {
@@ -157,6 +164,13 @@ impl ApiError {
                 "upload_too_large",
                 format!("the files are longer than circuits.upload_bytes_max = {bytes_max} bytes"),
             ),
+            Self::UploadTooSlow { rate_min } => (
+                StatusCode::REQUEST_TIMEOUT,
+                "upload_timeout",
+                format!(
+                    "after http.body_timeout, the files came slower than circuits.upload_rate_min = {rate_min} bytes a second"
+                ),
+            ),
             Self::Refused(refused) => {
                 let (status, code) = refused_status(refused);
                 (status, code, refused.to_string())
@@ -179,10 +193,10 @@ impl ApiError {
                 "body_timeout",
                 "the body took longer than http.body_timeout".into(),
             ),
-            Self::Overloaded => (
+            Self::Overloaded(limit) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "overloaded",
-                "bodies and replies in transfer fill http.buffered_bytes_max; try again".into(),
+                format!("what is in transfer fills {limit}; try again"),
             ),
             Self::ConnectionsFull => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -221,7 +235,9 @@ impl ApiError {
             Self::Rejected(
                 Rejected::QueueFull { retry_after: after } | Rejected::BreakerOpen { retry_after: after },
             ) => retry_after(after.as_secs()),
-            Self::Rejected(Rejected::Draining) | Self::Overloaded | Self::ConnectionsFull => retry_after(1),
+            Self::Rejected(Rejected::Draining) | Self::Overloaded(_) | Self::ConnectionsFull => {
+                retry_after(1)
+            }
             Self::Refused(Refused::TooMany(_)) => retry_after(10),
             Self::Unauthorised => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             _ => None,

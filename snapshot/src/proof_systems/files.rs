@@ -3,8 +3,9 @@
 //! Invariant: a kind is a short plain word, since it names parts of uploads and entries of catalogues.
 
 use super::CircuitError;
+use crate::Mapped;
 use serde::{Deserialize, Deserializer, Serialize, de};
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Deref};
 
 /// Longest kind, in bytes.
 const KIND_LEN_MAX: usize = 16;
@@ -100,20 +101,51 @@ pub fn find_spec<'a>(specs: &'a [FileSpec], name: &str) -> Result<&'a FileSpec, 
     })
 }
 
+/// The bytes of one file.
+pub enum FileBytes {
+    /// Read into memory.
+    Read(Vec<u8>),
+    /// Mapped from a disk.
+    Mapped(Mapped),
+}
+
+impl From<Vec<u8>> for FileBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Read(bytes)
+    }
+}
+
+impl From<Mapped> for FileBytes {
+    fn from(mapped: Mapped) -> Self {
+        Self::Mapped(mapped)
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Read(bytes) => bytes,
+            Self::Mapped(mapped) => mapped,
+        }
+    }
+}
+
 /// The files of one circuit.
-#[derive(Clone, Default)]
-pub struct CircuitFiles(BTreeMap<FileKind, Vec<u8>>);
+#[derive(Default)]
+pub struct CircuitFiles(BTreeMap<FileKind, FileBytes>);
 
 impl CircuitFiles {
     /// Adds a file, in place of any earlier one of its kind. Returns whether it is the first of its kind.
-    pub fn insert(&mut self, kind: FileKind, bytes: Vec<u8>) -> bool {
-        self.0.insert(kind, bytes).is_none()
+    pub fn insert(&mut self, kind: FileKind, bytes: impl Into<FileBytes>) -> bool {
+        self.0.insert(kind, bytes.into()).is_none()
     }
 
     /// Returns the file of this kind, if the circuit has one.
     #[must_use]
     pub fn get(&self, kind: &FileKind) -> Option<&[u8]> {
-        self.0.get(kind).map(Vec::as_slice)
+        self.0.get(kind).map(|bytes| &**bytes)
     }
 
     /// Returns the file of this kind.
@@ -126,7 +158,7 @@ impl CircuitFiles {
 
     /// Returns every file with its kind, in the order of the kinds.
     pub fn iter(&self) -> impl Iterator<Item = (&FileKind, &[u8])> {
-        self.0.iter().map(|(kind, bytes)| (kind, bytes.as_slice()))
+        self.0.iter().map(|(kind, bytes)| (kind, &**bytes))
     }
 }
 

@@ -22,7 +22,7 @@ mod object;
 pub mod plonk;
 
 pub use description::{CircuitShape, Description, Estimate};
-pub use files::{CircuitFiles, FileKind, FileSpec, Presence, find_spec};
+pub use files::{CircuitFiles, FileBytes, FileKind, FileSpec, Presence, find_spec};
 
 use crate::{
     Digest, Error, TrialCall,

@@ -144,10 +144,9 @@ pub(super) fn run(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
                 method: "PUT",
                 path: &["v1", "circuits", name],
                 content_type: Some(&form.content_type()),
-                body: &form.end(),
                 ..ApiRequest::default()
             };
-            changes::follow(place, &place.send(request, replace)?, &format!("`{name}` is served"))
+            changes::follow(place, &place.upload(request, replace, form)?, &format!("`{name}` is served"))
         }
         Action::Remove { name, place } => {
             let request =
@@ -157,19 +156,7 @@ pub(super) fn run(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
         Action::List { place } => list::run(place),
         Action::Info(args) => info::info(args, systems),
         Action::Estimate(args) => info::estimate(args, systems),
-        Action::Key { name, output, place } => {
-            let client = place.client()?;
-            let image = place.image.as_deref().map(|image| ("image", image));
-            let query: Vec<_> = [("circuit", name.as_str())].into_iter().chain(image).collect();
-            let path = ["v1", "methods", "verifying_key"];
-            let key = client.send(&ApiRequest {
-                method: "POST",
-                path: &path,
-                query: &query,
-                ..ApiRequest::default()
-            })?;
-            files::write(Some(output), &key)
-        }
+        Action::Key { name, output, place } => files::write(Some(output), &place.verifying_key(name)?),
         Action::Generations { place } => {
             let request = ApiRequest { method: "GET", path: &["v1", "generations"], ..ApiRequest::default() };
             let list = place.send(request, &[])?;

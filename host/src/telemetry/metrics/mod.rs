@@ -18,7 +18,7 @@ use crate::{
 };
 use prometheus::{Encoder, IntGauge, TextEncoder};
 use snapback_snapshot::{Miss, Origin};
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// Limits at which a request is rejected before it becomes a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub enum Limit {
     Breaker,
     /// `circuits.changes_max`.
     Changes,
+    /// `circuits.upload_bytes_max`.
+    UploadBytes,
+    /// `circuits.upload_rate_min`.
+    UploadRate,
     /// `http.connections_max`.
     Connections,
     /// `http.connections_per_peer_max`.
@@ -50,9 +54,18 @@ impl Limit {
             Self::QueueDepth => "queue.depth",
             Self::Breaker => "breaker.failures",
             Self::Changes => "circuits.changes_max",
+            Self::UploadBytes => "circuits.upload_bytes_max",
+            Self::UploadRate => "circuits.upload_rate_min",
             Self::Connections => "http.connections_max",
             Self::PeerConnections => "http.connections_per_peer_max",
         }
+    }
+}
+
+impl fmt::Display for Limit {
+    /// Writes the setting.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
     }
 }
 
