@@ -6,6 +6,7 @@
 //! changes   changes that wait, are baked, or have ended
 //! list      the circuits of a server
 //! info      a circuit in a file: what it is, and what it will take
+//! trial     a proof by a circuit that was added, verified
 //! ```
 
 mod changes;
@@ -13,6 +14,7 @@ mod form;
 mod info;
 mod list;
 mod place;
+mod trial;
 
 use super::{client::ApiRequest, files, output::outln, progress::printable};
 use anyhow::Context;
@@ -21,6 +23,7 @@ use form::MultipartForm;
 use place::Place;
 use snapback_snapshot::proof_systems::ProofSystems;
 use std::path::PathBuf;
+use trial::OnFailure;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -29,6 +32,7 @@ Examples:
   snapback circuits estimate x5chain.r1cs           what it will take, before it is added
   snapback circuits add x5chain --r1cs x5chain.r1cs --wasm x5chain.wasm --sym x5chain.sym
   snapback circuits add membership --zkey merkle20.zkey --wasm merkle20.wasm --vk verification_key.json
+  snapback circuits add membership --zkey merkle20.zkey --wasm merkle20.wasm --trial input.json
   snapback circuits list --server http://127.0.0.1:8080
   snapback circuits key x5chain -o x5chain.vk
   snapback circuits remove x5chain --json
@@ -68,6 +72,10 @@ enum Action {
         /// Replace another circuit of that name; only these files are kept
         #[arg(long)]
         replace: bool,
+        /// Once it is served, prove the statement in this file (input.json or a .wtns), and verify the proof; if that
+        /// fails, a circuit that did not replace another is removed again
+        #[arg(long, value_name = "FILE")]
+        trial: Option<PathBuf>,
         #[command(flatten)]
         place: Place,
     },
@@ -132,13 +140,14 @@ fn parse_file(text: &str) -> Result<(String, PathBuf), String> {
 
 pub(super) fn run(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
     match &args.action {
-        Action::Add { name, r1cs, zkey, vk, wasm, sym, files, replace, place } => {
+        Action::Add { name, r1cs, zkey, vk, wasm, sym, files, replace, trial, place } => {
             let mut form = MultipartForm::new();
             let named = [("r1cs", r1cs), ("zkey", zkey), ("vk", vk), ("wasm", wasm), ("sym", sym)];
             let named = named.iter().filter_map(|(part, file)| Some((*part, file.as_ref()?)));
             for (part, file) in named.chain(files.iter().map(|(part, file)| (part.as_str(), file))) {
                 form.file(part, file)?;
             }
+            let on_failure = if *replace { OnFailure::Keep } else { OnFailure::Remove };
             let replace = if *replace { &[("replace", "true")][..] } else { &[] };
             let request = ApiRequest {
                 method: "PUT",
@@ -146,7 +155,11 @@ pub(super) fn run(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
                 content_type: Some(&form.content_type()),
                 ..ApiRequest::default()
             };
-            changes::follow(place, &place.upload(request, replace, form)?, &format!("`{name}` is served"))
+            changes::follow(place, &place.upload(request, replace, form)?, &format!("`{name}` is served"))?;
+            match trial {
+                Some(statement) => trial::run(place, name, statement, systems, on_failure),
+                None => Ok(()),
+            }
         }
         Action::Remove { name, place } => {
             let request =
