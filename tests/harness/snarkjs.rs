@@ -20,14 +20,18 @@ pub(crate) fn json_of(file: &str) -> serde_json::Value {
     serde_json::from_slice(&read(file)).expect("JSON")
 }
 
+/// The directory into which `tests/snarkjs.sh` unpacks.
+pub(crate) fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/snarkjs-0.7.5")
+}
+
 /// The program of snarkjs.
 pub(crate) struct Snarkjs(PathBuf);
 
 impl Snarkjs {
     /// Finds it. Returns `None` if it is missing and may be.
     pub(crate) fn find() -> Option<Self> {
-        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/snarkjs-0.7.5");
-        let program = tools.join("node_modules/.bin/snarkjs");
+        let program = tools().join("node_modules/.bin/snarkjs");
         let is_there = program.exists();
         assert!(
             is_there || std::env::var_os("SNAPBACK_REQUIRE_SNARKJS").is_none(),
