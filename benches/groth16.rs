@@ -8,24 +8,32 @@ mod support;
 
 #[path = "support/ark_prover.rs"]
 mod ark_prover;
+#[path = "support/snarkjs.rs"]
+mod snarkjs;
 
 use ark_prover::ArkProver;
 use criterion::{Criterion, criterion_group, criterion_main};
 use snapback_guest_groth16::{KeyReader, Roots};
-use snapback_host::instance::Instance;
+use snapback_host::{instance::Instance, lanes::Outcome, policy::Policy};
 use snapback_snapshot::Input;
+use snarkjs::Snarkjs;
 use std::{
+    collections::VecDeque,
     fs,
-    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{MEMORY, call, counted, load_baked, median, record};
+use support::{Host, MEMORY, call, counted, load_baked, median, private_bytes, record};
+use tokio::sync::oneshot::Receiver;
+use wasmtime::Engine;
 
 /// Proofs of each side.
 const SAMPLES: usize = 9;
+/// Proofs that wait or are made at once.
+const QUEUE: usize = 8;
+/// Proofs over which memory has to stay.
+const SOAK: usize = 5_000;
 
 /// A circuit with its key and a witness, which `tests/fixtures/groth16/make.sh` builds.
 struct Circuit {
@@ -58,48 +66,6 @@ fn circuits() -> Vec<Circuit> {
     circuits
 }
 
-/// A process of Node that proves with snarkjs on request.
-struct Snarkjs {
-    process: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Snarkjs {
-    /// Starts it; returns `None` without Node or snarkjs.
-    fn start(circuit: &Circuit) -> Option<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let tools = root.join("target/tools/snarkjs-0.7.5");
-        let script = root.join("benches/support/snarkjs.mjs");
-        let tools = tools.canonicalize().ok()?;
-        let mut process = Command::new("node")
-            .args([&script, &tools, &circuit.zkey_path(), &circuit.dir.join("witness.wtns")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let (requests, answers) = (process.stdin.take()?, BufReader::new(process.stdout.take()?));
-        Some(Self { process, requests, answers })
-    }
-
-    /// Proves once, and returns CPU and wall time in seconds.
-    fn prove(&mut self) -> (f64, f64) {
-        self.requests.write_all(b"\n").expect("snarkjs runs");
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("snarkjs runs");
-        let (cpu, wall) = line.trim().split_once(' ').expect("both times");
-        (cpu.parse().expect("seconds"), wall.parse().expect("seconds"))
-    }
-}
-
-impl Drop for Snarkjs {
-    fn drop(&mut self) {
-        // It may have ended, and leaves nothing that a result would tell.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 fn prove(_: &mut Criterion) {
     let engine = snapback_snapshot::engine(4).expect("an engine");
     let _ticker = snapback_snapshot::Ticker::start(&engine).expect("a thread");
@@ -113,7 +79,7 @@ fn prove(_: &mut Criterion) {
         let ark = ArkProver::read(zkey);
         let input = Input::new(&format!("zkey/{name}"), zkey.clone());
         let generation = Arc::new(load_baked("groth16", &[input], &engine));
-        let mut snarkjs = Snarkjs::start(&circuit);
+        let mut snarkjs = Snarkjs::start(&circuit.zkey_path(), &circuit.dir.join("witness.wtns"));
 
         let instance = || Instance::instantiate(&generation, MEMORY).expect("an instance");
         let mut made: Vec<f64> = (0..1000)
@@ -124,6 +90,11 @@ fn prove(_: &mut Criterion) {
             })
             .collect();
         made.sort_by(f64::total_cmp);
+        let before = private_bytes();
+        let mut proven = instance();
+        call(&mut proven, "prove", name, witness);
+        let private = private_bytes() - before;
+        drop(proven);
         let mut samples: [Vec<f64>; 6] = [const { Vec::new() }; 6];
         for round in 0..=SAMPLES {
             let mut instance = instance();
@@ -150,6 +121,7 @@ fn prove(_: &mut Criterion) {
             ("key_bytes", zkey.len() as f64),
             ("read_native_seconds", read),
             ("instantiate_seconds", made[made.len() / 2]),
+            ("private_bytes", private),
             ("wasm_seconds", median(samples[0].clone())),
             ("native_seconds", median(samples[2].clone())),
             ("ark_seconds", median(samples[3].clone())),
@@ -170,5 +142,44 @@ fn prove(_: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, prove);
+/// Measures the proofs per second of two lanes relative to one, interleaved; what the second lane adds to the private memory;
+/// and by how much that memory grows over many proofs.
+fn lanes(_: &mut Criterion) {
+    let all = circuits();
+    let Some(circuit) = all.first() else { return };
+    let load = |engine: &Engine| {
+        load_baked("groth16", &[Input::new(&format!("zkey/{}", circuit.name), circuit.zkey.clone())], engine)
+    };
+    let prove = |host: &Host, proofs: usize| {
+        let begun = Instant::now();
+        let mut under_way = VecDeque::new();
+        for _ in 0..proofs {
+            if under_way.len() == QUEUE {
+                let first: Receiver<Outcome> = under_way.pop_front().expect("not empty");
+                first.blocking_recv().expect("an answer").result.expect("a proof");
+            }
+            under_way.push_back(host.submit("prove", &circuit.name, &circuit.witness));
+        }
+        for proof in under_way {
+            proof.blocking_recv().expect("an answer").result.expect("a proof");
+        }
+        proofs as f64 / begun.elapsed().as_secs_f64()
+    };
+    let begun = private_bytes();
+    let one = Host::of(load, 1, Policy::default());
+    prove(&one, 2 * QUEUE);
+    let with_one = private_bytes();
+    let two = Host::of(load, 2, Policy::default());
+    prove(&two, 2 * QUEUE);
+    let with_two = private_bytes();
+    record("groth16_one_lane_private_bytes", with_one - begun);
+    record("groth16_two_lanes_private_bytes", with_two - with_one);
+    let ratios = (0..5).map(|_| prove(&two, 100) / prove(&one, 100));
+    record("groth16_lanes_two_over_one", median(ratios.collect()));
+    let before = private_bytes();
+    prove(&two, SOAK);
+    record("groth16_private_after_5000_over_before", private_bytes() / before);
+}
+
+criterion_group!(benches, prove, lanes);
 criterion_main!(benches);

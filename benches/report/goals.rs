@@ -10,12 +10,16 @@ pub(crate) struct Goal {
     show: fn(f64) -> String,
 }
 
-enum Bound {
+pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
 
 impl Goal {
+    pub(crate) fn new(what: &'static str, measured: f64, bound: Bound, show: fn(f64) -> String) -> Self {
+        Self { what, measured, bound, show }
+    }
+
     pub(crate) fn measured(&self) -> String {
         (self.show)(self.measured)
     }
@@ -52,7 +56,7 @@ pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
     use Bound::{AtLeast, AtMost};
     let figure = |name| measured.figure(name);
     let median = |id| measured.median(id);
-    let goal = |what, measured, bound, show: fn(f64) -> String| Goal { what, measured, bound, show };
+    let goal = Goal::new;
     let lost = figure("storm_calls_lost")? + figure("leak_calls_lost")?;
     Ok(vec![
         goal(

@@ -2,6 +2,7 @@
 
 mod goals;
 mod groth16;
+mod lines;
 mod plot;
 mod scaling;
 
@@ -33,12 +34,14 @@ fn main() -> ExitCode {
 fn report() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let measured = Measured::read(&root.join("target/criterion"))?;
-    let goals = goals::goals(&measured)?;
+    let mut goals = goals::goals(&measured)?;
+    goals.extend(groth16::goals(&measured));
     let docs = root.join("docs");
     fs::create_dir_all(&docs).map_err(|error| format!("{}: {error}", docs.display()))?;
     write(&docs.join("benchmarks.md"), &page(&measured, &goals))?;
     write(&docs.join("benchmarks.svg"), &plot::plot(&measured))?;
-    write(&docs.join("scaling.svg"), &scaling::plot(&measured))
+    write(&docs.join("scaling.svg"), &scaling::plot(&measured))?;
+    write(&docs.join("groth16.svg"), &groth16::plot(&measured))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
@@ -129,6 +132,7 @@ fn page(measured: &Measured, goals: &[Goal]) -> String {
     }
     scaling::table(&mut page, measured);
     groth16::table(&mut page, measured);
+    groth16::growth(&mut page, measured);
     side_by_side(&mut page, measured);
     page.push_str("\n## Further figures\n\n| figure | value |\n|---|---|\n");
     // Those of the tables above are not repeated.

@@ -1,6 +1,10 @@
 //! How the CPU time of keys and proofs grows with the number of rows, as a table and a plot.
 
-use crate::{Measured, ratio, time};
+use crate::{
+    Measured,
+    lines::{self, Line},
+    ratio, time,
+};
 use std::fmt::Write as _;
 
 /// Rows as powers of two, as the bench `scaling` has them.
@@ -45,52 +49,9 @@ pub(crate) fn table(page: &mut String, measured: &Measured) {
     }
 }
 
-/// Draws a line for each side, on a logarithmic scale from 100 ms to 100 s.
+/// Draws a line for each side, from 100 ms to 100 s.
 pub(crate) fn plot(measured: &Measured) -> String {
-    const LEFT: f64 = 70.0;
-    const TOP: f64 = 20.0;
-    const STEP: f64 = 90.0;
-    const DECADE: f64 = 110.0;
-    const WIDTH: f64 = LEFT + STEP * 6.0 + 40.0;
-    const HEIGHT: f64 = TOP + DECADE * 3.0 + 100.0;
-    let x = |k: u32| LEFT + f64::from(k - SIZES[0]) * STEP;
-    // What is below the scale is drawn at its end.
-    let y = |seconds: f64| TOP + (2.0 - seconds.log10()).min(3.0) * DECADE;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
-    );
-    for (seconds, label) in [(100.0, "100 s"), (10.0, "10 s"), (1.0, "1 s"), (0.1, "100 ms")] {
-        let (y, right) = (y(seconds), x(SIZES[6]));
-        let _ = writeln!(
-            svg,
-            "<line x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y}\" y2=\"{y}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"#666\">{label}</text>",
-            LEFT - 8.0,
-            y + 4.0
-        );
-    }
-    for k in SIZES {
-        let _ = writeln!(
-            svg,
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\" fill=\"#666\">2^{k} rows</text>",
-            x(k),
-            y(0.1) + 20.0
-        );
-    }
-    for (row, (side, label, colour)) in SIDES.into_iter().enumerate() {
-        let points: Vec<String> = seconds(measured, "prove", side)
-            .into_iter()
-            .map(|(k, seconds)| format!("{:.1},{:.1}", x(k), y(seconds)))
-            .collect();
-        let legend = y(0.1) + 42.0 + 18.0 * row as f64;
-        let _ = writeln!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/><line x1=\"{LEFT}\" x2=\"{}\" y1=\"{legend}\" y2=\"{legend}\" stroke=\"{colour}\" stroke-width=\"2\"/><text x=\"{}\" y=\"{}\">{label}</text>",
-            points.join(" "),
-            LEFT + 30.0,
-            LEFT + 38.0,
-            legend + 4.0
-        );
-    }
-    svg.push_str("</svg>\n");
-    svg
+    let lines =
+        SIDES.map(|(side, label, colour)| Line { label, colour, points: seconds(measured, "prove", side) });
+    lines::draw(&SIZES, "rows", -1..=2, &lines)
 }

@@ -59,8 +59,8 @@ fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
 }
 
-fn cache() -> NativeCache {
-    NativeCache::open(&state_dir(), &state_dir().join("native.key"), 1 << 30)
+fn cache(state_dir: &Path) -> NativeCache {
+    NativeCache::open(state_dir, &state_dir.join("native.key"), 2 << 30)
 }
 
 impl Image {
@@ -110,24 +110,31 @@ impl Image {
 /// Bakes a guest with these inputs if it was not baked before, and returns the digest of the image.
 fn baked(guest: &Guest, inputs: &[Input]) -> Digest {
     let store = ImageStore::open(&state_dir()).expect("the store");
-    let systems = ProofSystems::builtin();
-    earlier_bake(&store, &systems, guest, inputs).unwrap_or_else(|| {
-        let progress: Arc<dyn Progress> = Arc::new(Quiet);
-        let environment = BakeEnvironment {
-            store: &store,
-            cache: &cache(),
-            systems: &systems,
-            limits: &BakeLimits::default(),
-        };
-        bake(environment, guest, inputs, &progress).expect("a bake").digest
-    })
+    earlier_bake(&store, &ProofSystems::builtin(), guest, inputs)
+        .unwrap_or_else(|| bake_in(&state_dir(), guest, inputs))
+}
+
+/// Bakes a guest into a state directory, and returns the digest of the image.
+pub(crate) fn bake_in(state_dir: &Path, guest: &Guest, inputs: &[Input]) -> Digest {
+    let progress: Arc<dyn Progress> = Arc::new(Quiet);
+    let environment = BakeEnvironment {
+        store: &ImageStore::open(state_dir).expect("the store"),
+        cache: &cache(state_dir),
+        systems: &ProofSystems::builtin(),
+        limits: &BakeLimits::default(),
+    };
+    bake(environment, guest, inputs, &progress).expect("a bake").digest
+}
+
+/// Loads an image of a state directory.
+pub(crate) fn load_from(state_dir: &Path, digest: &Digest, engine: &Engine) -> Generation {
+    let sealed = ImageStore::open(state_dir).and_then(|store| store.open_image(digest)).expect("the image");
+    let image = cache(state_dir).load(engine, &sealed).expect("native code");
+    Generation::new(GenerationId::FIRST, image).expect("an image")
 }
 
 fn load(digest: &Digest, engine: &Engine) -> Generation {
-    let sealed =
-        ImageStore::open(&state_dir()).and_then(|store| store.open_image(digest)).expect("the image");
-    let image = cache().load(engine, &sealed).expect("native code");
-    Generation::new(GenerationId::FIRST, image).expect("an image")
+    load_from(&state_dir(), digest, engine)
 }
 
 /// Loads the image of an embedded guest with these inputs, which is baked if it was not before.
@@ -148,6 +155,11 @@ impl Host {
 
     /// Starts a host with a policy of its own.
     pub(crate) fn by(image: Image, lanes: usize, policy: Policy) -> Self {
+        Self::of(|engine| image.load(engine), lanes, policy)
+    }
+
+    /// Starts a host of the image that `load` loads.
+    pub(crate) fn of(load: impl FnOnce(&Engine) -> Generation, lanes: usize, policy: Policy) -> Self {
         let config = LaneConfig {
             lanes,
             queue_depth: 64,
@@ -158,7 +170,7 @@ impl Host {
         let engine = snapback_snapshot::engine(config.instances_max(1)).expect("an engine");
         let ticker = Ticker::start(&engine).expect("a thread");
         let mut services = Services::default();
-        services.add("bench", image.load(&engine), policy);
+        services.add("bench", load(&engine), policy);
         let process = ProcessMemory::new(None, Percent::new(70), Percent::new(90));
         let dispatcher = Dispatcher::start(config, services, Telemetry::default(), process, Seams::default());
         let dispatcher = dispatcher.expect("lanes");
