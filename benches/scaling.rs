@@ -9,7 +9,7 @@ mod support;
 
 use halo2_proofs::{
     pasta::{EqAffine, Fp},
-    poly::commitment::Params,
+    poly::{EvaluationDomain, commitment::Params},
 };
 use rayon::ThreadPoolBuilder;
 use snapback_circom::{Prime, wtns::Witness};
@@ -22,6 +22,10 @@ use support::{counted, median, record, unbaked::Unbaked};
 const SIZES: RangeInclusive<u32> = 10..=16;
 /// Keys and proofs that are made of each size; the report has their medians.
 const ROUNDS: usize = 3;
+/// Degree of the constraints of guest/plonk, and polynomials of which its keys have cosets: 14 fixed columns, 9 columns of
+/// the permutation, and three that mark the first, the last and the blinding rows.
+const DEGREE: u32 = 4;
+const COSETS: f64 = 26.0;
 
 /// Returns a circuit that fills most of `2^k` rows, and a witness of it.
 fn circuit(k: u32) -> (Vec<u8>, Vec<u8>) {
@@ -32,6 +36,15 @@ fn circuit(k: u32) -> (Vec<u8>, Vec<u8>) {
     let found = squares(largest.expect("a sixteenth of the rows is enough for a row each"), 3);
     assert_eq!(Compiled::<Fp>::read(&found.0).expect("a circuit").k(), k);
     found
+}
+
+/// Returns the CPU time in which the library makes the cosets of a proving key again from its polynomials.
+fn cosets(k: u32) -> f64 {
+    let domain = EvaluationDomain::<Fp>::new(DEGREE, k);
+    let values: Vec<Fp> = (0..1 << k).map(Fp::from).collect();
+    let polynomial = domain.coeff_from_vec(values);
+    let one = counted(|| drop(domain.coeff_to_extended(polynomial.clone())));
+    COSETS * one.as_secs_f64()
 }
 
 fn main() {
@@ -79,6 +92,7 @@ fn main() {
         if library == "now" {
             record(&format!("scaling_{k}_prove_native"), native);
             record(&format!("scaling_{k}_keys_native"), native_keys);
+            record(&format!("scaling_{k}_cosets_native"), cosets(k));
         }
     }
 }

@@ -19,14 +19,16 @@ pub(super) enum Change {
     Replace { place: &'static str, digest: &'static str, ours: &'static str },
     /// A file of ours in a place where the library has none.
     Add { place: &'static str, ours: &'static str },
-    /// A function of ours in place of one in a file of the library with this SHA-256.
+    /// A file of the library with this SHA-256, in which a part is changed.
     Edit { place: &'static str, digest: &'static str, edit: Edit },
 }
 
-/// A function of ours, from a module that is added below a file.
+/// What is changed in a file. Functions of ours are in a module that is added below it.
 pub(super) enum Edit {
     /// In place of the function of this name and visibility that the file has.
     Function { name: &'static str, visibility: &'static str, module: &'static str },
+    /// Texts that come this often, and what comes in their place.
+    Texts(&'static [(&'static str, usize, &'static str)]),
     /// In place of the function of this name that the file imports in a list.
     Import { name: &'static str, list: &'static str, module: &'static str },
 }
@@ -43,6 +45,17 @@ pub(super) const LIBRARIES: [Library; 2] = [
             },
             Change::Add { place: "poly/evaluator/expression.rs", ours: "src/expression.rs" },
             Change::Add { place: "poly/evaluator/program.rs", ours: "src/program.rs" },
+            // The evaluator borrows what it would have a copy of.
+            Change::Edit {
+                place: "plonk/prover.rs",
+                digest: "ac2307d197dd1dab34c9b07e7311f0ce02b42f068b017ee6ebaaa27a1916b512",
+                edit: Edit::Texts(&[
+                    ("register_poly(poly.clone())", 7, "register_poly(poly)"),
+                    ("register_poly(pk.l0.clone())", 1, "register_poly(&pk.l0)"),
+                    ("register_poly(pk.l_blind.clone())", 1, "register_poly(&pk.l_blind)"),
+                    ("register_poly(pk.l_last.clone())", 1, "register_poly(&pk.l_last)"),
+                ]),
+            },
             Change::Edit {
                 place: "poly/commitment/prover.rs",
                 digest: "4ff3438614a1766e34f21babc7d886664db736f734f524b1c5cc96062ba03e5e",
@@ -117,6 +130,7 @@ impl Edit {
     fn name(&self) -> &'static str {
         match self {
             Self::Function { name, .. } | Self::Import { name, .. } => name,
+            Self::Texts(texts) => texts.first().map_or("", |(found, ..)| found),
         }
     }
 
@@ -132,6 +146,9 @@ impl Edit {
                     "pub(crate) mod {module};\n{visibility}use {module}::{name};\n\n#[allow(dead_code)]\nfn replaced_{name}<"
                 ),
             ),
+            Self::Texts(texts) => texts.iter().try_fold(text.to_owned(), |text, (found, times, changed)| {
+                (text.matches(found).count() == *times).then(|| text.replace(found, changed))
+            }),
             Self::Import { name, list, module } => {
                 let text = once(list, &list.replace(&format!("{name}, "), ""))?;
                 Some(format!("{text}\nmod {module};\nuse {module}::{name};\n"))

@@ -1,7 +1,7 @@
 //! Polynomial expressions over a domain, and their evaluation in all of its rows.
 //!
 //! Invariant: the interface is that of the module `poly::evaluator` of `halo2_proofs`, as the rest of the library uses
-//! it, and so are the results.
+//! it, and so are the results. Only columns can be borrowed here: a proof would otherwise copy all cosets of its keys.
 
 mod expression;
 mod program;
@@ -47,22 +47,49 @@ impl<E, B: Basis> AstLeaf<E, B> {
     }
 }
 
+/// The values of a column, which an evaluator has or borrows.
+pub(crate) enum Column<'a, F, B> {
+    Owned(Polynomial<F, B>),
+    Borrowed(&'a Polynomial<F, B>),
+}
+
+impl<F, B> From<Polynomial<F, B>> for Column<'_, F, B> {
+    fn from(values: Polynomial<F, B>) -> Self {
+        Self::Owned(values)
+    }
+}
+
+impl<'a, F, B> From<&'a Polynomial<F, B>> for Column<'a, F, B> {
+    fn from(values: &'a Polynomial<F, B>) -> Self {
+        Self::Borrowed(values)
+    }
+}
+
+impl<F, B> Column<'_, F, B> {
+    fn values(&self) -> &[F] {
+        match self {
+            Self::Owned(values) => values,
+            Self::Borrowed(values) => values,
+        }
+    }
+}
+
 /// The columns that expressions refer to. The type `E` is the type of a closure, which no other evaluator has, so that
 /// expressions cannot be evaluated over the columns of another.
-pub(crate) struct Evaluator<E, F: Field, B: Basis> {
-    columns: Vec<Polynomial<F, B>>,
+pub(crate) struct Evaluator<'a, E, F: Field, B: Basis> {
+    columns: Vec<Column<'a, F, B>>,
     of: PhantomData<E>,
 }
 
 /// Creates an evaluator without columns. Its argument is `|| {}`.
-pub(crate) fn new_evaluator<E: Fn() + Clone, F: Field, B: Basis>(_: E) -> Evaluator<E, F, B> {
+pub(crate) fn new_evaluator<'a, E: Fn() + Clone, F: Field, B: Basis>(_: E) -> Evaluator<'a, E, F, B> {
     Evaluator { columns: Vec::new(), of: PhantomData }
 }
 
-impl<E, F: Field, B: Basis> Evaluator<E, F, B> {
+impl<'a, E, F: Field, B: Basis> Evaluator<'a, E, F, B> {
     /// Adds a column.
-    pub(crate) fn register_poly(&mut self, column: Polynomial<F, B>) -> AstLeaf<E, B> {
-        self.columns.push(column);
+    pub(crate) fn register_poly(&mut self, column: impl Into<Column<'a, F, B>>) -> AstLeaf<E, B> {
+        self.columns.push(column.into());
         let column = u32::try_from(self.columns.len() - 1).expect("fewer columns than bytes of memory");
         AstLeaf { column, rotation: Rotation::cur(), of: PhantomData }
     }
@@ -83,7 +110,7 @@ impl<E, F: Field, B: Basis> Evaluator<E, F, B> {
         let squarings =
             squarings.position(|root| root == domain.get_omega()).expect("one domain is in the other");
         let domain = Domain {
-            columns: self.columns.iter().map(|column| &column[..]).collect(),
+            columns: self.columns.iter().map(Column::values).collect(),
             step: 1 << squarings,
             first_point,
             omega,

@@ -1,6 +1,6 @@
 //! What a circuit will take, from the number of its rows.
 //!
-//! Nearly all of a proving key are polynomials of one value for each row, and of eight for each row where they are
+//! Nearly all of a proving key are polynomials of one value for each row, and of four for each row where they are
 //! extended, so sizes are proportional to the number of rows. The figures were measured with circuits of 2^8 to 2^17 rows
 //! (SHA-256, and chains of squares that fill their rows to 51 and 98 %); the times were measured on two cores of
 //! AMD EPYC with other work beside, and differ by a factor of two between machines.
