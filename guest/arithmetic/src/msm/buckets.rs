@@ -14,6 +14,8 @@ use std::vec::Drain;
 
 /// Additions for which sharing an inversion takes less time than it saves.
 const SHARED_MIN: usize = 64;
+/// Additions that share an inversion, about: what they need stays in the second-level cache.
+const SHARED_MAX: usize = 2048;
 
 /// The place of a point among others, and whether its negative is meant.
 #[derive(Clone, Copy)]
@@ -90,7 +92,7 @@ impl<C: Curve> Buckets<C> {
 
     /// Adds up the points of each bucket in pairs, until there are too few pairs to share an inversion.
     pub(super) fn add_up(&mut self) {
-        while self.lens.iter().map(|len| len / 2).sum::<usize>() >= SHARED_MIN {
+        while pairs(&self.lens) >= SHARED_MIN {
             self.room.add_pairs(|place| self.points[place], &mut self.lens);
             std::mem::swap(&mut self.points, &mut self.room.sums);
         }
@@ -120,6 +122,28 @@ impl<C: Curve> Room<C> {
     /// Adds the points of each bucket in pairs; the last one stays as it is if their number is odd. The sums are in the
     /// order of the buckets, whose lengths change accordingly.
     fn add_pairs(&mut self, point: impl Fn(usize) -> Point<C>, lens: &mut [usize]) {
+        let pairs = pairs(lens);
+        self.sums.clear();
+        self.sums.reserve(pairs + lens.len());
+        let at_once = pairs.div_ceil(pairs.div_ceil(SHARED_MAX).max(1)).max(1);
+        let (mut begin, mut rest) = (0, lens);
+        while !rest.is_empty() {
+            let mut pairs = 0;
+            let batch = rest.iter().take_while(|len| {
+                let fits = pairs < at_once;
+                pairs += **len / 2;
+                fits
+            });
+            let (batch, others) = rest.split_at_mut(batch.count().max(1));
+            let points: usize = batch.iter().sum();
+            self.add_batch(|place| point(begin + place), batch);
+            begin += points;
+            rest = others;
+        }
+    }
+
+    /// Adds the points of some of the buckets in pairs.
+    fn add_batch(&mut self, point: impl Fn(usize) -> Point<C>, lens: &mut [usize]) {
         self.denominators.clear();
         each_pair(lens, |place| self.denominators.push(point(place).run_to(&point(place + 1))));
         let mut pairs = Pairs::Distinct;
@@ -134,8 +158,6 @@ impl<C: Curve> Room<C> {
             let are_inverted = invert_all(&mut self.denominators, &mut self.products);
             assert!(are_inverted, "no denominator is zero");
         }
-        self.sums.clear();
-        self.sums.reserve(self.denominators.len() + lens.len());
         let mut inverses = self.denominators.iter();
         let mut place = 0;
         for len in lens {
@@ -158,6 +180,11 @@ impl<C: Curve> Room<C> {
             *len = self.sums.len() - first;
         }
     }
+}
+
+/// Returns the number of pairs in all buckets.
+fn pairs(lens: &[usize]) -> usize {
+    lens.iter().map(|len| len / 2).sum()
 }
 
 /// Calls a function with the place of the first point of each pair.
