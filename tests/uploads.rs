@@ -74,7 +74,10 @@ fn a_circuit_that_does_not_fit_the_memory_for_clients_is_served() {
 #[test]
 fn circuits_that_arrive_at_once_share_a_budget_on_disk() {
     let state = own_state();
-    let server = serve(state.path(), &[BUFFERED[0], BUFFERED[1], "--circuits-upload-bytes-max=500kB"]);
+    let server = serve(
+        state.path(),
+        &[BUFFERED[0], BUFFERED[1], "--circuits-upload-bytes-max=500kB", "--http-body-timeout=2h"],
+    );
     let (circuit, other) = (circuit(), squares(2_600, 5).0);
     let body = multipart(&[("r1cs", &circuit)]);
     let mut slow = begin(&server, &body, 1);
@@ -101,7 +104,7 @@ fn circuits_that_arrive_at_once_share_a_budget_on_disk() {
 #[test]
 fn a_client_that_goes_or_stalls_leaves_nothing_behind() {
     let state = own_state();
-    let server = serve(state.path(), &["--http-body-timeout=1s", "--circuits-upload-rate-min=1GiB"]);
+    let server = serve(state.path(), &["--http-body-timeout=10s", "--circuits-upload-rate-min=1GiB"]);
     let body = multipart(&[("r1cs", &circuit())]);
 
     let stalled = begin(&server, &body, 1000);
@@ -110,7 +113,9 @@ fn a_client_that_goes_or_stalls_leaves_nothing_behind() {
     assert!(answer.contains("circuits.upload_rate_min"), "{answer}");
     until("its file is gone", || arriving(state.path()).is_empty());
 
-    drop(begin(&server, &body, 1000));
+    let leaves = begin(&server, &body, 1000);
+    until("its file is there", || !arriving(state.path()).is_empty());
+    drop(leaves);
     until("its file is gone", || arriving(state.path()).is_empty());
     assert_eq!(fs::read_dir(state.path().join("circuits/plonk/files")).expect("a directory").count(), 0);
     let metrics = server.get("/metrics").text();

@@ -24,7 +24,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How old a temporary file is when its writer has certainly ended: no file is idle that long before it is published.
+/// How old a temporary file is when its writer has certainly ended, in directories that several programs write into.
 const TEMPORARY_AGE: Duration = Duration::from_hours(1);
 
 /// An open directory.
@@ -281,10 +281,19 @@ impl Dir {
 
     /// Removes temporary files whose writers were killed.
     pub fn sweep_temporary(&self) {
+        self.sweep(|name| self.is_abandoned(name));
+    }
+
+    /// Removes all temporary files of a directory in which nobody else writes.
+    pub fn sweep_all_temporary(&self) {
+        self.sweep(|_| true);
+    }
+
+    fn sweep(&self, is_abandoned: impl Fn(&str) -> bool) {
         let names = self.names().unwrap_or_default();
         for name in names.iter().filter(|name| name.starts_with(temporary::PREFIX)) {
             // A file that cannot be removed does no harm.
-            if self.is_abandoned(name) && self.remove(name).is_ok() {
+            if is_abandoned(name) && self.remove(name).is_ok() {
                 tracing::info!(path = %self.path_of(name).display(), "removed a temporary file of a killed writer");
             }
         }

@@ -83,8 +83,9 @@ impl Shelf {
         let dir = Dir::open(state_dir)?.sub(CIRCUITS)?.sub(image)?;
         let lock = dir.lock("lock")?.ok_or_else(|| CatalogueError::InUse(dir.path_of("")))?;
         let files = dir.sub("files")?;
-        dir.sweep_temporary();
-        files.sweep_temporary();
+        // The lock is held, so their writers have ended.
+        dir.sweep_all_temporary();
+        files.sweep_all_temporary();
         Ok(Self { state_dir: state_dir.into(), dir, files, _lock: lock })
     }
 

@@ -34,7 +34,7 @@ impl Config {
             http: HttpConfig {
                 hosts: Hosts::Named(Vec::new()),
                 origins: Vec::new(),
-                body_bytes_max: 64 << 20,
+                body_bytes_max: 40 << 20,
                 buffered_bytes_max: 256 << 20,
                 unread_bytes_max: 128 << 20,
                 connections_max: 1024,

@@ -97,7 +97,7 @@ pub const SETTINGS: &[Setting] = &[
         "none",
         "origins of web pages that may use the server, such as https://proofs.example, separated by commas, or none",
     ),
-    setting("http.body_bytes_max", "64MiB", "longest request body; longer ones are answered with 413"),
+    setting("http.body_bytes_max", "40MiB", "longest request body; longer ones are answered with 413"),
     setting("http.buffered_bytes_max", "256MiB", "request bodies and replies in memory, all together"),
     setting(
         "http.unread_bytes_max",

@@ -60,6 +60,18 @@ impl Budget {
         Ok(share)
     }
 
+    /// Checks that there is room for this many bytes, which are not reserved.
+    ///
+    /// # Errors
+    /// Returns an error if there is not.
+    pub(super) fn check(&self, bytes: u64) -> Result<(), ApiError> {
+        if bytes > self.bytes.available_permits() as u64 {
+            self.count(self.limit);
+            return Err(ApiError::Overloaded(self.limit));
+        }
+        Ok(())
+    }
+
     /// Counts a request that is refused because of a limit of the same transfer.
     pub(super) fn count(&self, limit: Limit) {
         self.metrics.request_rejected(limit);

@@ -7,26 +7,20 @@ use super::{
     changes::ChangeView,
     connections::Peer,
     error::ApiError,
+    metered::Ahead,
     selection::{PathText, Which, WhichQuery, registry, segment, which},
-    upload::{self, Terms},
+    upload::{self, ENVELOPE_BYTES_MAX, Terms},
 };
 use crate::circuits::{Refused, Registry, Replace, Submitted};
 use axum::{
     Extension, Json,
-    extract::{
-        DefaultBodyLimit, Multipart, Query, State, multipart::MultipartRejection, rejection::QueryRejection,
-    },
+    extract::{DefaultBodyLimit, Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
 use serde::Deserialize;
 use std::{net::IpAddr, sync::Arc};
-
-/// Length of everything in a multipart body beside the files, in bytes.
-const ENVELOPE_BYTES_MAX: u64 = 64 << 10;
-
-type MultipartBody = Result<Multipart, MultipartRejection>;
 
 /// Gives routes that take circuits a limit of their own for bodies.
 pub(super) fn with_upload_limit(app: &App, routes: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
@@ -51,19 +45,19 @@ pub(super) async fn add(
     how: HowQuery,
     headers: HeaderMap,
     Extension(Peer(peer)): Extension<Peer>,
-    parts: MultipartBody,
+    request: Request,
 ) -> Result<Response, ApiError> {
     app.public_changes.check(&app.registries, &headers)?;
-    add_from(app, name, how, Some(peer), parts).await
+    add_from(app, name, how, Some(peer), request).await
 }
 
 pub(super) async fn add_as_operator(
     State(app): State<Arc<App>>,
     name: PathText,
     how: HowQuery,
-    parts: MultipartBody,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    add_from(app, name, how, None, parts).await
+    add_from(app, name, how, None, request).await
 }
 
 /// Adds a circuit; `sender` is `None` for operators, who have no share of their own to keep to.
@@ -72,19 +66,17 @@ async fn add_from(
     name: PathText,
     how: HowQuery,
     sender: Option<IpAddr>,
-    parts: MultipartBody,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let name = segment(name)?;
     let Query(How { image, replace }) = how.map_err(|error| ApiError::BadQuery(error.body_text()))?;
     let replace = if replace { Replace::Yes } else { Replace::No };
     let registry = registry(&app, &Which::image(image))?;
-    let parts = parts.map_err(|_| {
-        let kinds = registry.system().files().iter().map(|spec| spec.kind.as_str());
-        ApiError::NotMultipart { parts: kinds.map(str::to_owned).collect() }
-    })?;
     let receiver = Arc::clone(&registry);
-    let terms = Terms::new(&app.uploaded, &app.http, registry.system().files());
-    let (files, share) = upload::read(&terms, move || receiver.receive(), parts).await?;
+    let terms = Terms::new(&app, registry.system().files());
+    let ahead = Ahead::default();
+    let parts = terms.open(request, &ahead).await?;
+    let (files, share) = upload::read(terms, ahead, move || receiver.receive(), parts).await?;
     let worker = Arc::clone(&app);
     let accepted = worker.circuit_work.run(&worker.draining, move || {
         let submitted = app.registries.add(&registry, &name, files, replace, sender)?;

@@ -9,7 +9,7 @@
 //! origin      host names and web pages that are known
 //! token       authorises operators                     permission    who may change circuits
 //! selection   finds the image of a request             unread        reads on after an early answer
-//! upload      the files of a circuit
+//! upload      the files of a circuit                   metered       bounds what the parser of an upload keeps
 //! budget      bytes in memory, all together            body · reply  bytes that arrive, bytes that leave
 //! calls · circuits · changes · generations · listing · status · health · admin   the resources
 //! off_path    threads for work that blocks             circuit_work  a few of them, for work on circuits
@@ -34,6 +34,7 @@ mod generations;
 mod guarded;
 mod health;
 mod listing;
+mod metered;
 mod occupancy;
 mod off_path;
 mod origin;

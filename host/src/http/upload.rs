@@ -1,17 +1,17 @@
 //! Reads the files of a circuit from a multipart body, and writes them to disk while they arrive.
 //!
 //! Invariant: each part is a file of a kind that the proof system takes, and each kind comes once. A share of the budget
-//! is reserved for bytes that have arrived, never for a length that a client claims, and memory holds a few pieces of each
-//! file.
+//! is reserved for bytes that have arrived, never for a length that a client claims, and memory holds one piece of each file.
 
-use super::{budget::Budget, error::ApiError, off_path::off_path};
+use super::{App, budget::Budget, error::ApiError, metered::Ahead, off_path::off_path};
 use crate::{
     circuits::{CatalogueError, Incoming, Received, Refused, Upload},
     config::HttpConfig,
+    dispatch::Rejected,
     telemetry::metrics::{Limit, Metrics},
 };
 use axum::{
-    body::Bytes,
+    body::HttpBody,
     extract::{
         FromRequest, Multipart, Request,
         multipart::{Field, MultipartError},
@@ -24,34 +24,61 @@ use snapback_snapshot::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, watch},
     time::{Instant, timeout_at},
 };
 
-/// Pieces of a file that wait to be written.
-const PIECES_MAX: usize = 4;
+/// Length of everything in a multipart body beside the files, in bytes.
+pub(super) const ENVELOPE_BYTES_MAX: u64 = 64 << 10;
+/// Longest name of a part that is looked for, in characters.
+const NAME_CHARS_MAX: usize = 64;
 
 /// What an upload has to keep to.
 pub(super) struct Terms<'a> {
     budget: &'a Budget,
     specs: &'a [FileSpec],
     bytes_max: u64,
-    /// Within this time, the rate does not matter.
+    /// Within this time, the rate does not matter; nothing may be missing for longer.
     grace: Duration,
     /// In bytes a second.
     rate_min: u64,
+    /// True once the server drains.
+    draining: watch::Receiver<bool>,
 }
 
 impl<'a> Terms<'a> {
-    pub(super) fn new(budget: &'a Budget, http: &HttpConfig, specs: &'a [FileSpec]) -> Self {
-        let &HttpConfig { upload_bytes_max, upload_rate_min, body_timeout, .. } = http;
-        Self { budget, specs, bytes_max: upload_bytes_max, grace: body_timeout, rate_min: upload_rate_min }
+    pub(super) fn new(app: &'a App, specs: &'a [FileSpec]) -> Self {
+        let HttpConfig { upload_bytes_max, upload_rate_min, body_timeout, .. } = app.http;
+        Self {
+            budget: &app.uploaded,
+            specs,
+            bytes_max: upload_bytes_max,
+            grace: body_timeout,
+            rate_min: upload_rate_min,
+            draining: app.draining.subscribe(),
+        }
+    }
+
+    /// Opens a multipart body. One that is too long is refused before it is sent, if its length was announced.
+    pub(super) async fn open(&self, request: Request, ahead: &Ahead) -> Result<Multipart, ApiError> {
+        let announced = request.body().size_hint().lower().saturating_sub(ENVELOPE_BYTES_MAX);
+        if announced > self.bytes_max {
+            return Err(ApiError::UploadTooLarge { bytes_max: self.bytes_max });
+        }
+        self.budget.check(announced)?;
+        let request = request.map(|body| ahead.meter(body));
+        Multipart::from_request(request, &()).await.map_err(|_| {
+            let kinds = self.specs.iter().map(|spec| spec.kind.as_str());
+            ApiError::NotMultipart { parts: kinds.map(str::to_owned).collect() }
+        })
     }
 }
 
 /// An upload on its way.
 struct Reading<'a> {
-    terms: &'a Terms<'a>,
+    terms: Terms<'a>,
+    ahead: Ahead,
+    /// When it began, later by the time for which the disk was waited for.
     begun: Instant,
     bytes: u64,
     shares: Vec<OwnedSemaphorePermit>,
@@ -63,71 +90,86 @@ struct Reading<'a> {
 /// Returns an error if a part is no file that the specs name, comes twice, is too large, comes too slowly, does not arrive,
 /// or cannot be written.
 pub(super) async fn read(
-    terms: &Terms<'_>,
+    terms: Terms<'_>,
+    ahead: Ahead,
     receive: impl Fn() -> Result<Incoming, Refused> + Clone + Send + 'static,
     mut parts: Multipart,
 ) -> Result<(Upload, Vec<OwnedSemaphorePermit>), ApiError> {
-    let mut reading = Reading { terms, begun: Instant::now(), bytes: 0, shares: Vec::new() };
+    let mut reading = Reading { terms, ahead, begun: Instant::now(), bytes: 0, shares: Vec::new() };
     let mut upload = Upload::default();
-    while let Some(field) = reading.in_time(parts.next_field()).await? {
-        let name = field.name().unwrap_or_default().to_owned();
-        let spec = find_spec(terms.specs, &name).map_err(|error| ApiError::BadUpload(error.to_string()))?;
-        let received = reading.file(receive.clone(), field).await?;
-        if !upload.insert(spec.kind.clone(), received).map_err(failed)? {
-            return Err(ApiError::BadUpload(format!("part `{name}` comes twice")));
+    match reading.files(&mut upload, receive, &mut parts).await {
+        Ok(()) => Ok((upload, reading.shares)),
+        Err(error) => {
+            // Removing large files takes a while, and they count until they are gone.
+            let shares = reading.shares;
+            let _ = off_path(move || drop((upload, shares))).await;
+            Err(error)
         }
     }
-    Ok((upload, reading.shares))
 }
 
 impl Reading<'_> {
-    /// Reads a file, which a thread of its own writes.
+    async fn files(
+        &mut self,
+        upload: &mut Upload,
+        receive: impl Fn() -> Result<Incoming, Refused> + Clone + Send + 'static,
+        parts: &mut Multipart,
+    ) -> Result<(), ApiError> {
+        while let Some(field) = self.in_time(parts.next_field()).await? {
+            let name: String = field.name().unwrap_or_default().chars().take(NAME_CHARS_MAX).collect();
+            let spec = find_spec(self.terms.specs, &name);
+            let spec = spec.map_err(|error| ApiError::BadUpload(error.to_string()))?;
+            let received = self.file(receive.clone(), field).await?;
+            if !upload.insert(spec.kind.clone(), received).map_err(failed)? {
+                return Err(ApiError::BadUpload(format!("part `{name}` comes twice")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a file. No thread is held while its next piece is on its way, however many clients send one.
     async fn file(
         &mut self,
         receive: impl Fn() -> Result<Incoming, Refused> + Send + 'static,
         mut field: Field<'_>,
     ) -> Result<Received, ApiError> {
-        let (sender, mut pieces) = mpsc::channel::<Bytes>(PIECES_MAX);
-        let write = off_path(move || {
-            let mut incoming = receive()?;
-            while let Some(piece) = pieces.blocking_recv() {
-                incoming.append(&piece).map_err(CatalogueError::from)?;
-            }
-            Ok::<_, Refused>(incoming.end())
-        });
-        let send = async {
-            while let Some(piece) = self.in_time(field.chunk()).await? {
-                self.take(piece.len())?;
-                if sender.send(piece).await.is_err() {
-                    // The writer failed, and says why.
-                    break;
-                }
-            }
-            drop(sender);
-            Ok::<_, ApiError>(())
-        };
-        // Ends early if the client fails: the writer then ends by itself, and its file goes.
-        let (written, ()) = tokio::try_join!(write, send)?;
-        Ok(written?)
+        let mut incoming = off_path(receive).await??;
+        while let Some(piece) = self.in_time(field.chunk()).await? {
+            self.take(piece.len())?;
+            let waits = Instant::now();
+            let write = move || incoming.append(&piece).map(|()| incoming);
+            incoming = off_path(write).await?.map_err(failed)?;
+            self.begun += waits.elapsed();
+        }
+        Ok(incoming.end())
     }
 
     /// Waits for the next part or piece, at most until the mean rate is too low.
-    async fn in_time<T>(&self, next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, ApiError> {
-        let Terms { budget, bytes_max, grace, rate_min, .. } = *self.terms;
+    async fn in_time<T>(
+        &mut self,
+        next: impl Future<Output = Result<T, MultipartError>>,
+    ) -> Result<T, ApiError> {
+        let Terms { budget, bytes_max, grace, rate_min, .. } = self.terms;
+        // What came fast does not buy a pause.
         let end = self.begun + grace + Duration::from_secs(self.bytes / rate_min);
-        match timeout_at(end, next).await {
-            Ok(next) => next.map_err(|error| broken(&error, bytes_max)),
-            Err(_) => {
-                budget.count(Limit::UploadRate);
-                Err(ApiError::UploadTooSlow { rate_min })
-            }
+        let end = end.min(Instant::now() + grace);
+        tokio::select! {
+            next = timeout_at(end, next) => match next {
+                Ok(next) => next.map_err(|error| broken(&error, bytes_max)),
+                Err(_) => {
+                    budget.count(Limit::UploadRate);
+                    Err(ApiError::UploadTooSlow { rate_min })
+                }
+            },
+            _ = self.terms.draining.wait_for(|draining| *draining) => Err(ApiError::Rejected(Rejected::Draining)),
         }
     }
 
     /// Reserves a share for a piece that has arrived.
     fn take(&mut self, bytes: usize) -> Result<(), ApiError> {
+        self.ahead.delivered(bytes);
         self.bytes += bytes as u64;
-        let Terms { budget, bytes_max, .. } = *self.terms;
+        let Terms { budget, bytes_max, .. } = self.terms;
         if self.bytes > bytes_max {
             return Err(ApiError::UploadTooLarge { bytes_max });
         }
@@ -166,23 +208,25 @@ pub fn parse_upload(
     dir: &Arc<Dir>,
 ) -> Result<Upload, &'static str> {
     let budget = Budget::new(bytes_max, Limit::UploadBytes, &Arc::new(Metrics::default()));
+    let (_drain, draining) = watch::channel(false);
     let terms = Terms {
         budget: &budget,
         specs,
         bytes_max,
         grace: Duration::from_hours(1),
         rate_min: bytes_max.max(1),
+        draining,
     };
-    let no_multipart = ApiError::NotMultipart { parts: Vec::new() }.code();
+    let ahead = Ahead::default();
     let request = Request::post("/")
         .header(header::CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
         .body(axum::body::Body::from(body.to_vec()))
-        .map_err(|_| no_multipart)?;
+        .map_err(|_| ApiError::NotMultipart { parts: Vec::new() }.code())?;
     let dir = Arc::clone(dir);
     let read = async {
-        let parts = Multipart::from_request(request, &()).await.map_err(|_| no_multipart)?;
+        let parts = terms.open(request, &ahead).await.map_err(|error| error.code())?;
         let receive = move || Ok(Incoming::new(&dir).map_err(CatalogueError::from)?);
-        let (upload, _shares) = read(&terms, receive, parts).await.map_err(|error| error.code())?;
+        let (upload, _shares) = read(terms, ahead, receive, parts).await.map_err(|error| error.code())?;
         Ok(upload)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();

@@ -42,7 +42,7 @@ impl MultipartForm {
             if metadata.is_file() {
                 Ok((file, metadata.len()))
             } else {
-                Err(io::ErrorKind::IsADirectory.into())
+                Err(io::Error::other("it is not a regular file"))
             }
         };
         let (file, bytes) = open().with_context(|| format!("cannot read {}", path.display()))?;

@@ -23,7 +23,7 @@ use form::MultipartForm;
 use place::Place;
 use snapback_snapshot::proof_systems::ProofSystems;
 use std::path::PathBuf;
-use trial::OnFailure;
+use trial::Trial;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -72,8 +72,8 @@ enum Action {
         /// Replace another circuit of that name; only these files are kept
         #[arg(long)]
         replace: bool,
-        /// Once it is served, prove the statement in this file (input.json or a .wtns), and verify the proof; if that
-        /// fails, a circuit that did not replace another is removed again
+        /// Once it is served, prove the statement in this file (input.json or a .wtns), and verify the proof; if the
+        /// statement or the proof is refused, a circuit that is new is removed again
         #[arg(long, value_name = "FILE")]
         trial: Option<PathBuf>,
         #[command(flatten)]
@@ -147,7 +147,8 @@ pub(super) fn run(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
             for (part, file) in named.chain(files.iter().map(|(part, file)| (part.as_str(), file))) {
                 form.file(part, file)?;
             }
-            let on_failure = if *replace { OnFailure::Keep } else { OnFailure::Remove };
+            // Read first, so that a path that is wrong is found before anything changes.
+            let trial = trial.as_deref().map(|file| Trial::read(place, name, file)).transpose()?;
             let replace = if *replace { &[("replace", "true")][..] } else { &[] };
             let request = ApiRequest {
                 method: "PUT",
@@ -156,10 +157,7 @@ pub(super) fn run(args: &Args, systems: &ProofSystems) -> anyhow::Result<()> {
                 ..ApiRequest::default()
             };
             changes::follow(place, &place.upload(request, replace, form)?, &format!("`{name}` is served"))?;
-            match trial {
-                Some(statement) => trial::run(place, name, statement, systems, on_failure),
-                None => Ok(()),
-            }
+            trial.map_or(Ok(()), |trial| trial.run(place, name, systems))
         }
         Action::Remove { name, place } => {
             let request =

@@ -7,7 +7,7 @@ use super::place::Place;
 use crate::{
     cli::{
         client::ApiRequest,
-        exit::{Exit, Failure},
+        exit::{Exit, Failure, describe, exit_of},
         files,
         output::outln,
     },
@@ -18,63 +18,67 @@ use serde_json::json;
 use snapback_abi::METHOD_PROVE;
 use snapback_snapshot::{References, proof_systems::ProofSystems};
 use std::path::Path;
+use zeroize::Zeroizing;
 
 const JSON: &str = "application/json";
 
-/// What becomes of a circuit whose trial fails.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum OnFailure {
-    /// It is removed.
-    Remove,
-    /// It stays, because it may have replaced another one.
-    Keep,
+/// A statement that is tried.
+pub(super) struct Trial<'a> {
+    file: &'a Path,
+    statement: Zeroizing<Vec<u8>>,
+    /// Whether the name has a circuit already, which a failure must not cost.
+    was_there: bool,
 }
 
-/// Proves the statement in a file, and verifies the proof.
-pub(super) fn run(
-    place: &Place,
-    name: &str,
-    statement: &Path,
-    systems: &ProofSystems,
-    on_failure: OnFailure,
-) -> anyhow::Result<()> {
-    let Err(error) = prove_and_verify(place, name, statement, systems) else {
-        if place.json {
-            outln!("{}", json!({ "trial": { "circuit": name, "verified": true } }));
+impl<'a> Trial<'a> {
+    /// Reads the statement, and asks whether there is a circuit of this name.
+    pub(super) fn read(place: &Place, name: &str, file: &'a Path) -> anyhow::Result<Self> {
+        let statement = files::read(file)?;
+        let list = place
+            .send(ApiRequest { method: "GET", path: &["v1", "circuits"], ..ApiRequest::default() }, &[])?;
+        let was_there =
+            list["circuits"].as_array().is_some_and(|all| all.iter().any(|circuit| circuit["name"] == name));
+        Ok(Self { file, statement, was_there })
+    }
+
+    /// Proves the statement, and verifies the proof.
+    pub(super) fn run(&self, place: &Place, name: &str, systems: &ProofSystems) -> anyhow::Result<()> {
+        let Err(error) = prove_and_verify(place, name, &self.statement, systems) else {
+            if place.json {
+                outln!("{}", json!({ "trial": { "circuit": name, "verified": true } }));
+            } else {
+                outln!("a proof of {} by `{name}` was made and verified", self.file.display());
+            }
+            return Ok(());
+        };
+        let exit = exit_of(&error);
+        // A server that is full, or gone, says nothing about the circuit.
+        let is_refused = matches!(exit, Exit::Call | Exit::Refuted);
+        let what = if !is_refused {
+            format!("`{name}` is served, and was not tried")
+        } else if self.was_there {
+            "the trial failed, and the circuit is still served: `snapback circuits activate` returns to an earlier \
+             generation"
+                .into()
         } else {
-            outln!("a proof of {} by `{name}` was made and verified", statement.display());
-        }
-        return Ok(());
-    };
-    let what = match on_failure {
-        OnFailure::Keep => "the trial failed, and the circuit is still served: `snapback circuits activate` \
-                            returns to an earlier generation"
-            .into(),
-        OnFailure::Remove => {
             let path = ["v1", "circuits", name];
             let removal = ApiRequest { method: "DELETE", path: &path, ..ApiRequest::default() };
             match place.send(removal, &[]) {
                 Ok(_) => format!("the trial failed, and `{name}` is being removed again"),
                 Err(removal) => format!("the trial failed, and `{name}` cannot be removed ({removal:#})"),
             }
-        }
-    };
-    Err(error.context(what))
+        };
+        Err(Failure::error(exit, format!("{what}: {}", describe(&error))))
+    }
 }
 
-fn prove_and_verify(
-    place: &Place,
-    name: &str,
-    statement: &Path,
-    systems: &ProofSystems,
-) -> anyhow::Result<()> {
-    let body = files::read(statement)?;
+fn prove_and_verify(place: &Place, name: &str, body: &[u8], systems: &ProofSystems) -> anyhow::Result<()> {
     let proof = place.call(&ApiRequest {
         method: "POST",
         path: &["v1", "circuits", name, METHOD_PROVE],
-        content_type: is_json(&body).then_some(JSON),
+        content_type: is_json(body).then_some(JSON),
         accept: Some(JSON),
-        body: &body,
+        body,
         ..ApiRequest::default()
     })?;
     let key = place.verifying_key(name)?;
