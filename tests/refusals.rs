@@ -142,9 +142,18 @@ fn refusals_of_circuits_are_seen_by_every_client() {
     let (_closed_state, closed) = own_server(&["--circuits-changes", "off"]);
     put(&closed, 403, "changes_off").by_every_client();
     drop(closed);
-    let (_open_state, open) = own_server(&["--circuits-upload-bytes-max", "64MiB"]);
-    // No boundary comes: the body is refused for its length in the middle of the upload.
-    put(&open, 413, "upload_too_large").by_every_client();
+    let (open_state, open) = own_server(&["--circuits-upload-bytes-max", "64MiB"]);
+    // A length that was announced is refused before the body is sent.
+    let announced = put(&open, 413, "upload_too_large");
+    announced.by_socket();
+    announced.by_ureq();
+    announced.by_curl();
+    // Without a length and without a boundary, the body is refused in the middle.
+    put(&open, 400, "bad_circuit").by_reqwest();
+    until("no file is kept", || {
+        std::fs::read_dir(open_state.path().join("circuits/plonk/files"))
+            .is_ok_and(|files| files.count() == 0)
+    });
 }
 
 #[test]

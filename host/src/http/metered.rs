@@ -28,6 +28,11 @@ impl Ahead {
         Body::new(Metered { body, ahead: self.clone(), was_taken: false })
     }
 
+    /// Returns whether there was too much, so that the body failed.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > AHEAD_BYTES_MAX
+    }
+
     /// Records that these bytes were delivered.
     pub(super) fn delivered(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);

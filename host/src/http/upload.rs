@@ -155,7 +155,7 @@ impl Reading<'_> {
         let end = end.min(Instant::now() + grace);
         tokio::select! {
             next = timeout_at(end, next) => match next {
-                Ok(next) => next.map_err(|error| broken(&error, bytes_max)),
+                Ok(next) => next.map_err(|error| broken(&error, &self.ahead, bytes_max)),
                 Err(_) => {
                     budget.count(Limit::UploadRate);
                     Err(ApiError::UploadTooSlow { rate_min })
@@ -188,7 +188,11 @@ fn failed(error: Error) -> ApiError {
     Refused::from(CatalogueError::from(error)).into()
 }
 
-fn broken(error: &MultipartError, bytes_max: u64) -> ApiError {
+fn broken(error: &MultipartError, ahead: &Ahead, bytes_max: u64) -> ApiError {
+    if ahead.is_exceeded() {
+        let reason = "the body has too much beside its files: its parts begin with the boundary that its Content-Type names";
+        return ApiError::BadUpload(reason.into());
+    }
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return ApiError::UploadTooLarge { bytes_max };
     }
