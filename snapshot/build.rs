@@ -26,7 +26,7 @@ struct Embedded {
     trial: Option<(&'static str, &'static str, &'static str)>,
 }
 
-const GUESTS: [Embedded; 4] = [
+const GUESTS: [Embedded; 5] = [
     Embedded {
         name: "zcash",
         package: "snapback-guest-zcash",
@@ -44,6 +44,12 @@ const GUESTS: [Embedded; 4] = [
         package: "snapback-guest-groth16",
         about: "Groth16 prover for circom's circuits, with the keys of snarkjs",
         trial: None,
+    },
+    Embedded {
+        name: "extract",
+        package: "snapback-guest-extract",
+        about: "Extraction of text and metadata from untrusted HTML",
+        trial: Some(("extract", "", "extract/src/sample.html")),
     },
     Embedded {
         name: "fixtures",

@@ -160,7 +160,11 @@ impl Server {
     }
 
     pub(crate) fn post_json(&self, path: &str, body: &[u8]) -> Answer {
-        let request = ureq_agent().post(self.url(path)).header("content-type", "application/json");
+        self.post_as(path, "application/json", body)
+    }
+
+    pub(crate) fn post_as(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        let request = ureq_agent().post(self.url(path)).header("content-type", content_type);
         Answer::to(request.send(body).expect("an answer"))
     }
 

@@ -14,6 +14,7 @@ pub mod circuits;
 pub mod guest;
 pub mod input;
 pub mod methods;
+pub mod options;
 pub mod reply;
 pub mod request;
 mod wire;

@@ -31,7 +31,7 @@ Examples:
   snapback bake ./my_guest.wasm --input table=table.bin --trial sum=numbers.json \\
       -o my_guest.image.wasm --json")]
 pub(super) struct Args {
-    /// An embedded guest (zcash, plonk, groth16, fixtures) or the path of a .wasm
+    /// An embedded guest (zcash, plonk, groth16, extract, fixtures) or the path of a .wasm
     #[arg(required_unless_present = "base", conflicts_with = "base")]
     guest: Option<String>,
     /// Start from this image and everything in it, instead of from a guest

@@ -1,10 +1,11 @@
 //! The command line: one file for each subcommand.
 //!
 //! ```text
-//! bake · serve · oneshot (prove, verify) · snarkjs (calldata) · inspect · size · images · circuits · settings · completions    subcommands
+//! bake · serve · oneshot (prove, verify) · snarkjs (calldata) · extract · inspect · size · images · circuits · settings · completions    subcommands
 //! calculator · ready      hidden subcommands, which a server runs in processes of their own
 //! setting_args            settings as flags         resolve   finds the image that a user names
 //! client                  requests to a server      progress  bars, stages, printable text
+//! here                    a call without a server
 //! files                   reading and writing files output    standard output, with readers that leave
 //! exit                    exit codes
 //! ```
@@ -18,7 +19,9 @@ mod circuits;
 mod client;
 mod completions;
 mod exit;
+mod extract;
 mod files;
+mod here;
 mod images;
 mod inspect;
 mod oneshot;
@@ -46,6 +49,7 @@ Examples:
       --input sapling_output=sapling-output.params
   snapback prove orchard2.pczt -o proven.pczt       prove without a server
   snapback verify proven.pczt --server http://127.0.0.1:8080
+  snapback extract page.html --method markdown
   snapback images                                   list the baked images
   snapback settings                                 list every setting, and where its value comes from";
 
@@ -81,6 +85,8 @@ enum Command {
     Verify(With<oneshot::VerifyArgs>),
     /// Print a proof as the arguments of the Solidity verifier that snarkjs exports
     Calldata(snarkjs::CalldataArgs),
+    /// Extract the text and the metadata of an HTML document, here or on a server
+    Extract(With<extract::Args>),
     /// Show an image's manifest, and whether copy-on-write holds
     Inspect(With<inspect::Args>),
     /// Show how much memory a server of an image needs
@@ -107,6 +113,7 @@ const SHOWN: &[(&str, &[&str])] = &[
     ("serve", &["listen", "state_dir", "lanes", "swap.policy", "memory.limit", "admin.listen", "log.level"]),
     ("prove", &["state_dir", "memory.limit", "call.deadline"]),
     ("verify", &["state_dir", "memory.limit", "call.deadline"]),
+    ("extract", &["state_dir", "memory.limit", "call.deadline"]),
     ("inspect", &["state_dir"]),
     ("size", &["state_dir", "lanes", "swap.policy", "memory.limit"]),
     ("images", &["state_dir"]),
@@ -146,6 +153,7 @@ fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<(
         Command::Prove(with) => with.run(|args, config| oneshot::prove(args, config, systems)),
         Command::Verify(with) => with.run(|args, config| oneshot::verify(args, config, systems)),
         Command::Calldata(args) => snarkjs::calldata(&args),
+        Command::Extract(with) => with.run(|args, config| extract::run(args, config, systems)),
         Command::Inspect(with) => with.run(|args, config| inspect::run(args, config, systems)),
         Command::Size(with) => with.run(|args, config| size::run(args, config, systems)),
         Command::Images(with) => with.run(|args, config| images::run(args, config, systems)),

@@ -3,29 +3,23 @@
 use super::{
     client::{ApiRequest, Client},
     exit::{Exit, Failure, describe, exit_of},
-    files,
+    files, here,
     output::outln,
     progress::Counted,
-    resolve::{DEFAULT_IMAGE, State, check_memory_limit},
+    resolve::{DEFAULT_IMAGE, State},
     snarkjs,
 };
-use crate::{
-    config::Config,
-    ids::GenerationId,
-    instance::{Call, Entropy, Fault, Generation, Instance},
-    witness::inputs::is_json,
-};
+use crate::{config::Config, witness::inputs::is_json};
 use anyhow::Context;
 use serde_json::{Map, Value, json};
-use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, reply::Tag};
+use snapback_abi::{METHOD_PROVE, METHOD_VERIFY};
 use snapback_snapshot::{
-    ImageStore, Portion, References, SealedImage, Ticker, engine,
+    ImageStore, Portion, References, SealedImage,
     proof_systems::{ProofSystems, VerifyError},
 };
 use std::{
     cell::Cell,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 /// Names of the public signals in proofs as JSON.
@@ -225,7 +219,12 @@ fn call(
         None if place.image.is_none() && is_json(body) => {
             remote(DEFAULT_SERVER, place, method, body, accept, config)
         }
-        None => local(place, method, body, config, systems),
+        None => {
+            let circuit = |image: &SealedImage| {
+                circuit_of(place.circuit.as_deref(), circuits(image)).map(str::to_owned)
+            };
+            here::call(place.image(), method, circuit, body, config, systems)
+        }
     }
 }
 
@@ -250,43 +249,6 @@ fn circuit_of<'a>(
 
 fn circuits(image: &SealedImage) -> impl Iterator<Item = &str> {
     image.manifest().circuits.iter().map(|circuit| circuit.name.as_str())
-}
-
-fn local(
-    place: &Where,
-    method: &'static str,
-    body: &[u8],
-    config: &Config,
-    systems: &ProofSystems,
-) -> anyhow::Result<Vec<u8>> {
-    let state = State::open(config, systems)?;
-    let image = place.image();
-    let sealed = state.image(image, config)?;
-    check_memory_limit(image, &sealed, config)?;
-    let circuit = circuit_of(place.circuit.as_deref(), circuits(&sealed))?;
-    let engine = engine(1)?;
-    let _ticker = Ticker::start(&engine)?;
-    let generation = Arc::new(Generation::new(GenerationId::FIRST, state.cache.load(&engine, &sealed)?)?);
-    let policy = config.policy_of(image);
-    let mut instance = Instance::instantiate(&generation, policy.memory_limit_bytes)?;
-    let call = Call {
-        method,
-        circuit,
-        body,
-        entropy: Entropy::fresh(),
-        deadline: policy.deadline_of(method),
-        reply_bytes_max: config.reply_bytes_max,
-    };
-    let mut reply = instance.call(&call).map_err(|fault| match fault {
-        Fault::NoSuchMethod => Failure::error(Exit::Usage, format!("`{image}` has no method `{method}`")),
-        fault => Failure::error(Exit::Call, fault.to_string()),
-    })?;
-    let exit = match reply.tag {
-        Tag::Ok => return Ok(std::mem::take(&mut *reply.body)),
-        Tag::Refuted => Exit::Refuted,
-        _ => Exit::Call,
-    };
-    Err(Failure::error(exit, String::from_utf8_lossy(&reply.body)))
 }
 
 fn remote(

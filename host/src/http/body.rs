@@ -9,12 +9,17 @@ use std::{future::poll_fn, pin::Pin};
 use zeroize::Zeroizing;
 
 /// Reads a body to its end.
-pub(super) async fn take(app: &App, mut body: axum::body::Body) -> Result<Body, ApiError> {
-    if body.is_end_stream() {
+pub(super) async fn take(app: &App, body: axum::body::Body) -> Result<Body, ApiError> {
+    take_after(app, &[], body).await
+}
+
+/// Reads a body to its end, and returns it with `head` before it.
+pub(super) async fn take_after(app: &App, head: &[u8], mut body: axum::body::Body) -> Result<Body, ApiError> {
+    if body.is_end_stream() && head.is_empty() {
         return Ok(Body::default());
     }
     let metrics = app.dispatcher.metrics();
-    let read = tokio::time::timeout(app.http.body_timeout, read(app, &mut body)).await;
+    let read = tokio::time::timeout(app.http.body_timeout, read(app, head, &mut body)).await;
     let result = read.unwrap_or(Err(ApiError::BodyTooSlow));
     match &result {
         Err(ApiError::BodyTooLarge { .. }) => metrics.request_rejected(Limit::BodyBytes),
@@ -24,19 +29,22 @@ pub(super) async fn take(app: &App, mut body: axum::body::Body) -> Result<Body, 
     result
 }
 
-async fn read(app: &App, body: &mut axum::body::Body) -> Result<Body, ApiError> {
+async fn read(app: &App, head: &[u8], body: &mut axum::body::Body) -> Result<Body, ApiError> {
     let bytes_max = app.http.body_bytes_max;
     if body.size_hint().lower() > bytes_max {
         return Err(ApiError::BodyTooLarge { bytes_max });
     }
     let mut taken = Body::default();
+    if !head.is_empty() {
+        append(&app.buffered, &mut taken, head, head.len() as u64 + body.size_hint().lower())?;
+    }
     while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
         let frame = frame.map_err(|_| ApiError::BodyBroken)?;
         let Ok(data) = frame.into_data() else { continue };
-        if (taken.bytes.len() + data.len()) as u64 > bytes_max {
+        if (taken.bytes.len() - head.len() + data.len()) as u64 > bytes_max {
             return Err(ApiError::BodyTooLarge { bytes_max });
         }
-        append(&app.buffered, &mut taken, &data, bytes_max)?;
+        append(&app.buffered, &mut taken, &data, bytes_max + head.len() as u64)?;
     }
     Ok(taken)
 }

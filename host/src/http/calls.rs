@@ -4,7 +4,7 @@ use super::{
     App, body,
     error::ApiError,
     off_path::off_path,
-    selection::{self, PathText, WhichQuery, segment, service_of_circuit, which},
+    selection::{self, MethodQuery, PathText, WhichQuery, segment, service_of_circuit, which},
 };
 use crate::{
     circuits::Registry,
@@ -12,20 +12,21 @@ use crate::{
     dispatch::Rejected,
     ids::ServiceId,
     lanes::{self, BodyKind, CallRequest, Outcome},
+    service::Service,
     telemetry::metrics::Limit,
     witness::inputs,
 };
 use axum::{
     body::Body,
-    extract::State,
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use serde_json::json;
-use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, methods, reply::Tag};
+use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, methods, options as abi_options, reply::Tag};
 use snapback_snapshot::proof_systems::JsonObject;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -111,11 +112,13 @@ pub(super) async fn verify(
 pub(super) async fn method(
     State(app): State<Arc<App>>,
     method: PathText,
-    query: WhichQuery,
+    query: Result<Query<MethodQuery>, QueryRejection>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let method = segment(method)?;
-    let which = which(query)?;
+    let Query(query) = query.map_err(|error| ApiError::BadQuery(error.body_text()))?;
+    let (which, options) = query.split();
     let service = selection::service(
         &app,
         &which,
@@ -128,10 +131,40 @@ pub(super) async fn method(
     if !circuit.is_empty() && !service.current().has_circuit(&circuit) {
         return Err(ApiError::NoSuchCircuit(circuit));
     }
+    let head = options_of(service, &method, options, &headers)?;
     let service = service.id();
-    let body = body::take(&app, body).await?;
+    let body = body::take_after(&app, &head, body).await?;
     let call = Call { service, method: &method, circuit, body, kind: BodyKind::Raw };
     call.run(&app).await?.send(&app).await
+}
+
+/// Returns what comes before the body: the options, for a method that takes some.
+///
+/// # Errors
+/// Returns an error if there are options for a method that takes none.
+fn options_of(
+    service: &Service,
+    method: &str,
+    mut options: BTreeMap<String, String>,
+    headers: &HeaderMap,
+) -> Result<Vec<u8>, ApiError> {
+    let generation = service.current();
+    let known = generation.image().manifest.methods.iter().find(|known| known.name == method);
+    if !known.is_some_and(|known| abi_options::are_taken(&known.request)) {
+        return match options.keys().next() {
+            Some(key) => {
+                Err(ApiError::BadQuery(format!("unknown field `{key}`, expected `image` or `circuit`")))
+            }
+            None => Ok(Vec::new()),
+        };
+    }
+    if let Some(content_type) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) {
+        options.entry("content_type".into()).or_insert_with(|| content_type.into());
+    }
+    if options.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(abi_options::encode(&serde_json::to_vec(&options).expect("texts have a JSON form")))
 }
 
 /// Whether the body is JSON: its headers say so, or it begins like JSON.

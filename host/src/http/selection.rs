@@ -10,7 +10,7 @@ use axum::extract::{
     rejection::{PathRejection, QueryRejection},
 };
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The query of requests that concern one image.
 #[derive(Deserialize)]
@@ -26,6 +26,24 @@ impl Which {
     /// Selects the image with this name, or any image.
     pub(super) fn image(image: Option<String>) -> Self {
         Self { image, circuit: String::new() }
+    }
+}
+
+/// The query of a call of a method: the image and the circuit, and options of the method.
+#[derive(Deserialize)]
+pub(super) struct MethodQuery {
+    image: Option<String>,
+    #[serde(default)]
+    circuit: String,
+    #[serde(flatten)]
+    options: BTreeMap<String, String>,
+}
+
+impl MethodQuery {
+    /// Returns the selection, and the options.
+    pub(super) fn split(self) -> (Which, BTreeMap<String, String>) {
+        let Self { image, circuit, options } = self;
+        (Which { image, circuit }, options)
     }
 }
 

@@ -1,0 +1,51 @@
+//! Why a document is refused.
+//!
+//! Invariant: no message holds bytes of the document.
+
+use crate::limits;
+use snapback_abi::DecodeError;
+use thiserror::Error;
+
+/// Why a document is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    /// The bytes end within the options.
+    #[error("what comes before the document {0}")]
+    Header(DecodeError),
+    /// The options are not an object with the keys that the guest knows.
+    #[error(
+        "the options are not a JSON object of the texts `content_type`, `url` (absolute, at most {max} bytes) and \
+         `content` (`main` or `page`)",
+        max = limits::ADDRESS_BYTES_MAX
+    )]
+    Options,
+    /// The document exceeds a bound.
+    #[error("{0}")]
+    TooLarge(Limit),
+}
+
+/// A bound that a document exceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Limit {
+    /// [`limits::DOCUMENT_BYTES_MAX`].
+    #[error("the document is longer than {} bytes", limits::DOCUMENT_BYTES_MAX)]
+    Document,
+    /// [`limits::NODES_MAX`].
+    #[error("the document has more than {} nodes", limits::NODES_MAX)]
+    Nodes,
+    /// [`limits::DEPTH_REPAIRED_MAX`], [`limits::TEXT_LEVELS_MAX`] or [`limits::NODE_LEVELS_MAX`].
+    #[error("the elements of the document nest too deeply for its length")]
+    Depth,
+    /// [`limits::ATTRIBUTE_COMPARISONS_MAX`].
+    #[error("the tags of the document have too many attributes")]
+    Attributes,
+    /// [`limits::REPLY_BYTES_MAX`].
+    #[error("the reply would be longer than {} bytes", limits::REPLY_BYTES_MAX)]
+    Reply,
+}
+
+impl From<Limit> for Error {
+    fn from(limit: Limit) -> Self {
+        Self::TooLarge(limit)
+    }
+}
