@@ -142,13 +142,13 @@ pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
             ratio,
         ),
         goal(
-            "CPU time of x5chain's reference string and keys in wasm, relative to the native keys alone",
+            "CPU time of reading x5chain's reference string and making its keys in wasm, relative to the native keys alone",
             figure("bake_over_native_keygen")?,
             AtMost(0.9),
             ratio,
         ),
         goal(
-            "time to make x5chain's reference string and keys again, relative to a fresh instance",
+            "time to generate x5chain's reference string natively and its keys in wasm, relative to a fresh instance",
             figure("replay_seconds")? / figure("instantiate_circuit_seconds")?,
             AtLeast(1e6),
             whole,

@@ -39,7 +39,7 @@ pub(crate) fn is_tabled(name: &str) -> bool {
 /// Appends the table.
 pub(crate) fn table(page: &mut String, measured: &Measured) {
     page.push_str(
-        "\n## Groth16\n\nCircuits with keys of snarkjs, most of them built by `tests/fixtures/groth16/make.sh`. In a guest, natively and for\n`ark-groth16`: CPU time of one thread, the verification of the proof included. Snarkjs is warm in Node and uses every\ncore; its CPU time is that of its process, and its wall time is compared with that of one lane.\n\n\
+        "\n## Groth16\n\nCircuits with keys of snarkjs, most of them built by `tests/fixtures/groth16/make.sh`. In a guest, natively and for\n`ark-groth16`: CPU time of one thread, the verification of the proof included. Snarkjs is warm in Node and uses every\ncore; its CPU time is that of its process, and its wall time is compared with that of one lane. Ratios are medians of the\nratios of pairs, not quotients of medians.\n\n\
          | circuit | constraints | key | fresh instance | private memory of a proof | in a guest | the same code natively | guest over native | ark-groth16 | guest over it | snarkjs, CPU | guest over it | snarkjs, wall | guest over it |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for circuit in circuits(measured) {

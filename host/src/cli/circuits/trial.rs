@@ -34,8 +34,10 @@ impl<'a> Trial<'a> {
     /// Reads the statement, and asks whether there is a circuit of this name.
     pub(super) fn read(place: &Place, name: &str, file: &'a Path) -> anyhow::Result<Self> {
         let statement = files::read(file)?;
-        let list = place
-            .send(ApiRequest { method: "GET", path: &["v1", "circuits"], ..ApiRequest::default() }, &[])?;
+        let get = |path| place.send(ApiRequest { method: "GET", path, ..ApiRequest::default() }, &[]);
+        // The listener of operators takes circuits and proves nothing.
+        get(&["v1", "methods"]).context("a trial needs the address at which the server proves")?;
+        let list = get(&["v1", "circuits"])?;
         let was_there =
             list["circuits"].as_array().is_some_and(|all| all.iter().any(|circuit| circuit["name"] == name));
         Ok(Self { file, statement, was_there })
