@@ -19,8 +19,8 @@ impl Mapped {
             return Ok(Self(None));
         }
         // SAFETY: the bytes behind the mapping have to stay as they are. Callers pass files with mode 0400 in a directory
-        // that no other user can write into, which this program created and does not write after they were mapped. Whoever could change
-        // them has this user's rights, and could change this process too.
+        // that no other user can write into, which this program created and does not write after they were mapped.
+        // Whoever could change them has this user's rights, and could change this process too.
         #[expect(unsafe_code, reason = "a mapping is sound only while nobody changes the file")]
         let map = unsafe { memmap2::Mmap::map(file) }?;
         Ok(Self(Some(map)))

@@ -337,11 +337,7 @@ impl Registry {
 
     /// The files of a circuit that are baked into the image.
     fn baked_files<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = (&'a FileKind, &'a Digest)> {
-        let specs = self.system.files();
-        entry
-            .files
-            .iter()
-            .filter(move |(kind, _)| specs.iter().any(|spec| spec.kind == **kind && spec.input.is_some()))
+        entry.files.iter().filter(|(kind, _)| self.is_baked(kind))
     }
 }
 

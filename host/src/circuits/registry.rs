@@ -218,10 +218,7 @@ impl Registry {
     pub(super) fn add(&self, admitted: Admitted<'_>, replace: Replace) -> Result<Submitted, Refused> {
         let storing = self.files.read().unwrap_or_else(PoisonError::into_inner);
         let Admitted { name, description: Description { circuit, shape }, files, sender } = admitted;
-        let is_baked = |kind: &FileKind| {
-            self.system.files().iter().any(|spec| spec.kind == *kind && spec.input.is_some())
-        };
-        let baked = files.files().iter().filter(|(kind, _)| is_baked(kind));
+        let baked = files.files().iter().filter(|(kind, _)| self.is_baked(kind));
         let bytes = baked.map(|(_, bytes)| bytes.len() as u64).sum();
         let files = files.into_received().map(|(kind, received)| Ok((kind, self.shelf.put(received)?)));
         let files = files.collect::<Result<BTreeMap<_, _>, CatalogueError>>()?;
@@ -233,6 +230,11 @@ impl Registry {
             self.sweep();
         }
         submitted
+    }
+
+    /// Whether files of this kind become part of an image.
+    pub(super) fn is_baked(&self, kind: &FileKind) -> bool {
+        self.system.files().iter().any(|spec| spec.kind == *kind && spec.input.is_some())
     }
 
     fn submit_add(

@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 /// Everything but unreserved characters is escaped in a segment of a path.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The media type of JSON.
+pub(super) const JSON: &str = "application/json";
+
 /// Longer bodies are announced first, so that a server can refuse one before it is sent.
 const EXPECT_BYTES_MIN: u64 = 16 << 10;
 

@@ -1,7 +1,7 @@
 //! `snapback prove` and `snapback verify`: one call, here or on a server.
 
 use super::{
-    client::{ApiRequest, Client},
+    client::{ApiRequest, Client, JSON},
     exit::{Exit, Failure, describe, exit_of},
     files, here,
     output::outln,
@@ -24,7 +24,6 @@ use std::{
 
 /// Names of the public signals in proofs as JSON.
 const PUBLIC: [&str; 2] = ["public", "publicSignals"];
-const JSON: &str = "application/json";
 /// The server that takes JSON if none is named.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 

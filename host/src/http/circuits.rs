@@ -7,7 +7,6 @@ use super::{
     changes::ChangeView,
     connections::Peer,
     error::ApiError,
-    metered::Ahead,
     selection::{PathText, Which, WhichQuery, registry, segment, which},
     upload::{self, ENVELOPE_BYTES_MAX, Terms},
 };
@@ -74,9 +73,8 @@ async fn add_from(
     let registry = registry(&app, &Which::image(image))?;
     let receiver = Arc::clone(&registry);
     let terms = Terms::new(&app, registry.system().files());
-    let ahead = Ahead::default();
-    let parts = terms.open(request, &ahead).await?;
-    let (files, share) = upload::read(terms, ahead, move || receiver.receive(), parts).await?;
+    let parts = terms.open(request).await?;
+    let (files, share) = upload::read(terms, move || receiver.receive(), parts).await?;
     let worker = Arc::clone(&app);
     let accepted = worker.circuit_work.run(&worker.draining, move || {
         let submitted = app.registries.add(&registry, &name, files, replace, sender)?;

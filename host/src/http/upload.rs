@@ -44,6 +44,7 @@ pub(super) struct Terms<'a> {
     rate_min: u64,
     /// True once the server drains.
     draining: watch::Receiver<bool>,
+    ahead: Ahead,
 }
 
 impl<'a> Terms<'a> {
@@ -56,17 +57,18 @@ impl<'a> Terms<'a> {
             grace: body_timeout,
             rate_min: upload_rate_min,
             draining: app.draining.subscribe(),
+            ahead: Ahead::default(),
         }
     }
 
     /// Opens a multipart body. One that is too long is refused before it is sent, if its length was announced.
-    pub(super) async fn open(&self, request: Request, ahead: &Ahead) -> Result<Multipart, ApiError> {
+    pub(super) async fn open(&self, request: Request) -> Result<Multipart, ApiError> {
         let announced = request.body().size_hint().lower().saturating_sub(ENVELOPE_BYTES_MAX);
         if announced > self.bytes_max {
             return Err(ApiError::UploadTooLarge { bytes_max: self.bytes_max });
         }
         self.budget.check(announced)?;
-        let request = request.map(|body| ahead.meter(body));
+        let request = request.map(|body| self.ahead.meter(body));
         Multipart::from_request(request, &()).await.map_err(|_| {
             let kinds = self.specs.iter().map(|spec| spec.kind.as_str());
             ApiError::NotMultipart { parts: kinds.map(str::to_owned).collect() }
@@ -77,7 +79,6 @@ impl<'a> Terms<'a> {
 /// An upload on its way.
 struct Reading<'a> {
     terms: Terms<'a>,
-    ahead: Ahead,
     /// When it began, later by the time for which the disk was waited for.
     begun: Instant,
     bytes: u64,
@@ -91,11 +92,10 @@ struct Reading<'a> {
 /// or cannot be written.
 pub(super) async fn read(
     terms: Terms<'_>,
-    ahead: Ahead,
     receive: impl Fn() -> Result<Incoming, Refused> + Clone + Send + 'static,
     mut parts: Multipart,
 ) -> Result<(Upload, Vec<OwnedSemaphorePermit>), ApiError> {
-    let mut reading = Reading { terms, ahead, begun: Instant::now(), bytes: 0, shares: Vec::new() };
+    let mut reading = Reading { terms, begun: Instant::now(), bytes: 0, shares: Vec::new() };
     let mut upload = Upload::default();
     match reading.files(&mut upload, receive, &mut parts).await {
         Ok(()) => Ok((upload, reading.shares)),
@@ -155,7 +155,7 @@ impl Reading<'_> {
         let end = end.min(Instant::now() + grace);
         tokio::select! {
             next = timeout_at(end, next) => match next {
-                Ok(next) => next.map_err(|error| broken(&error, &self.ahead, bytes_max)),
+                Ok(next) => next.map_err(|error| broken(&error, &self.terms.ahead, bytes_max)),
                 Err(_) => {
                     budget.count(Limit::UploadRate);
                     Err(ApiError::UploadTooSlow { rate_min })
@@ -167,7 +167,7 @@ impl Reading<'_> {
 
     /// Reserves a share for a piece that has arrived.
     fn take(&mut self, bytes: usize) -> Result<(), ApiError> {
-        self.ahead.delivered(bytes);
+        self.terms.ahead.delivered(bytes);
         self.bytes += bytes as u64;
         let Terms { budget, bytes_max, .. } = self.terms;
         if self.bytes > bytes_max {
@@ -220,17 +220,17 @@ pub fn parse_upload(
         grace: Duration::from_hours(1),
         rate_min: bytes_max.max(1),
         draining,
+        ahead: Ahead::default(),
     };
-    let ahead = Ahead::default();
     let request = Request::post("/")
         .header(header::CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
         .body(axum::body::Body::from(body.to_vec()))
         .map_err(|_| ApiError::NotMultipart { parts: Vec::new() }.code())?;
     let dir = Arc::clone(dir);
     let read = async {
-        let parts = terms.open(request, &ahead).await.map_err(|error| error.code())?;
+        let parts = terms.open(request).await.map_err(|error| error.code())?;
         let receive = move || Ok(Incoming::new(&dir).map_err(CatalogueError::from)?);
-        let (upload, _shares) = read(terms, ahead, receive, parts).await.map_err(|error| error.code())?;
+        let (upload, _shares) = read(terms, receive, parts).await.map_err(|error| error.code())?;
         Ok(upload)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();

@@ -6,7 +6,7 @@
 use super::place::Place;
 use crate::{
     cli::{
-        client::ApiRequest,
+        client::{ApiRequest, JSON},
         exit::{Exit, Failure, describe, exit_of},
         files,
         output::outln,
@@ -19,8 +19,6 @@ use snapback_abi::METHOD_PROVE;
 use snapback_snapshot::{References, proof_systems::ProofSystems};
 use std::path::Path;
 use zeroize::Zeroizing;
-
-const JSON: &str = "application/json";
 
 /// A statement that is tried.
 pub(super) struct Trial<'a> {
