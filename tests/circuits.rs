@@ -52,6 +52,7 @@ fn call(instance: &mut Instance, method: &str, body: &[u8], seed: [u8; 32]) -> V
         entropy: Entropy::from_seed(seed),
         deadline: Duration::from_mins(2),
         reply_bytes_max: 1 << 24,
+        stop: None,
     };
     let reply = instance.call(&call).expect("a reply");
     assert_eq!(reply.tag as u8, 0, "{}", String::from_utf8_lossy(&reply.body));

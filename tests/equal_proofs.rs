@@ -107,6 +107,7 @@ fn guest_and_library_prove_random_circuits_with_the_same_bytes() {
                 entropy: Entropy::from_seed(seed),
                 deadline: Duration::from_mins(10),
                 reply_bytes_max: 1 << 24,
+                stop: None,
             });
             let reply = reply.expect("a reply");
             assert_eq!(reply.tag as u8, 0, "{}", String::from_utf8_lossy(&reply.body));

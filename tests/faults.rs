@@ -10,11 +10,11 @@ use harness::{
 };
 use snapback_host::{
     dispatch::{Joined, Readiness, Rejected},
-    instance::Fault,
+    instance::{Fault, StopFlag, StoppedWhen},
     policy::{BreakerState, MethodPolicy, Percent, Policy, Pressure, SwapPolicy},
     telemetry::events::EventKind,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 const RETRIED: &str = r#"snapback_calls_retried_total{image="fixtures"}"#;
 const FAILURES: &str = r#"snapback_standby_failures_total{image="fixtures"}"#;
@@ -160,6 +160,32 @@ fn a_method_has_a_deadline_of_its_own() {
         host.outcome("spin", b"").result,
         Err(Fault::Deadline(deadline)) if deadline == Duration::from_millis(30)
     ));
+}
+
+#[test]
+fn a_call_is_stopped_while_it_runs() {
+    let rig = Rig::new();
+    let patient = Policy { deadline: Duration::from_mins(10), methods: BTreeMap::new(), ..policy() };
+    let host = Host::start(1, patient, rig.seams());
+    let [ends, spins, never] = [(); 3].map(|()| StopFlag::default());
+    rig.close_the_gate();
+    let gated = host.submit_stoppable(GATED, b"x", Some(ends)).expect("room in the queue");
+    rig.arrived();
+    let spinning = host.submit_stoppable("spin", b"", Some(spins.clone())).expect("room in the queue");
+    let waiting = host.submit_stoppable("spin", b"", Some(never.clone())).expect("room in the queue");
+    assert_eq!(never.set(), StoppedWhen::Waiting);
+    rig.open_the_gate();
+    assert!(gated.blocking_recv().expect("an answer").result.is_ok(), "nobody set its flag");
+    until("the next call runs", || host.metric("snapback_calls_in_flight") == 1.0);
+    assert_eq!(spins.set(), StoppedWhen::Begun);
+    assert!(matches!(spinning.blocking_recv().expect("an answer").result, Err(Fault::Cancelled)));
+    assert!(waiting.blocking_recv().is_err(), "it does not begin");
+    assert_eq!(host.call("echo", b"on"), b"on", "the lane works on, in another instance");
+
+    let host = Host::start(1, policy(), Rig::new().seams());
+    let unset = host.submit_stoppable("spin", b"", Some(StopFlag::default())).expect("room in the queue");
+    let unset = unset.blocking_recv().expect("an answer");
+    assert!(matches!(unset.result, Err(Fault::Deadline(_))), "a flag that nobody sets leaves the deadline");
 }
 
 #[test]

@@ -134,6 +134,7 @@ fn wasm_and_native_give_the_same_bytes_for_the_same_seed() {
             entropy: Entropy::from_seed(seed),
             deadline: Duration::from_mins(5),
             reply_bytes_max: 1 << 20,
+            stop: None,
         })
         .expect("a reply");
 

@@ -190,6 +190,7 @@ impl Host {
             circuit: circuit.into(),
             body: body.to_vec().into(),
             kind: BodyKind::Raw,
+            stop: None,
         };
         let (sink, outcome) = tokio::sync::oneshot::channel();
         self.dispatcher.submit(request, Box::new(sink)).expect("room in the queue");
@@ -232,6 +233,7 @@ pub(crate) fn call(instance: &mut Instance, method: &str, circuit: &str, body: &
         entropy: Entropy::fresh(),
         deadline: Duration::from_mins(5),
         reply_bytes_max: 64 << 20,
+        stop: None,
     };
     instance.call(&call).expect("a reply").body.to_vec()
 }

@@ -1,14 +1,14 @@
 //! Admission, and the queue in front of the lanes.
 //!
-//! Invariant: the queue is bounded, and every admitted job gets an outcome. Stopping means to admit nothing more and to
+//! Invariant: the queue is bounded, and every admitted call gets an outcome. Stopping means to admit nothing more and to
 //! let the lanes finish.
 
 use crate::{
     ids::{LaneId, ServiceId},
     instance::Generation,
     lanes::{
-        BodyKind, CallRequest, ExecutorStatus, Job, LaneCommand, LaneConfig, LanePool, Reply, ReplySink,
-        StartError,
+        BodyKind, CallRequest, ExecutorStatus, LaneCommand, LaneConfig, LanePool, QueuedCall, Reply,
+        ReplySink, StartError,
     },
     memory::process::ProcessMemory,
     policy::{BreakerState, Policy},
@@ -87,7 +87,7 @@ pub struct Dispatcher {
     telemetry: Telemetry,
     process: Arc<ProcessMemory>,
     seams: Seams,
-    queue: ArcSwapOption<Sender<Job>>,
+    queue: ArcSwapOption<Sender<QueuedCall>>,
     policy_changes: Mutex<()>,
     lanes: Arc<LanePool>,
 }
@@ -105,10 +105,10 @@ impl Dispatcher {
         seams: Seams,
     ) -> Result<Arc<Self>, StartError> {
         let Services(services) = services;
-        let (queue, jobs) = bounded(config.queue_depth);
+        let (queue, calls) = bounded(config.queue_depth);
         let process = Arc::new(process);
         let lanes =
-            LanePool::start(&config, &services, &telemetry, Arc::clone(&process), seams.clone(), jobs)?;
+            LanePool::start(&config, &services, &telemetry, Arc::clone(&process), seams.clone(), calls)?;
         let queue = ArcSwapOption::from_pointee(queue);
         let policy_changes = Mutex::new(());
         Ok(Arc::new(Self { config, services, telemetry, process, seams, queue, policy_changes, lanes }))
@@ -133,13 +133,16 @@ impl Dispatcher {
             }
         };
         let reply = Reply::new(sink, &self.telemetry.metrics);
-        let (job, rejected) = match queue.try_send(Job { request, queued: Instant::now(), reply, probe }) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Full(job)) => (job, Rejected::QueueFull { retry_after: self.retry_after() }),
-            Err(TrySendError::Disconnected(job)) => (job, Rejected::Draining),
-        };
+        let (call, rejected) =
+            match queue.try_send(QueuedCall { request, queued: Instant::now(), reply, probe }) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(call)) => {
+                    (call, Rejected::QueueFull { retry_after: self.retry_after() })
+                }
+                Err(TrySendError::Disconnected(call)) => (call, Rejected::Draining),
+            };
         service.withdraw(now, probe);
-        job.reply.withdraw();
+        call.reply.withdraw();
         Err(rejected)
     }
 

@@ -4,7 +4,7 @@ use super::{native_key, rig::EventListener, state_with};
 use snapback_host::{
     dispatch::{Dispatcher, Rejected, Services},
     ids::{GenerationId, LaneId},
-    instance::Generation,
+    instance::{Generation, StopFlag},
     lanes::{BodyKind, CallRequest, LaneCommand, LaneConfig, Outcome},
     memory::process::ProcessMemory,
     policy::{MethodPolicy, Percent, Policy, SwapPolicy},
@@ -102,12 +102,23 @@ impl Host {
 
     /// Submits a call; the receiver gets its outcome.
     pub(crate) fn submit(&self, method: &str, body: &[u8]) -> Result<Receiver<Outcome>, Rejected> {
+        self.submit_stoppable(method, body, None)
+    }
+
+    /// Submits a call that the flag stops; the receiver gets its outcome.
+    pub(crate) fn submit_stoppable(
+        &self,
+        method: &str,
+        body: &[u8],
+        stop: Option<StopFlag>,
+    ) -> Result<Receiver<Outcome>, Rejected> {
         let request = CallRequest {
             service: self.service().id(),
             method: method.into(),
             circuit: String::new(),
             body: body.to_vec().into(),
             kind: BodyKind::Raw,
+            stop,
         };
         let (sink, outcome) = oneshot::channel();
         self.dispatcher.submit(request, Box::new(sink)).map(|()| outcome)

@@ -40,6 +40,7 @@ pub(super) fn call(
         entropy: Entropy::fresh(),
         deadline: policy.deadline_of(method),
         reply_bytes_max: config.reply_bytes_max,
+        stop: None,
     };
     let mut reply = instance.call(&call).map_err(|fault| match fault {
         Fault::NoSuchMethod => Failure::error(Exit::Usage, format!("`{image}` has no method `{method}`")),

@@ -191,7 +191,7 @@ impl Call<'_> {
     async fn run(self, app: &App) -> Result<Answered, ApiError> {
         let Self { service, method, circuit, body, kind } = self;
         let media_type = media_type(app, service, method);
-        let request = CallRequest { service, method: method.to_owned(), circuit, body, kind };
+        let request = CallRequest { service, method: method.to_owned(), circuit, body, kind, stop: None };
         let (sink, outcome) = oneshot::channel();
         app.dispatcher.submit(request, Box::new(sink)).map_err(|rejected| {
             match rejected {

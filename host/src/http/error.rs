@@ -310,6 +310,7 @@ fn fault_status(fault: &Fault) -> (StatusCode, &'static str) {
         Fault::OutOfMemory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "out_of_memory"),
         Fault::Deadline(_) => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
         Fault::Stalled(_) => (StatusCode::GATEWAY_TIMEOUT, "stalled"),
+        Fault::Cancelled => (StatusCode::CONFLICT, "cancelled"),
         Fault::Contract(_) => (StatusCode::BAD_GATEWAY, "guest_broke_contract"),
         Fault::ReplyTooLarge { .. } => (StatusCode::BAD_GATEWAY, "reply_too_large"),
         Fault::Calculator(error) => calculator_status(error),

@@ -1,5 +1,6 @@
 //! Why a call returned no reply.
 
+use super::stop_flag::Stopped;
 use crate::{memory::meter::OutOfMemory, policy::Reason, witness::CalculatorError};
 use snapback_snapshot::call::CallError;
 use std::time::Duration;
@@ -23,6 +24,9 @@ pub enum Fault {
     /// The call ran longer than it may.
     #[error("the call ran longer than {} ms", .0.as_millis())]
     Deadline(Duration),
+    /// The call was stopped while it ran; see [`super::StopFlag`].
+    #[error("the call was cancelled")]
+    Cancelled,
     /// The guest does not follow the contract.
     #[error("{0}")]
     Contract(CallError),
@@ -49,6 +53,8 @@ impl Fault {
             CallError::Stopped(error) => {
                 if let Some(out_of_memory) = error.downcast_ref::<OutOfMemory>() {
                     Self::OutOfMemory(*out_of_memory)
+                } else if error.is::<Stopped>() {
+                    Self::Cancelled
                 } else if let Some(trap) = error.downcast_ref::<Trap>() {
                     if *trap == Trap::Interrupt { Self::Deadline(limit) } else { Self::Trap(*trap) }
                 } else {
@@ -73,9 +79,11 @@ impl Fault {
                 true
             }
             // A calculator belongs to the client who sent it: other circuits of the image must not suffer for it.
-            Self::NoSuchMethod | Self::OutOfMemory(_) | Self::ReplyTooLarge { .. } | Self::Calculator(_) => {
-                false
-            }
+            Self::NoSuchMethod
+            | Self::OutOfMemory(_)
+            | Self::Cancelled
+            | Self::ReplyTooLarge { .. }
+            | Self::Calculator(_) => false,
         }
     }
 
@@ -87,6 +95,7 @@ impl Fault {
             Self::OutOfMemory(_) => Reason::OutOfMemory,
             Self::Deadline(_) => Reason::Deadline,
             Self::Stalled(_) => Reason::Stall,
+            Self::Cancelled => Reason::Cancelled,
             _ => Reason::Fault,
         }
     }

@@ -2,7 +2,13 @@
 //!
 //! Invariant: after a fault an instance is never called again; its state is unknown.
 
-use super::{entropy::Entropy, fault::Fault, generation::Generation, state::HostState};
+use super::{
+    entropy::Entropy,
+    fault::Fault,
+    generation::Generation,
+    state::HostState,
+    stop_flag::{self, StopFlag},
+};
 use crate::memory::meter::{GrowthListener, Meter};
 use snapback_abi::request::Request;
 use snapback_snapshot::{
@@ -51,6 +57,8 @@ pub struct Call<'a> {
     pub deadline: Duration,
     /// Longest reply that is accepted, in bytes.
     pub reply_bytes_max: u64,
+    /// Stops the call, if it can be stopped before its deadline.
+    pub stop: Option<&'a StopFlag>,
 }
 
 impl Instance {
@@ -120,7 +128,7 @@ impl Instance {
     /// Calls an optional export of the contract, which takes no arguments.
     fn call_hook<T: WasmResults>(&mut self, export: &ModuleExport) -> Result<T, Fault> {
         let condition = std::mem::replace(&mut self.condition, Condition::Broken);
-        self.store.set_epoch_deadline(epochs(HOOK_DEADLINE));
+        stop_flag::bound(&mut self.store, HOOK_DEADLINE, None);
         let result = self
             .instance
             .get_module_export(&mut self.store, export)
@@ -152,7 +160,7 @@ impl Instance {
             .expect("an export of this module")
             .typed(&self.store)
             .expect("methods are found by their type");
-        self.store.set_epoch_deadline(epochs(call.deadline));
+        stop_flag::bound(&mut self.store, call.deadline, call.stop);
         let header = Zeroizing::new(Request::header(call.entropy.expose(), call.circuit));
         let reply = self
             .exports

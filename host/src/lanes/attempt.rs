@@ -4,8 +4,8 @@
 //! share one deadline.
 
 use super::{
+    call::{BodyKind, CallRequest},
     context::LaneContext,
-    job::{BodyKind, CallRequest},
 };
 use crate::{
     ids::LaneId,
@@ -147,7 +147,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn call(&self, instance: &mut Instance, deadline: Duration) -> Result<Reply, Fault> {
-        let CallRequest { method, circuit, body, .. } = self.request;
+        let CallRequest { method, circuit, body, stop, .. } = self.request;
         catch_unwind(AssertUnwindSafe(|| {
             self.context.seams.faults.call(self.lane, method);
             instance.call(&Call {
@@ -157,6 +157,7 @@ impl<'a> Attempt<'a> {
                 entropy: Entropy::fresh(),
                 deadline,
                 reply_bytes_max: self.context.reply_bytes_max,
+                stop: stop.as_ref(),
             })
         }))
         .unwrap_or_else(|_| Err(Fault::host_panicked()))

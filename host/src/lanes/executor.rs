@@ -7,9 +7,9 @@
 use super::{
     active::Active,
     attempt::{Attempt, Progress},
+    call::CallRequest,
     context::LaneContext,
     control::{ExecutorControl, PendingCommands},
-    job::CallRequest,
     memory_listener,
     reporter::Reporter,
     standbys::Standbys,

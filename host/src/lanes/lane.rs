@@ -1,16 +1,16 @@
 //! A lane: one compute thread with an executor for each service.
 //!
-//! The order of a call is: take the job, run it, deliver the outcome, then sample and swap. The instance is
+//! The order of a call is: take it, run it, deliver the outcome, then sample and swap. The instance is
 //! replaced after the outcome, so that no client waits for it.
 //!
-//! Invariant: every job gets exactly one outcome: from the lane, or from the watchdog if the lane stalls.
+//! Invariant: every call gets exactly one outcome: from the lane, or from the watchdog if the lane stalls.
 
 use super::{
     attempt::{Progress, Reached},
+    call::QueuedCall,
     context::LaneContext,
     control::Control,
     executor::Executor,
-    job::Job,
     reply_sink::Outcome,
     watchdog::InFlight,
 };
@@ -23,7 +23,7 @@ pub(super) struct Lane {
     id: LaneId,
     context: Arc<LaneContext>,
     control: Arc<Control>,
-    jobs: Receiver<Job>,
+    calls: Receiver<QueuedCall>,
     executors: Vec<Executor>,
     /// When the lane last did the work that follows a reply: from and to.
     after_reply: (Instant, Instant),
@@ -32,7 +32,7 @@ pub(super) struct Lane {
 /// How a lane ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// No more jobs can come.
+    /// No more calls can come.
     Done,
     /// It stalled, and another lane has taken its place.
     Relieved,
@@ -47,7 +47,7 @@ impl Lane {
         id: LaneId,
         context: Arc<LaneContext>,
         control: Arc<Control>,
-        jobs: Receiver<Job>,
+        calls: Receiver<QueuedCall>,
     ) -> Result<Self, StartError> {
         let executors = context.services.iter().map(|service| {
             let executor = control.executor(service.id()).cloned().unwrap_or_default();
@@ -56,10 +56,10 @@ impl Lane {
         });
         let executors = executors.collect::<Result<_, StartError>>()?;
         let now = Instant::now();
-        Ok(Self { id, context, control, jobs, executors, after_reply: (now, now) })
+        Ok(Self { id, context, control, calls, executors, after_reply: (now, now) })
     }
 
-    /// Works until no more jobs can come, or until another lane has taken its place because it stalled.
+    /// Works until no more calls can come, or until another lane has taken its place because it stalled.
     pub(super) fn run(mut self) -> Ended {
         self.control.in_flight.bind_thread();
         let interval = self.context.sample_interval;
@@ -72,7 +72,7 @@ impl Lane {
                 next_sample = now + interval;
             }
             select! {
-                recv(self.jobs) -> job => match job.map(|job| self.work(job)) {
+                recv(self.calls) -> call => match call.map(|call| self.work(call)) {
                     Ok(None) => {}
                     Ok(Some(ended)) => break ended,
                     Err(_) => break Ended::Done,
@@ -87,10 +87,10 @@ impl Lane {
         ended
     }
 
-    /// Runs a job; returns how the lane ended if that was its last one.
-    fn work(&mut self, job: Job) -> Option<Ended> {
+    /// Runs a call; returns how the lane ended if that was its last one.
+    fn work(&mut self, call: QueuedCall) -> Option<Ended> {
         let Self { context, executors, control, id, .. } = self;
-        let Job { request, queued, reply, probe } = job;
+        let QueuedCall { request, queued, reply, probe } = call;
         let telemetry = &context.telemetry;
         let metrics = &telemetry.metrics;
         // Admission has found the service, and every lane has an executor for each.
@@ -100,7 +100,7 @@ impl Lane {
         // How long this call waited for its lane to swap, and for nothing else.
         let (from, to) = self.after_reply;
         metrics.swap_delayed_call(service.name(), to.saturating_duration_since(queued.max(from)));
-        if reply.is_closed() {
+        if reply.is_closed() || request.stop.as_ref().is_some_and(|stop| !stop.begin()) {
             // The client left before its turn. A call that has begun is finished instead, since its deadline bounds it.
             metrics.call_abandoned();
             service.withdraw(context.now(), probe);
@@ -129,7 +129,8 @@ impl Lane {
         metrics.call_ended(service.name(), &request.method, swap, took, &result);
         let Progress { reached, witness_took } = executor.progress();
         match (reached, &result) {
-            (Reached::Calculator, _) | (_, Err(Fault::NoSuchMethod)) => {
+            // A call that was stopped says nothing about its image.
+            (Reached::Calculator, _) | (_, Err(Fault::NoSuchMethod | Fault::Cancelled)) => {
                 service.withdraw(context.now(), probe)
             }
             (Reached::Guest, _) => service.record(&result, probe, *id, context.now(), telemetry),

@@ -9,7 +9,7 @@
 //! standby_maker   thread that makes standbys               reaper      thread that drops retired instances
 //!   memory_listener   follows memory while a call runs
 //!   reporter      events, metrics and status of an executor
-//! job             a call on its way                        reply_sink  where its outcome goes
+//! call            a call on its way                        reply_sink  where its outcome goes
 //! status          what an executor reports about itself    sizing      how much memory a server needs
 //! config          sizes and queues                         polling     how helper threads wait for work
 //! ```
@@ -19,11 +19,11 @@
 
 mod active;
 mod attempt;
+mod call;
 mod config;
 mod context;
 mod control;
 mod executor;
-mod job;
 mod lane;
 mod memory_listener;
 mod polling;
@@ -38,10 +38,10 @@ mod status;
 mod swap_gate;
 mod watchdog;
 
+pub(crate) use call::QueuedCall;
+pub use call::{Body, BodyKind, CallRequest};
 pub use config::LaneConfig;
 pub use control::LaneCommand;
-pub(crate) use job::Job;
-pub use job::{Body, BodyKind, CallRequest};
 pub use lane::StartError;
 pub(crate) use pool::LanePool;
 pub(crate) use reply_sink::Reply;

@@ -4,10 +4,10 @@
 //! counts these and reports itself unready.
 
 use super::{
+    call::QueuedCall,
     config::LaneConfig,
     context::LaneContext,
     control::{Control, LaneCommand},
-    job::Job,
     lane::{Ended, Lane, StartError},
     reaper::Reaper,
     reply_sink::Outcome,
@@ -41,7 +41,7 @@ const CHECKS_PER_STALL: u32 = 4;
 pub(crate) struct LanePool {
     threads: ThreadPool,
     context: Arc<LaneContext>,
-    jobs: Receiver<Job>,
+    calls: Receiver<QueuedCall>,
     state: Mutex<State>,
     ended: Condvar,
 }
@@ -69,7 +69,7 @@ impl LanePool {
         telemetry: &Telemetry,
         process: Arc<ProcessMemory>,
         seams: Seams,
-        jobs: Receiver<Job>,
+        calls: Receiver<QueuedCall>,
     ) -> Result<Arc<Self>, StartError> {
         let reaper = Reaper::start(config.retired_max(), Arc::clone(&telemetry.metrics))?;
         let executors = config.lanes * services.len();
@@ -92,12 +92,13 @@ impl LanePool {
         let controls: Vec<_> = (0..config.lanes).map(|_| Arc::new(Control::new(services.len()))).collect();
         let lanes = controls.iter().enumerate().map(|(index, control)| {
             let id = LaneId::from_index(index);
-            Lane::new(id, Arc::clone(&context), Arc::clone(control), jobs.clone())
+            Lane::new(id, Arc::clone(&context), Arc::clone(control), calls.clone())
         });
         let lanes = lanes.collect::<Result<Vec<_>, _>>()?;
         let state =
             State { controls, at_work: lanes.len(), spares: config.lanes, vacant: Vec::new(), filling: 0 };
-        let pool = Arc::new(Self { threads, context, jobs, state: Mutex::new(state), ended: Condvar::new() });
+        let pool =
+            Arc::new(Self { threads, context, calls, state: Mutex::new(state), ended: Condvar::new() });
         for lane in lanes {
             let running = Arc::clone(&pool);
             pool.threads.spawn(move || running.run(lane));
@@ -154,11 +155,11 @@ impl LanePool {
             .collect()
     }
 
-    /// Waits until every lane has ended and no job is left; returns false if that takes longer than `timeout`.
+    /// Waits until every lane has ended and no call is left; returns false if that takes longer than `timeout`.
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let state = self.lock();
         let waited = self.ended.wait_timeout_while(state, timeout, |state| {
-            state.at_work + state.filling > 0 || (!state.vacant.is_empty() && !self.jobs.is_empty())
+            state.at_work + state.filling > 0 || (!state.vacant.is_empty() && !self.calls.is_empty())
         });
         let (_state, result) = waited.unwrap_or_else(PoisonError::into_inner);
         !result.timed_out()
@@ -233,7 +234,7 @@ impl LanePool {
 
     fn fill(self: &Arc<Self>, id: LaneId) {
         let control = Arc::new(Control::new(self.context.services.len()));
-        let lane = Lane::new(id, Arc::clone(&self.context), Arc::clone(&control), self.jobs.clone());
+        let lane = Lane::new(id, Arc::clone(&self.context), Arc::clone(&control), self.calls.clone());
         let mut state = self.lock();
         state.filling -= 1;
         match lane {
@@ -262,7 +263,7 @@ impl LanePool {
             state.at_work == 0 && state.filling == 0 && state.spares == 0
         };
         while is_without() {
-            let Ok(Job { request, queued, reply, probe }) = self.jobs.try_recv() else { return };
+            let Ok(QueuedCall { request, queued, reply, probe }) = self.calls.try_recv() else { return };
             let Some(service) = self.context.services.get(request.service.index()) else { continue };
             service.withdraw(self.context.now(), probe);
             let result = Err(Fault::Stalled(service.policy().stall_timeout));

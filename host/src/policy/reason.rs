@@ -34,6 +34,8 @@ pub enum Reason {
     Deadline,
     /// A call stalled: it used no processor time.
     Stall,
+    /// A call was cancelled while it ran.
+    Cancelled,
     /// A call ended in another fault.
     Fault,
 }
@@ -57,6 +59,7 @@ impl Reason {
             Self::OutOfMemory => "out-of-memory",
             Self::Deadline => "deadline",
             Self::Stall => "stall",
+            Self::Cancelled => "cancelled",
             Self::Fault => "fault",
         }
     }

@@ -24,6 +24,7 @@ fn outcome(result: &Result<Reply, Fault>) -> &'static str {
         Err(Fault::Deadline(_)) => "deadline",
         Err(Fault::Trap(_)) => "trap",
         Err(Fault::Stalled(_)) => "stall",
+        Err(Fault::Cancelled) => "cancelled",
         Err(Fault::ReplyTooLarge { .. }) => "reply_too_large",
         Err(Fault::Contract(_)) => "broke_contract",
         Err(Fault::NoSuchMethod) => "no_such_method",

@@ -3,7 +3,7 @@
 //! Invariant: a body and its share of `http.buffered_bytes_max` live and die together, whatever becomes of the client.
 
 use super::reply_sink::Reply;
-use crate::{ids::ServiceId, policy::breaker::Probe};
+use crate::{ids::ServiceId, instance::StopFlag, policy::breaker::Probe};
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
@@ -35,6 +35,8 @@ pub struct CallRequest {
     pub body: Body,
     /// What these bytes are.
     pub kind: BodyKind,
+    /// Stops the call while it runs, if its caller may want that.
+    pub stop: Option<StopFlag>,
 }
 
 /// What the body of a request is.
@@ -50,7 +52,7 @@ pub enum BodyKind {
 }
 
 /// A call in the queue.
-pub(crate) struct Job {
+pub(crate) struct QueuedCall {
     pub(crate) request: CallRequest,
     pub(crate) queued: Instant,
     pub(crate) reply: Reply,
