@@ -19,6 +19,7 @@
 //! | [`instance`] | a generation, and one instance of it |
 //! | [`witness`] | inputs as JSON, and the calculators that make witnesses from them |
 //! | [`policy`], [`memory`] | decisions; measurements |
+//! | [`jobs`] | durable jobs: calls that outlive their connection |
 //! | [`config`] | the table of settings, and where values come from |
 //!
 //! Invariant: nothing slow is on a request's path. A lane instantiates for a call only if its standbys have run out,
@@ -31,6 +32,7 @@ pub mod dispatch;
 pub mod http;
 pub mod ids;
 pub mod instance;
+pub mod jobs;
 pub mod lanes;
 pub mod memory;
 pub mod policy;

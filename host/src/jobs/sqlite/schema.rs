@@ -1,0 +1,126 @@
+//! The tables, and the numbers that are stored in them.
+//!
+//! Invariant: a database whose application or version differs is never read. Whoever changes the schema changes
+//! [`VERSION`].
+
+use crate::jobs::{InputKind, State};
+
+/// Marks the file as a database of jobs: "snjb".
+pub(super) const APPLICATION_ID: i64 = 0x736e_6a62;
+/// Version of the schema.
+pub(super) const VERSION: i64 = 1;
+
+/// `seq` gives the order of submission; it does not depend on the clock. `due_at` is when time alone changes the job: a
+/// waiting job or a result expires, a tombstone is forgotten. `delay` is a [`Delay`], `state` a number of a state.
+pub(super) const TABLES: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE job (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+  tenant TEXT NOT NULL,
+  service TEXT NOT NULL,
+  method TEXT NOT NULL,
+  circuit TEXT,
+  image TEXT,
+  kind INTEGER NOT NULL,
+  options TEXT,
+  media_type TEXT,
+  callback TEXT,
+  traceparent TEXT,
+  state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 6),
+  delay INTEGER NOT NULL CHECK (delay BETWEEN 0 AND 2),
+  priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 9),
+  attempts INTEGER NOT NULL DEFAULT 0,
+  losses INTEGER NOT NULL DEFAULT 0,
+  retries INTEGER NOT NULL DEFAULT 0,
+  passed INTEGER NOT NULL DEFAULT 0,
+  estimate_ms INTEGER,
+  submitted INTEGER NOT NULL,
+  claimed INTEGER,
+  finished INTEGER,
+  not_before INTEGER,
+  expires_at INTEGER,
+  due_at INTEGER,
+  nonce INTEGER,
+  cancel INTEGER NOT NULL DEFAULT 0,
+  error_code TEXT,
+  error_message TEXT,
+  idempotency BLOB,
+  fingerprint BLOB NOT NULL,
+  body_bytes INTEGER NOT NULL,
+  body_digest BLOB NOT NULL,
+  result_digest BLOB,
+  result_bytes INTEGER,
+  result_media_type TEXT
+) STRICT;
+CREATE UNIQUE INDEX job_idempotency ON job (idempotency) WHERE idempotency IS NOT NULL;
+CREATE INDEX job_ready ON job (tenant, service, priority DESC, seq) WHERE state = 0 AND delay = 0;
+CREATE INDEX job_waiting ON job (tenant, priority DESC, seq) WHERE state = 0;
+CREATE INDEX job_delayed ON job (not_before) WHERE state = 0 AND delay = 1;
+CREATE INDEX job_due ON job (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX job_of_tenant ON job (tenant, seq);
+CREATE INDEX job_of_tenant_in_state ON job (tenant, state, seq);
+CREATE INDEX job_in_state ON job (state, seq);
+CREATE TABLE body (
+  seq INTEGER PRIMARY KEY REFERENCES job (seq) ON DELETE CASCADE,
+  sealed BLOB,
+  file TEXT UNIQUE,
+  CHECK ((sealed IS NULL) <> (file IS NULL))
+) STRICT;
+CREATE TABLE result (
+  seq INTEGER PRIMARY KEY REFERENCES job (seq) ON DELETE CASCADE,
+  sealed BLOB,
+  file TEXT UNIQUE,
+  CHECK ((sealed IS NULL) <> (file IS NULL))
+) STRICT;
+";
+
+/// Settings of every connection.
+pub(super) const CONNECTION: &str = "
+PRAGMA foreign_keys = ON;
+PRAGMA secure_delete = ON;
+PRAGMA synchronous = FULL;
+PRAGMA trusted_schema = OFF;
+PRAGMA cell_size_check = ON;
+PRAGMA temp_store = MEMORY;
+PRAGMA mmap_size = 0;
+PRAGMA journal_size_limit = 67108864;
+";
+
+/// Why a waiting job cannot be claimed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delay {
+    /// It can.
+    None = 0,
+    /// Its time has not come, by the wall clock.
+    NotBefore = 1,
+    /// It failed, by the monotonic clock.
+    BackOff = 2,
+}
+
+/// The state with this number.
+pub(super) fn state(number: i64) -> Option<State> {
+    State::ALL.get(usize::try_from(number).ok()?).copied()
+}
+
+/// The kind of input with this number.
+pub(super) fn input_kind(number: i64) -> Option<InputKind> {
+    match number {
+        0 => Some(InputKind::Raw),
+        1 => Some(InputKind::Inputs),
+        _ => None,
+    }
+}
+
+/// The number of a kind of input.
+pub(super) fn input_kind_number(kind: InputKind) -> i64 {
+    match kind {
+        InputKind::Raw => 0,
+        InputKind::Inputs => 1,
+    }
+}
+
+/// Whether jobs of a state are counted by their number alone, and not by tenant.
+pub(super) fn is_counted_alone(state: State) -> bool {
+    state != State::Queued
+}
