@@ -8,6 +8,7 @@ use snapback_host::{
     config::{Hosts, HttpConfig, WitnessExport},
     http::{App, PublicChanges, serve, signals::Signals},
     sandbox::Sandbox,
+    worker::JobDesk,
 };
 use std::{
     io::{Read, Write},
@@ -37,8 +38,9 @@ fn listen(host: &Host) -> TcpStream {
     let app = App::new(
         Arc::clone(&host.dispatcher),
         http,
-        Registries::new(&host.dispatcher, []),
+        Arc::new(Registries::new(&host.dispatcher, [])),
         PublicChanges::Refused,
+        JobDesk::off(),
         Sandbox::NONE,
     );
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -46,7 +48,7 @@ fn listen(host: &Host) -> TcpStream {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            serve(app, listener, None, Signals::none(), Duration::from_secs(1))
+            serve(app, listener, None, None, Signals::none(), Duration::from_secs(1))
                 .await
                 .expect("the server has no error");
         });

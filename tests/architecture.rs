@@ -10,10 +10,11 @@ use std::{
 use syn::{Item, UseTree, visit::Visit};
 
 /// Rooms of the host, from the top down. A file may import from its own room and from those below it.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 19] = [
     "main",
     "cli",
     "http",
+    "worker",
     "circuits",
     "subprocess",
     "config",

@@ -58,9 +58,9 @@ fn the_page_of_settings_is_up_to_date() {
     );
 }
 
-/// Status and code of every error in `http/error.rs`.
+/// Status and code of every error in `http/error_status.rs`.
 fn codes_of_the_source() -> BTreeSet<(u16, String)> {
-    let source = read("host/src/http/error.rs");
+    let source = read("host/src/http/error_status.rs");
     let mut codes = BTreeSet::new();
     for piece in source.split("StatusCode::").skip(1) {
         let constant = piece.split(|c: char| !c.is_ascii_uppercase() && c != '_').next().expect("a name");
@@ -77,6 +77,7 @@ fn codes_of_the_source() -> BTreeSet<(u16, String)> {
             "METHOD_NOT_ALLOWED" => 405,
             "REQUEST_TIMEOUT" => 408,
             "CONFLICT" => 409,
+            "GONE" => 410,
             "MISDIRECTED_REQUEST" => 421,
             "PAYLOAD_TOO_LARGE" => 413,
             "UNPROCESSABLE_ENTITY" => 422,

@@ -2,7 +2,7 @@
 //! before the request needs it; the lane replaces the instance afterwards.
 //!
 //! ```text
-//! cli -> http -> circuits -> dispatch -> lanes -> service -> telemetry -> instance -> snapshot -> guest/abi
+//! cli -> http -> worker -> circuits -> dispatch -> lanes -> service -> telemetry -> instance -> snapshot -> guest/abi
 //! ```
 //!
 //! Imports run in this direction only; `tests/architecture.rs` checks every file. The rooms:
@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`cli`] | the command line, one file for each subcommand |
 //! | [`http`] | the HTTP server, one file for each resource |
+//! | [`worker`] | runs durable jobs on the lanes |
 //! | [`circuits`] | circuits as data: accepted, baked, published |
 //! | [`dispatch`] | admission, and the queue in front of the lanes |
 //! | [`lanes`] | compute threads, with their active instances and standbys |
@@ -42,3 +43,4 @@ pub mod service;
 mod subprocess;
 pub mod telemetry;
 pub mod witness;
+pub mod worker;

@@ -57,11 +57,18 @@ pub(crate) fn done(server: &Server, accepted: &Answer) -> u64 {
     change["generation"].as_u64().expect("a number")
 }
 
-/// Creates a state directory for one test, with a copy of the image that all tests share.
+/// Creates a state directory for one test, with a copy of the image of `plonk` that all tests share.
 pub(crate) fn own_state() -> tempfile::TempDir {
-    let baked = state_with("plonk");
+    own_state_with("plonk")
+}
+
+/// Creates a state directory for one test, with a copy of the image of this guest that all tests share.
+pub(crate) fn own_state_with(guest: &str) -> tempfile::TempDir {
+    let baked = state_with(guest);
     let own = tempfile::tempdir().expect("a directory");
     run_ok(Command::new("cp").arg("-r").arg(baked.join(".")).arg(own.path()));
+    // Those of servers on the shared directory.
+    let _ = std::fs::remove_dir_all(own.path().join("jobs"));
     own
 }
 

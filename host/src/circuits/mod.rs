@@ -10,7 +10,7 @@
 //! upload          files of a circuit while they arrive
 //! publication     prepares, serves and sweeps generations                  calculators   of the served generation
 //! recovery        continues with the files of the last server              change_error  why a change is not done
-//! cancellation    cancels changes
+//! cancellation    cancels changes                                          proof_json    a proof as clients read it
 //! ```
 //!
 //! A change is accepted once it is on disk. A process of its own then bakes the next image from the one that is served;
@@ -27,6 +27,7 @@ mod catalogue;
 mod change;
 mod change_error;
 mod intake;
+mod proof_json;
 mod publication;
 mod reconciler;
 mod recovery;
@@ -39,6 +40,7 @@ pub use admission::{Refused, Replace, Submitted};
 pub use catalogue::{Catalogue, GenerationRecord};
 pub use change::{Added, Change, ChangeKind, ChangeState, Entry};
 pub use intake::Registries;
+pub use proof_json::ProofTimes;
 pub use recovery::Recovery;
 pub use registry::{Progress, Registry};
 pub use shelf::{CatalogueError, named_by_any, parse_catalogue, write_catalogue};

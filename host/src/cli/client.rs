@@ -37,6 +37,8 @@ pub(super) struct ApiRequest<'a> {
     pub(super) content_type: Option<&'a str>,
     /// The media type that is wanted of the answer.
     pub(super) accept: Option<&'a str>,
+    /// Makes a second submission the same job.
+    pub(super) idempotency_key: Option<&'a str>,
     pub(super) body: &'a [u8],
 }
 
@@ -108,6 +110,9 @@ impl Client {
         }
         if let Some(accept) = request.accept {
             message = message.header(http::header::ACCEPT, accept);
+        }
+        if let Some(key) = request.idempotency_key {
+            message = message.header("idempotency-key", key);
         }
         if bytes > 0 {
             message = message.header(http::header::CONTENT_LENGTH, bytes);

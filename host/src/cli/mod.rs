@@ -1,7 +1,8 @@
 //! The command line: one file for each subcommand.
 //!
 //! ```text
-//! bake · serve · oneshot (prove, verify) · snarkjs (calldata) · extract · inspect · size · images · circuits · settings · completions    subcommands
+//! bake · serve · oneshot (prove, verify) · snarkjs (calldata) · extract · inspect · size · images · circuits · jobs ·
+//! settings · completions  subcommands
 //! calculator · ready      hidden subcommands, which a server runs in processes of their own
 //! setting_args            settings as flags         resolve   finds the image that a user names
 //! client                  requests to a server      progress  bars, stages, printable text
@@ -24,6 +25,7 @@ mod files;
 mod here;
 mod images;
 mod inspect;
+mod jobs;
 mod oneshot;
 mod output;
 mod progress;
@@ -93,6 +95,8 @@ enum Command {
     Size(With<size::Args>),
     /// Add, remove and list circuits on a running server
     Circuits(circuits::Args),
+    /// Submit calls as durable jobs to a running server, and follow them
+    Jobs(jobs::Args),
     /// List or remove the images in the store
     Images(With<images::Args>),
     /// List every setting, with its value and where the value comes from
@@ -161,6 +165,7 @@ fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<(
         Command::Ready(with) => with.run(|args, config| ready::run(args, config, systems)),
         Command::Settings(With { args, settings }) => settings::run(&args, &settings),
         Command::Circuits(args) => circuits::run(&args, systems),
+        Command::Jobs(args) => jobs::run(&args),
         Command::Completions(args) => completions::run(&args, self::command()),
     }
 }

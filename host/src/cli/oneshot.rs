@@ -281,5 +281,6 @@ fn remote(
         content_type: is_json(body).then_some(JSON),
         accept,
         body,
+        ..ApiRequest::default()
     })
 }

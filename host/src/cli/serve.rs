@@ -8,19 +8,21 @@ use super::{
 };
 use crate::{
     circuits::{Recovery, Registries, Registry},
-    config::{CircuitChanges, Config},
+    config::{CircuitChanges, Config, JobAcceptance},
     dispatch::{Dispatcher, Services},
     http::{
-        Admin, App, PublicChanges, Token, serve,
+        Admin, App, PublicChanges, Token, explain, serve,
         signals::{Signals, on_hangup},
     },
     ids::GenerationId,
     instance::Generation,
+    jobs::{JobEngine, JobError, JobLimits, SealingKey, SqliteJobs, SystemClock},
     memory::process::ProcessMemory,
     policy::Policy,
     sandbox::{Children, Reach, Sandbox},
     seams::Seams,
     telemetry::Telemetry,
+    worker::{JobClients, JobDesk, Worker},
 };
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -32,6 +34,9 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+
+/// Directory of the jobs within the state directory.
+const JOBS: &str = "jobs";
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -67,6 +72,9 @@ pub(super) fn run(
     }
 
     let state = State::open(config, systems)?;
+    // The key is read while everything can be: it is in no directory that a server reaches later.
+    let job_clients = job_clients(config);
+    let job_key = job_clients.map(|_| SealingKey::load(&config.jobs.key_file, &config.state_dir));
     let sandbox = Sandbox::enter(config.sandbox, &reach(&state, &names, settings.file().as_deref(), config))?;
     tracing::info!(landlock = ?sandbox.landlock, "sandbox");
     let sealed = names
@@ -113,11 +121,22 @@ pub(super) fn run(
         .into_iter()
         .map(|(service, recovery)| Ok(Registry::start(recovery, service, &dispatcher, &engine, config)?))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let all_registries = Arc::new(Registries::new(&dispatcher, registries.iter().cloned()));
+    let desk = job_clients.map_or_else(JobDesk::off, JobDesk::opening);
+    let worker = Worker {
+        desk: Arc::clone(&desk),
+        dispatcher: Arc::clone(&dispatcher),
+        registries: Arc::clone(&all_registries),
+        explain,
+        running_max: config.jobs.running_max.unwrap_or(config.lanes.saturating_sub(1).max(1)),
+        lease: job_limits(config).lease,
+    };
     let app = App::new(
         Arc::clone(&dispatcher),
         config.http.clone(),
-        Registries::new(&dispatcher, registries.iter().cloned()),
+        all_registries,
         public_changes(config, token.as_ref()),
+        desk,
         sandbox,
     );
 
@@ -133,7 +152,8 @@ pub(super) fn run(
         metrics.server_ready(begun.elapsed(), config.cold_start_target);
         eprintln!("snapback: serving {} on http://{address}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
         tracing::info!(%address, lanes = config.lanes, ready_us = begun.elapsed().as_micros() as u64, "serving");
-        Ok(serve(app, listener, admin, signals, config.drain_deadline).await?)
+        let worker = job_key.map(|key| tokio::spawn(worker.run(opening(config, key), app.draining())));
+        Ok(serve(app, listener, admin, worker, signals, config.drain_deadline).await?)
     });
     registries.iter().for_each(|registry| registry.stop());
     // This does not wait, because a call may still be running after a second signal.
@@ -141,6 +161,29 @@ pub(super) fn run(
     drop(ticker);
     tracing::info!("stopped");
     served
+}
+
+/// Who may use jobs; nobody where they are off.
+fn job_clients(config: &Config) -> Option<JobClients> {
+    match config.jobs.acceptance {
+        JobAcceptance::Auto if config.listen.ip().is_loopback() => Some(JobClients::Local),
+        JobAcceptance::On => Some(JobClients::All),
+        JobAcceptance::Auto | JobAcceptance::Off => None,
+    }
+}
+
+/// Bounds of the jobs.
+fn job_limits(config: &Config) -> JobLimits {
+    config.jobs.limits(config.http.body_bytes_max, config.reply_bytes_max)
+}
+
+/// Returns what opens the engine of the jobs.
+fn opening(
+    config: &Config,
+    key: Result<SealingKey, JobError>,
+) -> impl FnOnce() -> Result<Arc<dyn JobEngine>, JobError> + Send + 'static {
+    let (directory, limits) = (config.state_dir.join(JOBS), job_limits(config));
+    move || Ok(Arc::new(SqliteJobs::open(&directory, &key?, limits, Arc::new(SystemClock::default()))?))
 }
 
 /// What a server needs to reach once its listeners are bound.

@@ -2,6 +2,7 @@
 
 use super::{
     hosts::Hosts,
+    jobs::JobSettings,
     model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat, WitnessExport},
     values::default_dir,
 };
@@ -61,6 +62,7 @@ impl Config {
                     memory_bytes_max: 512 << 20,
                 },
             },
+            jobs: JobSettings::defaults(),
             circuit_changes: CircuitChanges::Auto,
             log_level: "info".into(),
             log_format: LogFormat::Text,

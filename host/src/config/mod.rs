@@ -5,7 +5,7 @@
 //! settings   the table: keys, defaults, meanings     sources   where values come from
 //! values     how values are written                  model     the settings as types
 //! defaults   the default of every setting            error     why settings cannot be used
-//! hosts      host names that a server answers to
+//! hosts      host names that a server answers to     jobs      the settings of durable jobs
 //! ```
 //!
 //! Invariant: every error names the key, where its value came from and what is accepted, and all errors are found
@@ -14,6 +14,7 @@
 mod defaults;
 mod error;
 mod hosts;
+mod jobs;
 mod model;
 mod settings;
 mod sources;
@@ -23,6 +24,7 @@ mod values;
 
 pub use error::ConfigError;
 pub use hosts::Hosts;
+pub use jobs::{JobAcceptance, JobSettings};
 pub use model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat, WitnessExport, set_policy};
 pub use settings::{PREFIX, SETTINGS, Scope, Setting};
 pub use sources::{CONFIG, SettingInForce, Sources};

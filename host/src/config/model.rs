@@ -3,6 +3,7 @@
 use super::{
     error::ConfigError,
     hosts::Hosts,
+    jobs::JobSettings,
     settings::{of_image, of_method},
     values::{bytes, duration, hosts, long_duration, number, one_of, or_off, origins, path, percent},
 };
@@ -84,6 +85,8 @@ pub struct Config {
     pub bake: BakeLimits,
     /// `circuits.*`
     pub circuits: CircuitSettings,
+    /// `jobs.*`
+    pub jobs: JobSettings,
     /// `circuits.changes`
     pub circuit_changes: CircuitChanges,
     /// `log.level`
@@ -226,6 +229,7 @@ impl Config {
             }
             "circuits.generations_kept" => self.circuits.generations_kept = number(value, 0, 1 << 16)?,
             "circuits.generation_age_max" => self.circuits.generation_age_max = long_duration(value)?,
+            key if key.starts_with("jobs.") => self.jobs.set(key, value)?,
             "log.level" => {
                 value
                     .parse::<tracing_subscriber::EnvFilter>()

@@ -188,6 +188,60 @@ pub const SETTINGS: &[Setting] = &[
         "30d",
         "how long a generation is kept after another took its place; the last one stays",
     ),
+    setting(
+        "jobs.accept",
+        "auto",
+        "whose calls are accepted as durable jobs, with `?async=true`: auto (those of clients of this machine, if `listen` \
+         is a loopback address and no header shows a proxy), on (those of all clients, each of whom sees the jobs of the \
+         others), or off",
+    ),
+    setting(
+        "jobs.key_file",
+        "~/.local/share/snapback/jobs.key",
+        "file with the key that seals bodies and results of jobs on disk; created if missing, and never in state_dir",
+    ),
+    setting(
+        "jobs.running_max",
+        "auto",
+        "jobs that are on their way to a lane or on one at once: a number, or auto (one for each lane but one, and at least one)",
+    ),
+    setting("jobs.waiting_max", "100000", "jobs that may wait; more are answered with 429"),
+    setting("jobs.waiting_bytes_max", "4GiB", "bodies of jobs that wait, all together, on disk"),
+    setting(
+        "jobs.remembered_max",
+        "1000000",
+        "jobs that are remembered, in any state; more are answered with 429",
+    ),
+    setting(
+        "jobs.kept_bytes_max",
+        "16GiB",
+        "results of jobs that are kept, all together, on disk; above it, jobs are answered with 429",
+    ),
+    setting("jobs.delay_max", "30d", "longest `delay` and `expires_in` of a job"),
+    setting("jobs.batch_max", "1000", "jobs that one request may submit"),
+    setting(
+        "jobs.lease",
+        "30s",
+        "how long a job that runs is not given to another lane after the server last heard of it; at least 1s",
+    ),
+    setting(
+        "jobs.deaths_max",
+        "2",
+        "attempts at a job that may end with the death of the server or a lost lease; then the job is set aside as \
+         quarantined",
+    ),
+    setting(
+        "jobs.retries_max",
+        "5",
+        "how often a job runs again whose call the engine failed or that stalled",
+    ),
+    setting("jobs.waiting_ttl", "24h", "how long a job waits before it expires, unless it says otherwise"),
+    setting("jobs.result_ttl", "24h", "how long the result of a job is kept"),
+    setting(
+        "jobs.idempotency_window",
+        "24h",
+        "how long a job and its idempotency key are remembered after its result is deleted, or after its end without one",
+    ),
     setting("log.level", "info", "error, warn, info, debug, trace, or a filter such as snapback_host=debug"),
     setting("log.format", "text", "text or json"),
 ];

@@ -8,6 +8,7 @@ use crate::{
     memory::process::Rollup,
     sandbox::Sandbox,
     telemetry::metrics::Limit,
+    worker::JobDesk,
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -23,8 +24,10 @@ pub struct App {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) http: HttpConfig,
     /// The circuits of services that take them as data.
-    pub(super) registries: Registries,
+    pub(super) registries: Arc<Registries>,
     pub(super) public_changes: PublicChanges,
+    /// Durable jobs.
+    pub(super) jobs: Arc<JobDesk>,
     /// What the server has given up.
     pub(super) sandbox: Sandbox,
     /// Budget for bodies and replies in memory, in bytes.
@@ -54,8 +57,9 @@ impl App {
     pub fn new(
         dispatcher: Arc<Dispatcher>,
         http: HttpConfig,
-        registries: Registries,
+        registries: Arc<Registries>,
         public_changes: PublicChanges,
+        jobs: Arc<JobDesk>,
         sandbox: Sandbox,
     ) -> Arc<Self> {
         let metrics = dispatcher.metrics();
@@ -71,6 +75,7 @@ impl App {
             http,
             registries,
             public_changes,
+            jobs,
             sandbox,
             rollup: Mutex::new(None),
             started: Instant::now(),
@@ -92,6 +97,12 @@ impl App {
             *last = Rollup::read().map(|rollup| (Instant::now(), rollup));
         }
         last.map(|(_, rollup)| rollup)
+    }
+
+    /// Becomes true once the server drains.
+    #[must_use]
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
     }
 
     /// Notifies everything that would never end by itself that the server drains.

@@ -1,7 +1,7 @@
 //! Routes for orchestrators and scrapers: liveness, readiness, metrics.
 
 use super::App;
-use crate::{dispatch::Readiness, policy::Pressure};
+use crate::{dispatch::Readiness, jobs::State as JobState, policy::Pressure};
 use axum::{
     Json,
     extract::State,
@@ -55,6 +55,13 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.dispatcher.metrics().set_buffered_bytes(app.buffered.used());
     app.dispatcher.metrics().set_connections(app.open_connections());
+    if let Some(jobs) = app.jobs.engine_if_open()
+        && let Ok(stats) = jobs.stats().await
+    {
+        let states = JobState::ALL.map(|state| (state.name(), stats.states.of(state)));
+        let oldest = stats.oldest_waiting.unwrap_or_default();
+        app.dispatcher.metrics().set_jobs(states, stats.queued_bytes, oldest);
+    }
     // The kernel's account of every mapping takes a while, which the runtime's threads must not wait for.
     let text = tokio::task::spawn_blocking(move || {
         if let Some(rollup) = app.rollup() {

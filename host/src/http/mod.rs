@@ -11,10 +11,13 @@
 //! selection   finds the image of a request             unread        reads on after an early answer
 //! upload      the files of a circuit                   metered       bounds what the parser of an upload keeps
 //! budget      bytes in memory, all together            body · reply  bytes that arrive, bytes that leave
-//! calls · circuits · changes · generations · listing · status · health · admin   the resources
+//! calls · circuits · changes · generations · jobs · listing · status · health · admin   the resources
+//! call        one call, on behalf of a client
+//! job_terms   calls that become jobs                   job_view    a job, as clients see it
+//! job_batch   many jobs in one request              job_access  who may use jobs
 //! off_path    threads for work that blocks             circuit_work  a few of them, for work on circuits
 //! guarded     a body that something accompanies        signals       signals that drain or reload
-//! error       the only file that knows the status codes of errors
+//! error       errors, in one shape                     error_status   the only file that knows their status codes
 //! ```
 //!
 //! Invariant: handlers wait for bodies and for lanes, and compute nothing on the runtime's threads.
@@ -23,16 +26,23 @@ mod admin;
 mod app;
 mod body;
 mod budget;
+mod call;
 mod calls;
 mod changes;
 mod circuit_work;
 mod circuits;
 mod connections;
 mod error;
+mod error_status;
 mod exchange;
 mod generations;
 mod guarded;
 mod health;
+mod job_access;
+mod job_batch;
+mod job_terms;
+mod job_view;
+mod jobs;
 mod listing;
 mod metered;
 mod occupancy;
@@ -53,6 +63,7 @@ mod unread;
 mod upload;
 
 pub use app::App;
+pub(crate) use call::explain;
 pub use permission::PublicChanges;
 pub use server::{Admin, ServeError, serve};
 pub use token::Token;

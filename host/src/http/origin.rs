@@ -6,7 +6,7 @@
 //! Invariant: a request that changes or computes comes from no page but the server's own or one that `http.origins`
 //! names, and a request under a host name that `http.hosts` does not name is not carried out.
 
-use super::{App, calls::SERVER_TIMING, error::ApiError, request_id};
+use super::{App, call::SERVER_TIMING, error::ApiError, request_id};
 use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue, Method, Version, header, uri::Authority},

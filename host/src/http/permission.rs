@@ -19,6 +19,11 @@ const FORWARDING: [HeaderName; 7] = [
     HeaderName::from_static("cf-connecting-ip"),
 ];
 
+/// Whether a header says that a proxy passed the request on.
+pub(super) fn is_passed_on(headers: &HeaderMap) -> bool {
+    FORWARDING.iter().any(|name| headers.contains_key(name))
+}
+
 /// Who may change circuits on the public listener.
 pub enum PublicChanges {
     /// Nobody: the admin routes take changes.
@@ -34,7 +39,7 @@ pub enum PublicChanges {
 impl PublicChanges {
     /// Refuses a change from a client that may make none.
     pub(super) fn check(&self, registries: &Registries, headers: &HeaderMap) -> Result<(), ApiError> {
-        let is_passed_on = FORWARDING.iter().any(|name| headers.contains_key(name));
+        let is_passed_on = is_passed_on(headers);
         let has = |token: &Token| if token.is_in(headers) { Ok(()) } else { Err(ApiError::Unauthorised) };
         match self {
             _ if registries.is_empty() => Err(ApiError::NoCircuitsAsData),

@@ -1,8 +1,8 @@
 //! Every route: the public ones, and those of operators.
 
 use super::{
-    App, Token, admin, calls, changes, circuits, error::ApiError, exchange, generations, health, listing,
-    origin, status, token,
+    App, Token, admin, calls, changes, circuits, error::ApiError, exchange, generations, health, job_batch,
+    jobs, listing, origin, status, token,
 };
 use axum::{
     Router, middleware,
@@ -28,6 +28,10 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route("/v1/changes/{id}/events", get(changes::events))
         .route("/v1/generations", get(generations::list))
         .route("/v1/generations/{id}/activate", post(generations::activate))
+        .route("/v1/jobs", get(jobs::list).post(job_batch::submit))
+        .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
+        .route("/v1/jobs/{id}/result", get(jobs::result))
+        .route("/v1/jobs/{id}/events", get(jobs::events))
         .route("/v1/methods", get(listing::methods))
         .route("/v1/methods/{method}", post(calls::method));
     with_layers(with_fallbacks(router), app)

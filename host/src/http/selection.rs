@@ -23,6 +23,11 @@ pub(super) struct Which {
 }
 
 impl Which {
+    /// Selects the image with this name, or any image, for a circuit.
+    pub(super) fn new(image: Option<String>, circuit: String) -> Self {
+        Self { image, circuit }
+    }
+
     /// Selects the image with this name, or any image.
     pub(super) fn image(image: Option<String>) -> Self {
         Self { image, circuit: String::new() }

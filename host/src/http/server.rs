@@ -15,6 +15,9 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 /// Connections to the admin routes that may be open at once.
 const ADMIN_CONNECTIONS_MAX: usize = 16;
 
+/// How long closing the jobs may take once a drain was cut short.
+const JOBS_CLOSE_MAX: Duration = Duration::from_secs(5);
+
 /// Why a server ended badly.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -37,7 +40,7 @@ pub struct Admin {
     pub token: Arc<Token>,
 }
 
-/// Serves until a signal or an operator asks for a drain, then drains.
+/// Serves until a signal or an operator asks for a drain, then drains. `worker` runs jobs and ends once the server drains.
 ///
 /// # Errors
 /// Returns an error if the listener fails, or the drain takes longer than its deadline.
@@ -45,6 +48,7 @@ pub async fn serve(
     app: Arc<App>,
     listener: std::net::TcpListener,
     admin: Option<Admin>,
+    worker: Option<JoinHandle<()>>,
     mut signals: Signals,
     drain_deadline: Duration,
 ) -> Result<(), ServeError> {
@@ -70,6 +74,13 @@ pub async fn serve(
     let drain = async {
         connections.accept_backlog(listener).await;
         connections.finish().await;
+        // Its jobs are given back by now, and no client submits another.
+        if let Some(worker) = worker {
+            let _ = worker.await;
+        }
+        if let Some(jobs) = app.jobs.engine_if_open() {
+            jobs.close().await;
+        }
         // This comes last, so that a request that was read is admitted whenever the signal arrived.
         app.dispatcher.drain();
         let left = deadline.saturating_duration_since(Instant::now());
@@ -90,6 +101,10 @@ pub async fn serve(
         },
         () = signals.next() => Err(ServeError::Interrupted),
     };
+    // A drain that was cut short gives the jobs back as well, so that their attempts do not count.
+    if let (Err(_), Some(jobs)) = (&ended, app.jobs.engine_if_open()) {
+        let _ = tokio::time::timeout(JOBS_CLOSE_MAX, jobs.close()).await;
+    }
     drop(admin);
     ended
 }

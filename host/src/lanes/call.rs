@@ -16,10 +16,24 @@ pub struct Body {
     pub(crate) share: Option<OwnedSemaphorePermit>,
 }
 
+impl Body {
+    /// Returns the bytes, and their share of the budget, which the caller holds for as long as them.
+    pub(crate) fn into_parts(self) -> (Zeroizing<Vec<u8>>, Option<OwnedSemaphorePermit>) {
+        (self.bytes, self.share)
+    }
+}
+
+impl From<Zeroizing<Vec<u8>>> for Body {
+    /// A body outside the budget, from a caller in this process.
+    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self { bytes, share: None }
+    }
+}
+
 impl From<Vec<u8>> for Body {
     /// A body outside the budget, from a caller in this process.
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes: Zeroizing::new(bytes), share: None }
+        Zeroizing::new(bytes).into()
     }
 }
 
@@ -35,7 +49,7 @@ pub struct CallRequest {
     pub body: Body,
     /// What these bytes are.
     pub kind: BodyKind,
-    /// Stops the call while it runs, if its caller may want that.
+    /// Stops the call before it runs or while it does, if its caller may want that.
     pub stop: Option<StopFlag>,
 }
 

@@ -66,6 +66,9 @@ pub struct Metrics {
     pub(super) events_missed: IntCounter,
     pub(super) image_info: IntGaugeVec,
     pub(super) circuit_changes: IntCounterVec,
+    pub(super) jobs: IntGaugeVec,
+    pub(super) jobs_waiting_bytes: IntGauge,
+    pub(super) jobs_oldest_waiting_seconds: Gauge,
     pub(super) witness_seconds: HistogramVec,
 }
 
@@ -132,6 +135,9 @@ impl Metrics {
             events_missed: family.counter("snapback_events_missed_total", "Events that slow listeners missed."),
             image_info: family.gauges("snapback_image_info", "Always 1; the labels name each image that is being served.", &["image", "digest"]),
             circuit_changes: family.counters("snapback_circuit_changes_total", "Changes of circuits, by outcome.", &["image", "outcome"]),
+            jobs: family.gauges("snapback_jobs", "Durable jobs that are remembered, by state.", &["state"]),
+            jobs_waiting_bytes: family.gauge("snapback_jobs_waiting_bytes", "Bodies of durable jobs that wait."),
+            jobs_oldest_waiting_seconds: family.seconds("snapback_jobs_oldest_waiting_seconds", "How long the oldest durable job that waits has waited; 0 if none waits."),
             witness_seconds: family.histograms("snapback_witness_seconds", "Time that a witness calculator ran.", CALLS, &["image"]),
             registry,
         }

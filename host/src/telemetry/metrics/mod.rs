@@ -39,6 +39,16 @@ pub enum Limit {
     UploadBytes,
     /// `circuits.upload_rate_min`.
     UploadRate,
+    /// `jobs.waiting_max`.
+    WaitingJobs,
+    /// `jobs.waiting_bytes_max`.
+    WaitingJobBytes,
+    /// `jobs.batch_max`.
+    JobBatch,
+    /// `jobs.remembered_max`.
+    RememberedJobs,
+    /// `jobs.kept_bytes_max`.
+    JobResults,
     /// `http.connections_max`.
     Connections,
     /// `http.connections_per_peer_max`.
@@ -56,6 +66,11 @@ impl Limit {
             Self::Changes => "circuits.changes_max",
             Self::UploadBytes => "circuits.upload_bytes_max",
             Self::UploadRate => "circuits.upload_rate_min",
+            Self::WaitingJobs => "jobs.waiting_max",
+            Self::WaitingJobBytes => "jobs.waiting_bytes_max",
+            Self::JobBatch => "jobs.batch_max",
+            Self::RememberedJobs => "jobs.remembered_max",
+            Self::JobResults => "jobs.kept_bytes_max",
             Self::Connections => "http.connections_max",
             Self::PeerConnections => "http.connections_per_peer_max",
         }
@@ -267,6 +282,21 @@ impl Metrics {
     /// Records how a change of circuits ended.
     pub(crate) fn change_ended(&self, image: &str, outcome: &str) {
         self.circuit_changes.with_label_values(&[image, outcome]).inc();
+    }
+
+    /// Sets the number of jobs in each state, the length of the bodies of those that wait, and how long the oldest of
+    /// them has waited.
+    pub(crate) fn set_jobs(
+        &self,
+        states: impl IntoIterator<Item = (&'static str, u64)>,
+        waiting_bytes: u64,
+        oldest_waiting: Duration,
+    ) {
+        for (state, jobs) in states {
+            self.jobs.with_label_values(&[state]).set(gauge(jobs));
+        }
+        self.jobs_waiting_bytes.set(gauge(waiting_bytes));
+        self.jobs_oldest_waiting_seconds.set(oldest_waiting.as_secs_f64());
     }
 
     /// Number of swaps so far, over all reasons and images.

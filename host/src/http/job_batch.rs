@@ -1,0 +1,208 @@
+//! Many jobs in one request: all of them are stored, or none.
+//!
+//! Invariant: the bodies of a batch hold a share of the budget of all bodies until they are on disk.
+
+use super::{
+    App, body,
+    call::Call,
+    error::ApiError,
+    job_access::job_engine,
+    job_terms::{JobTerms, store},
+    job_view::JobView,
+    off_path::off_path,
+    selection::{self, Which, service_of_circuit},
+};
+use crate::{
+    jobs::NewJob,
+    lanes::{self, BodyKind},
+    service::Service,
+};
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use snapback_abi::METHOD_PROVE;
+use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
+use zeroize::Zeroizing;
+
+/// Most jobs that are read of a batch: what `jobs.batch_max` may be set to.
+const ITEMS_MAX: usize = 10_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    jobs: Items<'a>,
+}
+
+/// The jobs of a batch. A list that is too long is refused while it is read, because a job takes two bytes in JSON and two
+/// hundred in memory.
+struct Items<'a>(Vec<Item<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(list: D) -> Result<Self, D::Error> {
+        struct Bounded<'a>(PhantomData<Item<'a>>);
+        impl<'de: 'a, 'a> Visitor<'de> for Bounded<'a> {
+            type Value = Items<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of at most {ITEMS_MAX} jobs")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items<'a>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    if items.len() == ITEMS_MAX {
+                        return Err(de::Error::invalid_length(ITEMS_MAX + 1, &self));
+                    }
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+        }
+        list.deserialize_seq(Bounded(PhantomData))
+    }
+}
+
+/// One job: a proof of inputs, or a call of a method with a body in Base64.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item<'a> {
+    image: Option<String>,
+    #[serde(default)]
+    circuit: String,
+    method: Option<String>,
+    #[serde(borrow)]
+    inputs: Option<&'a RawValue>,
+    /// A string.
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+    idempotency_key: Option<String>,
+    priority: Option<u8>,
+    delay: Option<String>,
+    expires_in: Option<String>,
+    image_digest: Option<String>,
+}
+
+/// Stores many jobs, and answers with 202 and their states, in their order.
+pub(super) async fn submit(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let engine = job_engine(&app, &headers).await?;
+    let body = body::take(&app, body).await?;
+    // The jobs have bodies of their own, which are never longer than what they are read from.
+    let mut share = app.buffered.reserve(body.bytes.len())?;
+    let jobs = off_path({
+        let app = Arc::clone(&app);
+        move || {
+            let jobs = jobs_of(&app, &headers, &body);
+            if let (_, Some(whole)) = body.into_parts() {
+                share.merge(whole);
+            }
+            jobs.map(|jobs| (jobs, share))
+        }
+    });
+    let (jobs, share) = jobs.await??;
+    let submitted = store(&app, engine, jobs, Some(share)).await?;
+    let views: Vec<JobView> = submitted.iter().map(|job| JobView::of(&app, job.record())).collect();
+    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({ "jobs": views }))).into_response())
+}
+
+fn jobs_of(app: &App, headers: &HeaderMap, body: &lanes::Body) -> Result<Vec<NewJob>, ApiError> {
+    let malformed = |error: serde_json::Error| {
+        // The message of serde may quote the body.
+        ApiError::BadBatch(format!(
+            "line {}, column {} of the JSON does not fit",
+            error.line(),
+            error.column()
+        ))
+    };
+    let Batch { jobs: Items(jobs) } = serde_json::from_slice(&body.bytes).map_err(malformed)?;
+    if jobs.is_empty() {
+        return Err(ApiError::BadBatch("there is no job in it".into()));
+    }
+    let numbered = jobs.into_iter().enumerate();
+    numbered
+        .map(|(index, item)| {
+            item.job(app, headers).map_err(|error| match error {
+                ApiError::BadBatch(reason) | ApiError::BadQuery(reason) => {
+                    ApiError::BadBatch(format!("job {index}: {reason}"))
+                }
+                error => error,
+            })
+        })
+        .collect()
+}
+
+impl Item<'_> {
+    fn job(self, app: &App, headers: &HeaderMap) -> Result<NewJob, ApiError> {
+        let Self { image, circuit, method, inputs, body, idempotency_key, .. } = &self;
+        let (image, circuit) = (image.clone(), circuit.clone());
+        let bad = |reason: &str| Err(ApiError::BadBatch(reason.into()));
+        let method = method.clone().unwrap_or_else(|| METHOD_PROVE.into());
+        let which = Which::new(image, circuit.clone());
+        let service = service_of(app, &which, &method)?;
+        let has_registry = app.registries.get(service.id()).is_some();
+        let (bytes, kind) = match (inputs, body) {
+            (Some(_), _) if !has_registry || method != METHOD_PROVE => {
+                return bad("`inputs` are for proofs by circuits as data: send `body`");
+            }
+            (Some(inputs), None) => (inputs.get().as_bytes().to_vec(), BodyKind::Inputs),
+            (None, Some(text)) => match decoded(text.get()) {
+                Some(bytes) => (bytes, BodyKind::Raw),
+                None => return bad("`body` is not Base64"),
+            },
+            _ => return bad("one of `inputs` and `body` is expected"),
+        };
+        let terms = JobTerms::take(app, &mut self.query(), headers)?.ok_or(ApiError::Lost)?;
+        let terms = terms.with_idempotency_key(idempotency_key.as_deref())?;
+        let body = lanes::Body::from(Zeroizing::new(bytes));
+        let call = Call { service: service.id(), method, circuit, body, kind };
+        Ok(terms.job(app, service, call).0)
+    }
+
+    /// The parameters that the query of a single job has.
+    fn query(&self) -> BTreeMap<String, String> {
+        let Self { priority, delay, expires_in, image_digest, .. } = self;
+        let named = [
+            ("async", Some("true".to_owned())),
+            ("priority", priority.map(|number| number.to_string())),
+            ("delay", delay.clone()),
+            ("expires_in", expires_in.clone()),
+            ("image_digest", image_digest.clone()),
+        ];
+        named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    }
+}
+
+/// Returns the bytes of a string of JSON that is Base64.
+fn decoded(json: &str) -> Option<Vec<u8>> {
+    let text = json.strip_prefix('"')?.strip_suffix('"')?;
+    if !text.contains('\\') {
+        return BASE64_STANDARD.decode(text).ok();
+    }
+    // Some write `/` as `\/`.
+    let text = Zeroizing::new(serde_json::from_str::<String>(json).ok()?);
+    BASE64_STANDARD.decode(text.as_bytes()).ok()
+}
+
+/// Returns the service of a job: the one that has its circuit, or else its method.
+fn service_of<'a>(app: &'a App, which: &Which, method: &str) -> Result<&'a Arc<Service>, ApiError> {
+    if !which.circuit.is_empty() {
+        let service = service_of_circuit(app, which, &which.circuit)?;
+        let has_method = service.current().has_method(method);
+        return if has_method { Ok(service) } else { Err(ApiError::NoSuchMethod(method.into())) };
+    }
+    selection::service(app, which, method, |generation| generation.has_method(method), ApiError::NoSuchMethod)
+}

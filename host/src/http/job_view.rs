@@ -1,0 +1,116 @@
+//! A job, as clients see it.
+//!
+//! Invariant: a view holds nothing of a body, a result or an idempotency key.
+
+use super::App;
+use crate::jobs::{ImageChoice, JobFailure, JobId, JobRecord, ResultDigest, State, Timestamp};
+use serde::Serialize;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// A job, as clients see it. Times are of RFC 3339.
+#[derive(Serialize)]
+pub(super) struct JobView {
+    id: JobId,
+    state: State,
+    image: String,
+    method: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    circuit: Option<String>,
+    /// Digest of the image that was asked for, or that the job ran on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_digest: Option<String>,
+    priority: u8,
+    attempts: u32,
+    body_bytes: u64,
+    submitted: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<String>,
+    /// When it ends if it still waits, or when its result is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished: Option<String>,
+    /// Jobs that come before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<u64>,
+    /// Estimates from what calls of this kind took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_start: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_end: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<JobFailure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<ResultView>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cancel_requested: bool,
+}
+
+#[derive(Serialize)]
+struct ResultView {
+    digest: ResultDigest,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_type: Option<String>,
+    location: String,
+}
+
+fn text(time: Timestamp) -> String {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(time.as_millis())).to_string()
+}
+
+impl JobView {
+    pub(super) fn of(app: &App, record: &JobRecord) -> Self {
+        let JobRecord { id, state, .. } = *record;
+        let (start, end) = expected(app, record).unzip();
+        Self {
+            id,
+            state,
+            image: record.service.clone(),
+            method: record.method.clone(),
+            circuit: record.circuit.clone(),
+            image_digest: match &record.image {
+                ImageChoice::Current => None,
+                ImageChoice::Digest(digest) => Some(digest.clone()),
+            },
+            priority: record.priority.get(),
+            attempts: record.attempts,
+            body_bytes: record.body_bytes,
+            submitted: text(record.submitted),
+            not_before: record.not_before.map(text),
+            expires: record.expires_at.map(text),
+            claimed: record.claimed.map(text),
+            finished: record.finished.map(text),
+            place: record.place,
+            expected_start: start.flatten().map(text),
+            expected_end: end.map(text),
+            error: record.error.clone(),
+            result: record.result.as_ref().map(|result| ResultView {
+                digest: result.digest,
+                bytes: result.bytes,
+                media_type: result.media_type.clone(),
+                location: format!("/v1/jobs/{id}/result"),
+            }),
+            cancel_requested: record.cancel_requested && !state.has_ended(),
+        }
+    }
+}
+
+/// When the job is expected to start, if it has not, and to end. All jobs before it are taken for calls of its own kind.
+fn expected(app: &App, record: &JobRecord) -> Option<(Option<Timestamp>, Timestamp)> {
+    let circuit = record.circuit.as_deref().unwrap_or_default();
+    let took = app.jobs.estimates().of(&record.service, &record.method, circuit)?;
+    match record.state {
+        State::Queued => {
+            let lanes = app.dispatcher.config().lanes.max(1) as f64;
+            let before = took.mul_f64(record.place? as f64 / lanes);
+            let earliest = Timestamp::now().max(record.not_before.unwrap_or_default());
+            let start = earliest.after(before);
+            Some((Some(start), start.after(took)))
+        }
+        State::Claimed => Some((None, record.claimed?.after(took).max(Timestamp::now()))),
+        _ => None,
+    }
+}

@@ -1,0 +1,227 @@
+//! Jobs: their states, one by one, as a list or as a stream of events; their results; and their cancellation.
+//!
+//! Invariant: a client that waits holds a place of `http.connections_max` and a few hundred bytes, and no thread.
+
+use super::{
+    App,
+    call::JSON,
+    error::ApiError,
+    job_access::job_engine,
+    job_terms::tenant,
+    job_view::JobView,
+    off_path::off_path,
+    selection::{PathText, segment},
+};
+use crate::jobs::{Cursor, JobEngine, JobFilter, JobId, JobRecord, State as JobState};
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{
+        IntoResponse, Response,
+        sse::{self, KeepAlive, Sse},
+    },
+};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use serde::Deserialize;
+use snapback_abi::methods;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+use zeroize::Zeroizing;
+
+/// Longest time that a request waits for the end of a job.
+const WAIT_MAX: Duration = Duration::from_mins(5);
+/// Jobs of a page, and most that a client may ask for.
+const PAGE_LEN: usize = 50;
+const PAGE_LEN_MAX: usize = 1000;
+
+/// The query of a job.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WaitQuery {
+    wait: Option<String>,
+}
+
+/// The query of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    state: Option<JobState>,
+    image: Option<String>,
+    circuit: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// Returns the id in a path. Text that is no id names no job.
+fn id_of(path: PathText) -> Result<JobId, ApiError> {
+    segment(path)?.parse().map_err(|_| ApiError::Job(crate::jobs::JobError::NotFound))
+}
+
+fn bad_query(error: &QueryRejection) -> ApiError {
+    ApiError::BadQuery(error.body_text())
+}
+
+/// Answers with a job: at once, or with `?wait=30s` when it has ended or that time has passed.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    id: PathText,
+    query: Result<Query<WaitQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = id_of(id)?;
+    let Query(WaitQuery { wait }) = query.map_err(|error| bad_query(&error))?;
+    let accepted = || ApiError::BadQuery("`wait` is not accepted: a time such as 30s".into());
+    let wait = wait.map(|text| humantime::parse_duration(&text).map_err(|_| accepted())).transpose()?;
+    let engine = job_engine(&app, &headers).await?;
+    let mut follower = Follower::new(&app, engine, id);
+    let mut record = follower.read().await?;
+    if let Some(wait) = wait {
+        let end = Instant::now() + wait.min(WAIT_MAX);
+        while !record.state.has_ended() {
+            match timeout_at(end, follower.changed()).await {
+                Ok(Some(())) => record = follower.read().await?,
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+    Ok(Json(JobView::of(&app, &record)).into_response())
+}
+
+/// Answers with the result of a job that has succeeded.
+pub(super) async fn result(
+    State(app): State<Arc<App>>,
+    id: PathText,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = id_of(id)?;
+    let engine = job_engine(&app, &headers).await?;
+    let record = engine.get(Some(&tenant()), id).await?;
+    if let (JobState::Failed | JobState::Quarantined, Some(failure)) = (record.state, record.error) {
+        return Err(ApiError::JobFailed(failure));
+    }
+    let etag = |digest| HeaderValue::try_from(format!("\"{digest}\"")).expect("hexadecimal digits");
+    if let Some(known) = &record.result
+        && headers.get_all(header::IF_NONE_MATCH).iter().any(|given| *given == etag(known.digest))
+    {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(known.digest))]).into_response());
+    }
+    // Opened within the budget: the share stands for the bytes until the reply has one of its own.
+    let bytes = record.result.as_ref().map_or(0, |result| result.bytes);
+    let share = app.buffered.reserve(usize::try_from(bytes).unwrap_or(usize::MAX))?;
+    let result = engine.result(Some(&tenant()), id).await?;
+    drop(share);
+    let media_type = result.media_type.and_then(|text| HeaderValue::try_from(text).ok());
+    let media_type = media_type.unwrap_or(HeaderValue::from_static(methods::DEFAULT));
+    let tag = etag(result.digest);
+    let bytes = Bytes::from(app.replies.hold(result.bytes).await?);
+    Ok(([(header::CONTENT_TYPE, media_type), (header::ETAG, tag)], bytes).into_response())
+}
+
+/// Cancels a job: one that waits at once, one that runs when its lane has stopped it. One that has ended stays as it is.
+pub(super) async fn cancel(
+    State(app): State<Arc<App>>,
+    id: PathText,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = id_of(id)?;
+    let record = job_engine(&app, &headers).await?.cancel(Some(&tenant()), id).await?;
+    Ok(Json(JobView::of(&app, &record)).into_response())
+}
+
+/// Answers with a page of the jobs, newest first.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Query(ListQuery { state, image, circuit, limit, cursor }) =
+        query.map_err(|error| bad_query(&error))?;
+    let limit = limit.unwrap_or(PAGE_LEN);
+    if !(1..=PAGE_LEN_MAX).contains(&limit) {
+        let message = format!("`limit` is not accepted: a number from 1 to {PAGE_LEN_MAX}");
+        return Err(ApiError::BadQuery(message));
+    }
+    let unknown = |_| ApiError::BadQuery("`cursor` is not accepted: the field `next` of a page".into());
+    let cursor = cursor.map(|text| text.parse::<Cursor>().map_err(unknown)).transpose()?;
+    let filter = JobFilter { tenant: Some(tenant()), state, service: image, circuit };
+    let page = job_engine(&app, &headers).await?.list(filter, cursor, limit).await?;
+    let jobs: Vec<JobView> = page.jobs.iter().map(|record| JobView::of(&app, record)).collect();
+    let list = off_path(move || serde_json::to_vec(&serde_json::json!({ "jobs": jobs, "next": page.next })));
+    let list = Zeroizing::new(list.await?.expect("it has string keys only"));
+    Ok(([(header::CONTENT_TYPE, JSON)], Bytes::from(app.replies.hold(list).await?)).into_response())
+}
+
+/// Follows a job, and ends when the job does or the server drains.
+pub(super) async fn events(
+    State(app): State<Arc<App>>,
+    id: PathText,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>> + Send>, ApiError> {
+    let id = id_of(id)?;
+    let engine = job_engine(&app, &headers).await?;
+    let mut follower = Follower::new(&app, engine, id);
+    let first = follower.read().await?;
+    let following = Following { app, follower, sent: None };
+    let stream = stream::unfold((following, Some(first)), |(mut following, first)| async {
+        let record = match first {
+            Some(first) => first,
+            None => following.next().await?,
+        };
+        let text = serde_json::to_string(&JobView::of(&following.app, &record)).expect("string keys only");
+        following.sent = Some(record.state);
+        Some((Ok(sse::Event::default().event("job").data(text)), (following, None)))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+struct Following {
+    app: Arc<App>,
+    follower: Follower,
+    /// The state in the last event.
+    sent: Option<JobState>,
+}
+
+impl Following {
+    /// Waits for the next change; returns `None` after the end of the job, and once the server drains.
+    async fn next(&mut self) -> Option<JobRecord> {
+        if self.sent.is_some_and(JobState::has_ended) {
+            return None;
+        }
+        self.follower.changed().await?;
+        self.follower.read().await.ok()
+    }
+}
+
+/// Follows one job.
+struct Follower {
+    engine: Arc<dyn JobEngine>,
+    id: JobId,
+    changes: watch::Receiver<u64>,
+    draining: watch::Receiver<bool>,
+}
+
+impl Follower {
+    fn new(app: &App, engine: Arc<dyn JobEngine>, id: JobId) -> Self {
+        let changes = engine.watch(id);
+        Self { engine, id, changes, draining: app.draining.subscribe() }
+    }
+
+    /// Reads the job. Changes after this one are noticed.
+    async fn read(&mut self) -> Result<JobRecord, ApiError> {
+        self.changes.mark_unchanged();
+        Ok(self.engine.get(Some(&tenant()), self.id).await?)
+    }
+
+    /// Waits until the job has changed; returns `None` once the server drains.
+    async fn changed(&mut self) -> Option<()> {
+        tokio::select! {
+            changed = self.changes.changed() => changed.ok(),
+            _ = self.draining.wait_for(|draining| *draining) => None,
+        }
+    }
+}
