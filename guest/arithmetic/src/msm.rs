@@ -80,14 +80,48 @@ fn sum_of_products<C: Curve>(points: &[Point<C>], factors: &[Half]) -> C::Sum {
     let longest = factors.iter().fold(0, |all, factor| all | factor.magnitude);
     let cut = Cut::of(points.len(), u128::BITS - longest.leading_zeros());
     let digits = cut.digits(factors);
-    let together = (POINTS_TOGETHER / points.len().max(1)).clamp(1, cut.windows);
-
     let mut sum = C::Sum::default();
+    each_window(points, &digits, &cut, |window| {
+        (0..cut.bits).for_each(|_| sum = C::double(&sum));
+        sum += window;
+    });
+    sum
+}
+
+/// Returns, for each row of digits, the sum of the bases, each times its digit. There are as many rows as fit `digits`,
+/// each as long as `bases`, and digits are from `-2^(bits-1)` to `2^(bits-1)`.
+///
+/// Nothing but additions is used, so this holds for every point of the curve, in its subgroup or not.
+///
+/// # Panics
+/// Panics if a digit is larger, or the last row is shorter.
+pub fn digit_sums<C: Curve>(bases: &[C], digits: &[i16], bits: u32) -> Vec<C::Sum> {
+    let rows = digits.chunks_exact(bases.len().max(1));
+    assert!(rows.remainder().is_empty() && bits <= WINDOW_BITS_MAX, "rows have a digit for each base");
+    assert!(digits.iter().all(|digit| digit.unsigned_abs() <= 1 << (bits - 1)), "digits have these bits");
+    let cut = Cut { bits, windows: rows.len(), column_bits: (bits - 1) / 2 };
+    // Room is taken once: what vectors leave behind when they grow would stay in the memory of a guest.
+    let (mut kept, mut points) = (Vec::with_capacity(digits.len()), Vec::with_capacity(bases.len()));
+    // The identity has no coordinates, and adds nothing.
+    points.extend(bases.iter().filter_map(Point::of));
+    for row in rows {
+        let of_points = row.iter().zip(bases).filter(|(_, base)| base.xy().is_some());
+        kept.extend(of_points.map(|(digit, _)| *digit));
+    }
+    let mut sums = Vec::with_capacity(cut.windows);
+    each_window(&points, &kept, &cut, |sum| sums.push(sum));
+    sums.reverse();
+    sums
+}
+
+/// Calls a function with the sum of the points of each window, each times its digit, from the last window to the first.
+fn each_window<C: Curve>(points: &[Point<C>], digits: &[i16], cut: &Cut, mut visit: impl FnMut(C::Sum)) {
+    let together = (POINTS_TOGETHER / points.len().max(1)).clamp(1, cut.windows.max(1));
     let mut end = cut.windows;
     while end > 0 {
         let begin = end.saturating_sub(together);
         let mut buckets =
-            Buckets::gather(points, cut.by_digit(&digits, begin..end), (end - begin) << cut.bits);
+            Buckets::gather(points, cut.by_digit(digits, begin..end), (end - begin) << cut.bits);
         buckets.add_up();
         let mut lines = Buckets::gather(
             buckets.points(),
@@ -95,13 +129,9 @@ fn sum_of_products<C: Curve>(points: &[Point<C>], factors: &[Half]) -> C::Sum {
             (end - begin) * cut.lines_of_window(),
         );
         lines.add_up();
-        for window in (0..end - begin).rev() {
-            (0..cut.bits).for_each(|_| sum = C::double(&sum));
-            sum += cut.weighted(&mut lines, window);
-        }
+        (0..end - begin).rev().for_each(|window| visit(cut.weighted(&mut lines, window)));
         end = begin;
     }
-    sum
 }
 
 /// How factors are cut into digits, and the digits of a window laid out in rows and columns.

@@ -16,9 +16,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Matrix {
     /// The left side.
-    A,
+    A = 0,
     /// The right side.
-    B,
+    B = 1,
 }
 
 /// The coefficients of both sides.
@@ -82,8 +82,7 @@ impl Coefficients {
         let number = self.index.find(number, &mut self.numbers);
         self.bounds =
             [self.bounds[0].max(row.saturating_add(1)), self.bounds[1].max(signal.saturating_add(1))];
-        let side = u32::from(matrix == Matrix::B);
-        self.entries.push(Entry { row, signal_and_side: signal << 1 | side, number });
+        self.entries.push(Entry { row, signal_and_side: signal << 1 | matrix as u32, number });
     }
 
     /// Returns one more than the largest row, and than the largest signal.
@@ -107,6 +106,18 @@ impl Coefficients {
             *place += value;
         }
         sides
+    }
+
+    /// Returns, for each signal, the sum of its coefficients on the right side, each times the number of its row.
+    pub(crate) fn right_of(&self, rows: &[[u8; 32]], signals: u32) -> Vec<Fr> {
+        let mut sums = vec![Fr::ZERO; signals as usize];
+        for Entry { row, signal_and_side, number } in &self.entries {
+            if signal_and_side & 1 == Matrix::B as u32 {
+                sums[(signal_and_side >> 1) as usize] +=
+                    Fr::product(self.numbers[*number as usize], &rows[*row as usize]);
+            }
+        }
+        sums
     }
 }
 

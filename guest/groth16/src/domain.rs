@@ -118,6 +118,12 @@ impl Roots {
     }
 }
 
+/// Returns what the value of each row adds to the highest coefficient, times the number of rows: the powers of the root.
+pub(crate) fn highest(log_domain: u32) -> impl Iterator<Item = Fr> {
+    let root = (log_domain..28).fold(root_of_unity(), |root, _| root.square());
+    std::iter::successors(Some(Fr::ONE), move |power| Some(*power * root)).take(1 << log_domain)
+}
+
 /// Returns an index with its bits reversed, in a domain of the size `2^log_domain`.
 #[must_use]
 pub(crate) fn reversed(index: u32, log_domain: u32) -> u32 {

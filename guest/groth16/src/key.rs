@@ -60,6 +60,16 @@ impl<G: Group> Query<G> {
         self.count as usize
     }
 
+    /// The points that were not left out.
+    pub(crate) fn points(&self) -> &[Point<G>] {
+        &self.points
+    }
+
+    /// Returns the wire of one of [`Self::points`].
+    pub(crate) fn wire(&self, index: usize) -> usize {
+        self.wires[index] as usize
+    }
+
     /// Releases memory that was reserved for points that were left out.
     fn end(&mut self) {
         self.wires.shrink_to_fit();

@@ -3,7 +3,7 @@
 //! ```text
 //! field, quadratic           fields of BN254                   groups, point, sum    its groups
 //! section, header, zkey      reads a .zkey, piece by piece     coefficients   both sides of the constraints
-//! domain                     transforms to the coset
+//! domain                     transforms to the coset           combination    checks many points at once
 //! key                        makes proofs                      proof          the file with a proof
 //! verifying_key, pairing     verifies proofs                   outline        what a .zkey is, and whether it is consistent
 //! guest                      the methods of the guest          trial          a small circuit, which every image proves
@@ -13,6 +13,7 @@
 //! Invariant: the same key, witness and entropy give the same bytes, natively and in WebAssembly.
 
 mod coefficients;
+mod combination;
 mod domain;
 mod error;
 mod field;

@@ -8,18 +8,19 @@
 use crate::{
     Error,
     coefficients::{Coefficient, Coefficients},
-    domain::{Roots, reversed},
+    combination::{Combination, outside_of, total},
+    domain::{Roots, highest, reversed},
     field::{Fr, bytes, words},
     groups::{First, Group, HALVES, Second},
     header::{FORMAT, Header, MAGIC, VERSION, check_protocol},
     pairing,
-    point::{G1, G2, Point},
+    point::{G1, G2, NotInGroup, Point},
     section::COEFFICIENT_BYTES,
     sum::Sum,
     verifying_key::VerifyingKey,
 };
 use chacha20::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 use snapback_arithmetic::msm::{self, Coordinate};
 use snapback_circom::sections::Sections;
@@ -93,7 +94,7 @@ impl<'a> Outline<'a> {
     ///
     /// # Errors
     /// Returns an error if the key is not consistent.
-    pub fn check(self) -> Result<Self, Error> {
+    pub fn check(&self) -> Result<(), Error> {
         let Header { beta, beta_first, delta, delta_first, wires, log_domain, .. } = self.header;
         let refuse =
             |what: &str| Err(Error::malformed(FORMAT, format!("{what} do not belong to each other")));
@@ -105,60 +106,61 @@ impl<'a> Outline<'a> {
             return refuse("delta1 and delta2");
         }
         let mut random = ChaCha20Rng::from_seed(Sha256::digest(self.file).into());
-        let weights: [Vec<Fr>; 3] = std::array::from_fn(|_| {
-            let number = |_| Fr::from_number([random.next_u64(), random.next_u64(), 0, 0]);
-            (0..wires).map(number).collect()
-        });
-        let coefficients = self.coefficients()?;
-        let mut roots = Roots::new();
-        roots.extend(log_domain);
-        let top = |weights: &[Fr]| {
-            let [_, mut values] = coefficients.sides(&numbers(weights), log_domain);
-            roots.to_coefficients(&mut values);
-            values.pop().expect("a domain has a row")
-        };
-        // A ceremony that is just large enough for the circuit leaves the highest power out of the points H, which no proof
-        // needs. So both combinations are without it.
-        let tops = weights.each_ref().map(|weights| top(weights));
-        let without = |other: usize| -> Vec<[u8; 32]> {
-            let combined = weights[0].iter().zip(&weights[other]);
-            let combined = combined.map(|(weight, other_weight)| {
-                if tops[0].is_zero() {
-                    *other_weight
-                } else {
-                    *weight * tops[other] - *other_weight * tops[0]
-                }
-            });
-            numbers(&combined.collect::<Vec<_>>())
-        };
-        let (all, some, others) = (numbers(&weights[0]), without(1), without(2));
-        let b_first = self.points::<First>(6, wires, "points B in G1")?;
+        let combination = Combination::draw(&mut random, wires as usize);
         let b_second = self.points::<Second>(7, wires, "points B in G2")?;
-        if !pairing::is_one(&[(sum(&b_first, &all), other), (-one, sum(&b_second, &all))]) {
+        let rows = combination.sums(&b_second);
+        if let Some(index) = outside_of(&b_second, &rows) {
+            return Err(outside_its_group(index, "points B in G2", NotInGroup::Subgroup));
+        }
+        let b_first = self.points::<First>(6, wires, "points B in G1")?;
+        let all = total(&rows);
+        let first = total(&combination.sums(&b_first)).to_affine();
+        if !pairing::is_one(&[(first, other), (-one, all.to_affine())]) {
             return refuse("the points B in G1 and G2");
         }
+
+        // A ceremony that is just large enough for the circuit leaves the highest power out of the points H, which no proof
+        // needs. So what is compared is without it: a wire that has it takes it out of the others.
+        let coefficients = self.coefficients()?;
+        let tops = coefficients.right_of(&numbers(highest(log_domain)), wires);
+        let pivot = tops.iter().position(|top| !top.is_zero());
+        let without = |mut weights: Vec<Fr>, sum: Sum<Second>| {
+            let Some(pivot) = pivot else { return (weights, sum.to_affine()) };
+            let top = weights.iter().zip(&tops).fold(Fr::ZERO, |sum, (weight, top)| sum + *weight * *top);
+            weights.iter_mut().for_each(|weight| *weight = *weight * tops[pivot]);
+            weights[pivot] = weights[pivot] - top;
+            let sum = sum.to_affine().times(&tops[pivot].number()) + (-b_second[pivot]).times(&top.number());
+            (weights, sum.to_affine())
+        };
+        let (weights, all) = without(combination.weights(), all);
+        // The sum of a row stands for the secret. Unless everything that could is the identity, a row is not, but for chance.
+        let rows = rows.iter().enumerate().map(|(row, sum)| without(combination.row(row), *sum));
+        let Some((of_row, row)) = rows.into_iter().find(|(_, row)| !row.is_identity()) else {
+            return Ok(());
+        };
         let h = self.points::<First>(9, self.header.domain(), "points H")?;
-        let times_vanishing = |weights: &[[u8; 32]]| {
-            let [_, mut values] = coefficients.sides(weights, log_domain);
+        let mut roots = Roots::new();
+        roots.extend(log_domain);
+        let times_vanishing = |weights: Vec<Fr>| {
+            let [_, mut values] = coefficients.sides(&numbers(weights), log_domain);
             roots.to_coset(&mut values);
             let ordered = (0..self.header.domain()).map(|index| h[reversed(index, log_domain) as usize]);
-            sum(&ordered.collect::<Vec<_>>(), &numbers(&values))
+            sum(&ordered.collect::<Vec<_>>(), &numbers(values))
         };
-        let (left, right) = (times_vanishing(&some), times_vanishing(&others));
-        if !pairing::is_one(&[(left, sum(&b_second, &others)), (-right, sum(&b_second, &some))]) {
+        let (left, right) = (times_vanishing(weights), times_vanishing(of_row));
+        if !pairing::is_one(&[(left, row), (-right, all)]) {
             return refuse("the points H, the points B and the coefficients");
         }
-        Ok(self)
+        Ok(())
     }
 
-    /// Reads the points of a section, each of which has to be in its group.
+    /// Reads the points of a section, each of which has to be on its curve.
     fn points<G: Group>(&self, section: u32, count: u32, name: &str) -> Result<Vec<Point<G>>, Error> {
         let mut reader = self.sections.get(section)?;
         let mut points = Vec::new();
         for index in 0..count {
-            let point = Point::from_montgomery(reader.bytes(Point::<G>::BYTES as u64, name)?);
-            let named = |reason| Error::point(FORMAT, &format!("point {index} of the {name}"), reason);
-            points.push(point.map_err(named)?);
+            let point = Point::on_curve(reader.bytes(Point::<G>::BYTES as u64, name)?);
+            points.push(point.map_err(|reason| outside_its_group(index as usize, name, reason))?);
         }
         reader.end()?;
         Ok(points)
@@ -186,8 +188,13 @@ fn sum<G: Group>(points: &[Point<G>], weights: &[[u8; 32]]) -> Point<G> {
 }
 
 /// Returns the numbers that the elements stand for.
-fn numbers(elements: &[Fr]) -> Vec<[u8; 32]> {
-    elements.iter().map(|element| bytes(element.number())).collect()
+fn numbers(elements: impl IntoIterator<Item = Fr>) -> Vec<[u8; 32]> {
+    elements.into_iter().map(|element| bytes(element.number())).collect()
+}
+
+/// Returns the error for a point that is not in its group.
+fn outside_its_group(index: usize, name: &str, reason: NotInGroup) -> Error {
+    Error::point(FORMAT, &format!("point {index} of the {name}"), reason)
 }
 
 /// Checks that the sections of points have the lengths that the header says, so that nothing is allocated for points that

@@ -1,6 +1,7 @@
 //! Points in affine form, and how keys and proofs encode them.
 //!
-//! Invariant: a point that was read is on its curve, and in the subgroup of its group.
+//! Invariant: a point that was read is on its curve, and in the subgroup of its group. Points that are read by
+//! [`Point::on_curve`] have to be found in the subgroup together, see [`crate::combination`].
 
 use crate::{
     field::{ELEMENT_BYTES, Fq, Words},
@@ -64,6 +65,15 @@ impl<G: Group> Point<G> {
         Self::read(bytes, Fq::from_montgomery)
     }
 
+    /// Reads a point of the curve whose coordinates are in Montgomery form. Whether it is in the subgroup is left to the
+    /// caller.
+    ///
+    /// # Errors
+    /// Returns an error if a coordinate is not below the prime, or the point is not on the curve.
+    pub(crate) fn on_curve(bytes: &[u8]) -> Result<Self, NotInGroup> {
+        Self::read_on_curve(bytes, Fq::from_montgomery)
+    }
+
     /// Reads a point whose coordinates are numbers, as proofs have them.
     ///
     /// # Errors
@@ -73,6 +83,14 @@ impl<G: Group> Point<G> {
     }
 
     fn read(bytes: &[u8], number: fn(&[u8; ELEMENT_BYTES]) -> Option<Fq>) -> Result<Self, NotInGroup> {
+        let point = Self::read_on_curve(bytes, number)?;
+        if G::is_in_subgroup(&point) { Ok(point) } else { Err(NotInGroup::Subgroup) }
+    }
+
+    fn read_on_curve(
+        bytes: &[u8],
+        number: fn(&[u8; ELEMENT_BYTES]) -> Option<Fq>,
+    ) -> Result<Self, NotInGroup> {
         let coordinates = bytes
             .split_at_checked(G::Base::BYTES)
             .and_then(|(x, y)| Some(Self { x: G::Base::read(x, number)?, y: G::Base::read(y, number)? }));
@@ -82,13 +100,7 @@ impl<G: Group> Point<G> {
         }
         let three = G::Base::ONE.double() + G::Base::ONE;
         let is_on_curve = (point.y.square() - point.x.square() * point.x) * G::B_FACTOR == three;
-        if !is_on_curve {
-            Err(NotInGroup::Curve)
-        } else if G::is_in_subgroup(&point) {
-            Ok(point)
-        } else {
-            Err(NotInGroup::Subgroup)
-        }
+        if is_on_curve { Ok(point) } else { Err(NotInGroup::Curve) }
     }
 
     /// Returns whether this is the identity.

@@ -13,10 +13,11 @@
 use crate::{
     Error,
     coefficients::{Coefficient, Coefficients},
+    combination,
     groups::{First, Group, Second},
     header::{FORMAT, HEADER_BYTES, Header, MAGIC, VERSION, check_protocol},
     key::{ProvingKey, Query},
-    point::{G1, Point},
+    point::{G1, NotInGroup, Point},
     section::{COEFFICIENT_BYTES, SKIPPED_BYTES, Section},
     verifying_key::VerifyingKey,
 };
@@ -56,6 +57,7 @@ pub struct KeyReader {
     coefficients: Coefficients,
     a: Query<First>,
     b1: Query<First>,
+    /// Points of the curve, which are found in the subgroup when all are there.
     b2: Query<Second>,
     c: Query<First>,
     h: Vec<G1>,
@@ -298,6 +300,9 @@ impl KeyReader {
                 "a coefficient is of a constraint or a signal that the circuit does not have".into(),
             );
         }
+        if let Some(outside) = combination::find_outside(self.b2.points()) {
+            return Err(refused(Section::B2, self.b2.wire(outside), NotInGroup::Subgroup));
+        }
         let vk = VerifyingKey {
             alpha: header.alpha,
             beta: header.beta,
@@ -314,7 +319,12 @@ fn number(record: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(*record[offset..].first_chunk().expect("a record has its length"))
 }
 
+/// Reads a point of a curve, which of the first one is in its group.
 fn point<G: Group>(record: &[u8], section: Section, index: usize) -> Result<Point<G>, Error> {
-    Point::from_montgomery(record)
-        .map_err(|reason| Error::point(FORMAT, &format!("point {index} of {}", section.name()), reason))
+    Point::on_curve(record).map_err(|reason| refused(section, index, reason))
+}
+
+/// Returns the error for a point that is not in its group.
+fn refused(section: Section, index: usize, reason: NotInGroup) -> Error {
+    Error::point(FORMAT, &format!("point {index} of {}", section.name()), reason)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use ff::PrimeField;
-use group::Curve;
+use group::{Curve, CurveAffine as _};
 use pasta_curves::{EpAffine, EqAffine, Fp};
 use proptest::prelude::*;
 
@@ -64,6 +64,21 @@ proptest! {
     ) {
         agrees::<EpAffine>(&terms);
         agrees::<EqAffine>(&terms);
+    }
+
+    #[test]
+    fn rows_of_digits_have_sums_of_their_own(
+        terms in prop::collection::vec((logarithm(), prop::array::uniform3(-16..=16i16)), 0..300), bits in 5..=10u32,
+    ) {
+        let points: Vec<EqAffine> =
+            terms.iter().map(|(log, _)| (EqAffine::generator() * small::<Fp>(*log)).to_affine()).collect();
+        let digits: Vec<i16> = (0..3).flat_map(|row| terms.iter().map(move |(_, digits)| digits[row])).collect();
+        let sums = digit_sums(&points, &digits, bits);
+        prop_assert_eq!(sums.len(), if points.is_empty() { 0 } else { 3 });
+        for (row, sum) in sums.into_iter().enumerate() {
+            let log = terms.iter().map(|(log, digits)| small::<Fp>(*log) * small::<Fp>(i64::from(digits[row]))).sum::<Fp>();
+            prop_assert!(sum == EqAffine::generator() * log);
+        }
     }
 
     #[test]

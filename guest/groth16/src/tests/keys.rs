@@ -1,10 +1,13 @@
 //! Keys, witnesses and proofs are those of snarkjs, and what is none of them is refused.
 
-use super::arithmetic::outside;
+use super::{
+    arithmetic::outside,
+    combinations::{beside_the_subgroup, of_small_order},
+};
 use crate::{
     Error, KeyReader, Outline, ProofFile, ProvingKey, Roots,
     field::bytes,
-    groups::{First, Group},
+    groups::{First, Group, Second},
     header::HEADER_BYTES,
     point::Point,
     trial,
@@ -44,8 +47,8 @@ fn a_real_circuit_is_proven_and_its_verifying_key_is_the_one_of_snarkjs() {
     let last = wrong.len() - 32;
     wrong[last] ^= 1;
     assert_eq!(key.prove(&roots, &wrong, &[7; 32]), Err(Error::Unsatisfied));
-    let outline = Outline::read(&zkey).expect("a key").check().map_err(|error| error.to_string());
-    let outline = outline.expect("a consistent key");
+    let outline = Outline::read(&zkey).expect("a key");
+    assert_eq!(outline.check(), Ok(()));
     assert_eq!((outline.constraints, outline.header.publics), (10815, 2));
     assert_eq!(outline.verifying_key, *key.verifying_key());
 }
@@ -137,11 +140,20 @@ fn hostile_keys_are_refused_by_name() {
     has(refusal(|all| section(all, 4)[16..48].fill(0xff)), "not below the prime");
     has(refusal(|all| all.push((5, Vec::new()))), "section 5, the points A is there twice");
     has(refusal(|all| all.retain(|(number, _)| *number != 9)), "section 9, the points H is missing");
-    let encoded: Vec<u8> = {
-        let Point { x, y } = outside();
-        [x.re, x.im, y.re, y.im].iter().flat_map(|part| bytes(part.montgomery())).collect()
+    let set = |all: &mut Sections, wire: usize, point: Point<Second>| {
+        let Point { x, y } = point;
+        let encoded = [x.re, x.im, y.re, y.im].into_iter().flat_map(|part| bytes(part.montgomery()));
+        section(all, 7)[128 * wire..][..128].iter_mut().zip(encoded).for_each(|(to, byte)| *to = byte);
     };
-    has(refusal(|all| section(all, 7)[..128].copy_from_slice(&encoded)), "is not in the subgroup");
+    for point in [outside(), of_small_order(), beside_the_subgroup()] {
+        let named = "point 2 of section 7, the points B in G2 is not in the subgroup";
+        has(refusal(|all| set(all, 2, point)), named);
+        let mut changed = sections();
+        set(&mut changed, 2, point);
+        let file = file(&changed);
+        let refused = Outline::read(&file).and_then(|outline| outline.check()).expect_err("it is refused");
+        has(refused.to_string(), "point 2 of the points B in G2 is not in the subgroup");
+    }
     assert_eq!(section(&mut sections(), 2).len() as u64, HEADER_BYTES);
 }
 
@@ -165,7 +177,7 @@ fn headers_that_lie_about_sizes_take_no_memory_and_points_are_checked_before_the
         let mut changed = sections();
         change(&mut changed);
         let file = file(&changed);
-        Outline::read(&file).and_then(Outline::check).err().expect("it is refused").to_string()
+        Outline::read(&file).and_then(|outline| outline.check()).expect_err("it is refused").to_string()
     };
     let has = |reason: String, part: &str| assert!(reason.contains(part), "{reason}");
     // The header has the number of wires at 72 and the size of the domain at 80.
@@ -189,7 +201,11 @@ fn keys_whose_points_are_of_different_ceremonies_are_not_consistent() {
         let mut changed = sections_of(zkey);
         change(&mut changed);
         let file = file(&changed);
-        Outline::read(&file).and_then(Outline::check).err().map(|error| error.to_string()).unwrap_or_default()
+        Outline::read(&file)
+            .and_then(|outline| outline.check())
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     };
     let check = |change: &dyn Fn(&mut Sections)| check_of(trial::ZKEY, change);
     assert_eq!(check(&|_| {}), "");
@@ -215,7 +231,7 @@ proptest! {
         let mut changed = trial::ZKEY.to_vec();
         changed[at] = byte;
         let _ = KeyReader::read(&changed).map(|key| key.prove(&roots(&key), trial::WITNESS, &[1; 32]));
-        let _ = Outline::read(&changed).and_then(Outline::check);
+        let _ = Outline::read(&changed).and_then(|outline| outline.check());
     }
 
     #[test]

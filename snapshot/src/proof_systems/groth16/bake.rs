@@ -38,8 +38,11 @@ impl<'a> Plan<'a> {
         for input in inputs {
             match input.name.as_str() {
                 INPUT_ZKEY => {
-                    let outline = Outline::read(&input.bytes).and_then(Outline::check);
-                    let outline = outline
+                    let read = || {
+                        let outline = Outline::read(&input.bytes)?;
+                        outline.check().map(|()| outline)
+                    };
+                    let outline = read()
                         .map_err(|error| Error::Input { name: input.label(), reason: error.to_string() })?;
                     plan.keys.insert(&input.of, outline.verifying_key);
                 }
