@@ -3,7 +3,7 @@
 //! Not everything can be told from a key alone: that the points A, C and IC belong to the constraints, and H to delta, takes
 //! a proof, or the transcript of the ceremony.
 //!
-//! Invariant: a point is found to be in its group before it is added or paired.
+//! Invariant: a point is found to be on its curve before it is added, and in its group before it is paired.
 
 use crate::{
     Error,
@@ -133,7 +133,9 @@ impl<'a> Outline<'a> {
             (weights, sum.to_affine())
         };
         let (weights, all) = without(combination.weights(), all);
-        // The sum of a row stands for the secret. Unless everything that could is the identity, a row is not, but for chance.
+        // What is compared with the sum of a row, which stands for the secret, is drawn with the digits of all rows. If some
+        // point H is wrong, then with the other twelve rows one of 2^120 weights hides it. All rows are the identity only if
+        // everything is, but for chance.
         let rows = rows.iter().enumerate().map(|(row, sum)| without(combination.row(row), *sum));
         let Some((of_row, row)) = rows.into_iter().find(|(_, row)| !row.is_identity()) else {
             return Ok(());
