@@ -9,16 +9,17 @@ use crate::{
     engine::{Ticker, engine},
     error::Refusal,
     guests::Guest,
+    initialise::{Log, Run},
     inputs::{BakeLimits, ExtraExports, Input},
     manifest::{CircuitId, FORMAT_VERSION, GuestId, ImageKind, InputId, Manifest, MethodInfo, Tools, Trial},
     native::{self, NativeCache},
     proof_systems::{INPUT_REMOVE, ProofSystem, ProofSystems},
     references::{Portion, References},
     trial::{self, TrialCall},
-    wizen::{Log, Run, Snapshot, wizen},
+    wizen::{Snapshot, wizen},
 };
-use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX, ENTROPY_LEN};
-use std::{fmt, sync::Arc, thread};
+use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX};
+use std::{fmt, sync::Arc};
 
 /// The stages of a bake, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,20 +197,8 @@ pub fn bake(
         let progress = Arc::clone(progress);
         Arc::new(move |line| progress.log(line))
     };
-    let run = |entropy: [u8; ENTROPY_LEN], log: Log| {
-        let run = Run { guest: &guest.wasm, checked: &checked, inputs: fed, entropy, limits, log };
-        wizen(&engine, &run)
-    };
-    // Any two different values serve: the comparison shows whether the image depends on the entropy.
-    let (first, second) = thread::scope(|scope| {
-        let second = scope.spawn(|| run([0xa5; ENTROPY_LEN], Arc::new(|_| {})));
-        let first = run([0x3c; ENTROPY_LEN], log);
-        (first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    });
-    let snapshot = first?;
-    if snapshot != second? {
-        return Err(Refusal::BakedEntropy.into());
-    }
+    let run = Run { guest: &guest.wasm, checked: &checked, inputs: fed, limits };
+    let snapshot = wizen(&engine, &run, &log)?;
     let snapshot_bytes = snapshot.module.len() as u64;
     if snapshot_bytes > limits.image_bytes_max {
         return Err(Refusal::TooLarge { bytes: snapshot_bytes, bytes_max: limits.image_bytes_max }.into());

@@ -19,6 +19,7 @@ mod error;
 mod guests;
 mod image;
 pub mod imports;
+mod initialise;
 mod inputs;
 pub mod manifest;
 mod manifest_section;
