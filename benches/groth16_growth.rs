@@ -1,5 +1,5 @@
 //! How the time of a Groth16 proof grows with the number of constraints: natively, in a guest, and for snarkjs; and what
-//! the bake of a key takes beside its reading.
+//! the bake of a key takes beside its reading. `cargo bench --bench groth16_growth -- 16 18` measures these sizes alone.
 //!
 //! The circuits are squarings whose values are of full size, which is the worst case: most values of a hash's circuit are
 //! bits. Snarkjs uses every core, so its CPU time is compared.
@@ -13,11 +13,15 @@ mod snarkjs;
 mod squares;
 mod support;
 
-use snapback_guest_groth16::{KeyReader, Roots};
+use snapback_guest_groth16::{KeyReader, Outline, Roots};
 use snapback_host::instance::Instance;
 use snapback_snapshot::{Guest, Input};
 use snarkjs::Snarkjs;
-use std::{env, fs, sync::Arc, time::Instant};
+use std::{
+    env, fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use support::{MEMORY, bake_in, call, counted, load_from, median, record};
 
 /// Constraints as powers of two, and proofs that are made of each size.
@@ -29,7 +33,8 @@ fn main() {
     }
     let engine = snapback_snapshot::engine(4).expect("an engine");
     let _ticker = snapback_snapshot::Ticker::start(&engine).expect("a thread");
-    for (k, rounds) in SIZES {
+    let asked: Vec<u32> = env::args().filter_map(|arg| arg.parse().ok()).collect();
+    for (k, rounds) in SIZES.into_iter().filter(|(k, _)| asked.is_empty() || asked.contains(k)) {
         // The constraints and the rows of the constant and of one public signal fill the domain.
         let (r1cs, witness) = ceremony::squares((1 << k) - 2);
         let zkey = ceremony::zkey(&r1cs);
@@ -42,12 +47,16 @@ fn main() {
         let begun = Instant::now();
         let key = KeyReader::read(&zkey).expect("a key");
         let read = begun.elapsed().as_secs_f64();
+        let begun = Instant::now();
+        Outline::read(&zkey).and_then(|outline| outline.check()).expect("a consistent key");
+        let check = begun.elapsed().as_secs_f64();
         let mut roots = Roots::new();
         roots.extend(key.header().log_domain);
-        let begun = Instant::now();
+        let (begun, cpu_before) = (Instant::now(), process_cpu());
         let guest = Guest::find("groth16").expect("embedded");
         let image = bake_in(dir.path(), guest, &[Input::new("zkey/squares", zkey.clone())]);
         let bake = begun.elapsed().as_secs_f64();
+        let bake_cpu = (process_cpu() - cpu_before).as_secs_f64();
         let generation = Arc::new(load_from(dir.path(), &image, &engine));
         let mut snarkjs = Snarkjs::start(&files[0], &files[1]);
 
@@ -72,7 +81,9 @@ fn main() {
         let figures = [
             ("key_bytes", zkey.len() as f64),
             ("read_seconds", read),
+            ("check_seconds", check),
             ("bake_seconds", bake),
+            ("bake_cpu_seconds", bake_cpu),
             ("instantiate_seconds", median(made)),
             ("wasm_seconds", wasm),
             ("native_seconds", native),
@@ -84,4 +95,10 @@ fn main() {
             eprintln!("2^{k:<3} {figure:<22} {value:.6}");
         }
     }
+}
+
+/// Returns the CPU time of this process.
+fn process_cpu() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    now.try_into().expect("time goes forward")
 }

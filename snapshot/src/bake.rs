@@ -19,7 +19,7 @@ use crate::{
     wizen::{Snapshot, wizen},
 };
 use snapback_abi::{ABI_VERSION, BAKE_INIT, BAKE_PREFIX};
-use std::{fmt, sync::Arc};
+use std::{fmt, panic, sync::Arc, thread};
 
 /// The stages of a bake, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +198,14 @@ pub fn bake(
         Arc::new(move |line| progress.log(line))
     };
     let run = Run { guest: &guest.wasm, checked: &checked, inputs: fed, limits };
-    let snapshot = wizen(&engine, &run, &log)?;
+    let (snapshot, are_checked) = thread::scope(|scope| {
+        let check = scope.spawn(|| plan.as_ref().map_or(Ok(()), |plan| plan.check()));
+        let snapshot = wizen(&engine, &run, &log);
+        (snapshot, check.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
+    });
+    // What both refuse is reported in the words of the native implementation, which does not depend on the guest.
+    are_checked?;
+    let snapshot = snapshot?;
     let snapshot_bytes = snapshot.module.len() as u64;
     if snapshot_bytes > limits.image_bytes_max {
         return Err(Refusal::TooLarge { bytes: snapshot_bytes, bytes_max: limits.image_bytes_max }.into());

@@ -105,7 +105,16 @@ pub trait ProofSystem: Send + Sync {
 }
 
 /// Preparations of the native implementation for one bake.
-pub trait BakePlan {
+pub trait BakePlan: Sync {
+    /// Checks what takes long to check of the circuits. It runs beside the initialiser of the guest, which is confined
+    /// whatever it is fed, and nothing is published of a circuit that is refused here.
+    ///
+    /// # Errors
+    /// Returns an error if an input is wrong.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Returns the inputs that the base lacks and that are fed before the circuits, such as reference strings.
     fn references(&self) -> Vec<Input>;
 

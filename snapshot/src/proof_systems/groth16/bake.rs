@@ -16,7 +16,7 @@ use ark_bn254::{Bn254, Fq, Fq2, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup, pairing::Pairing};
 use ark_ff::{BigInt, One, PrimeField};
 use snapback_abi::METHOD_PROVE;
-use snapback_guest_groth16::{G1, G2, Outline, ProofFile, VerifyingKey, trial};
+use snapback_guest_groth16::{self as groth16, G1, G2, Outline, ProofFile, VerifyingKey, trial};
 use std::collections::BTreeMap;
 
 /// Name of the trial circuit. The guest does not list it.
@@ -25,7 +25,7 @@ const TRIAL: &str = ".trial";
 /// The keys of a bake.
 pub(super) struct Plan<'a> {
     base: Option<&'a Manifest>,
-    keys: BTreeMap<&'a str, VerifyingKey>,
+    keys: BTreeMap<&'a str, (&'a Input, Outline<'a>)>,
     removed: Vec<&'a str>,
     trial: Input,
 }
@@ -38,13 +38,8 @@ impl<'a> Plan<'a> {
         for input in inputs {
             match input.name.as_str() {
                 INPUT_ZKEY => {
-                    let read = || {
-                        let outline = Outline::read(&input.bytes)?;
-                        outline.check().map(|()| outline)
-                    };
-                    let outline = read()
-                        .map_err(|error| Error::Input { name: input.label(), reason: error.to_string() })?;
-                    plan.keys.insert(&input.of, outline.verifying_key);
+                    let outline = Outline::read(&input.bytes).map_err(|error| refuse(input, &error))?;
+                    plan.keys.insert(&input.of, (input, outline));
                 }
                 INPUT_REMOVE => plan.removed.push(&input.of),
                 _ => {}
@@ -54,7 +49,16 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Returns the error for a key that is refused.
+fn refuse(input: &Input, error: &groth16::Error) -> Error {
+    Error::Input { name: input.label(), reason: error.to_string() }
+}
+
 impl BakePlan for Plan<'_> {
+    fn check(&self) -> Result<(), Error> {
+        self.keys.values().try_for_each(|(input, key)| key.check().map_err(|error| refuse(input, &error)))
+    }
+
     fn references(&self) -> Vec<Input> {
         let is_in_base = self.base.is_some_and(|base| base.inputs.contains(&self.trial.id()));
         if is_in_base { Vec::new() } else { vec![self.trial.clone()] }
@@ -77,7 +81,9 @@ impl BakePlan for Plan<'_> {
         let kept = kept.filter(|circuit| !removed.contains(&circuit.name.as_str()));
         let mut wanted: BTreeMap<&str, Digest> =
             kept.map(|circuit| (circuit.name.as_str(), circuit.vk_digest)).collect();
-        wanted.extend(keys.iter().map(|(name, key)| (*name, Digest::from_bytes(key.digest()))));
+        wanted.extend(
+            keys.iter().map(|(name, (_, key))| (*name, Digest::from_bytes(key.verifying_key.digest()))),
+        );
         let found: BTreeMap<&str, Digest> =
             found.iter().map(|circuit| (circuit.name.as_str(), circuit.vk_digest)).collect();
         let differs = wanted.iter().find(|(name, digest)| found.get(*name) != Some(digest));
