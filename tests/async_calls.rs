@@ -175,6 +175,25 @@ fn a_job_that_kills_its_server_again_and_again_is_set_aside() {
 }
 
 #[test]
+fn jobs_that_may_have_killed_a_server_run_one_at_a_time() {
+    let dir = own_state_with("fixtures");
+    let server = fixtures(dir.path(), &["--lanes", "3"]);
+    let suspects = [submit(&server, "spin", b"a"), submit(&server, "spin", b"b")];
+    until("both run", || suspects.iter().all(|job| state(&server, job) == "claimed"));
+    server.signal(rustix::process::Signal::KILL);
+    server.wait();
+    let server = fixtures(dir.path(), &["--lanes", "3"]);
+    until("one runs", || state(&server, &suspects[0]) == "claimed");
+    let other = submit(&server, "echo", b"later");
+    assert_eq!([&suspects[1], &other].map(|job| state(&server, job)), ["queued", "queued"]);
+    server.delete(&path(&suspects[0]));
+    until("the next one runs", || state(&server, &suspects[1]) == "claimed");
+    assert_eq!(state(&server, &other), "queued");
+    server.delete(&path(&suspects[1]));
+    assert_eq!(ended(&server, &other)["state"], "succeeded");
+}
+
+#[test]
 fn a_server_that_stops_gives_its_jobs_back() {
     let dir = own_state_with("fixtures");
     let server = fixtures(dir.path(), &["--lanes", "1"]);

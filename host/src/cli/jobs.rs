@@ -45,42 +45,45 @@ struct Place {
     json: bool,
 }
 
+#[derive(clap::Args)]
+struct SubmitArgs {
+    /// The request; - reads standard input
+    file: PathBuf,
+    /// Prove with this circuit
+    #[arg(long, required_unless_present = "method")]
+    circuit: Option<String>,
+    /// Call this method, instead of `prove`
+    #[arg(long)]
+    method: Option<String>,
+    /// The image, if several have the circuit or the method
+    #[arg(long)]
+    image: Option<String>,
+    /// Precedence among the jobs: 0 to 9
+    #[arg(long, value_name = "N")]
+    priority: Option<u8>,
+    /// Do not begin before this time has passed, such as 10m
+    #[arg(long, value_name = "TIME")]
+    delay: Option<String>,
+    /// Expire if the job still waits after this time, such as 2h
+    #[arg(long, value_name = "TIME")]
+    expires_in: Option<String>,
+    /// Text that makes a second submission the same job
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Wait for the end of the job, and write its result
+    #[arg(long)]
+    wait: bool,
+    /// Write the result to this file instead of standard output
+    #[arg(short, long, value_name = "FILE", requires = "wait")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
 #[derive(clap::Subcommand)]
 enum Action {
     /// Submit a call as a job, and print its id once it is on the server's disk
-    Submit {
-        /// The request; - reads standard input
-        file: PathBuf,
-        /// Prove with this circuit
-        #[arg(long, required_unless_present = "method")]
-        circuit: Option<String>,
-        /// Call this method, instead of `prove`
-        #[arg(long)]
-        method: Option<String>,
-        /// The image, if several have the circuit or the method
-        #[arg(long)]
-        image: Option<String>,
-        /// Precedence among the jobs: 0 to 9
-        #[arg(long, value_name = "N")]
-        priority: Option<u8>,
-        /// Do not begin before this time has passed, such as 10m
-        #[arg(long, value_name = "TIME")]
-        delay: Option<String>,
-        /// Expire if the job still waits after this time, such as 2h
-        #[arg(long, value_name = "TIME")]
-        expires_in: Option<String>,
-        /// Text that makes a second submission the same job
-        #[arg(long, value_name = "KEY")]
-        idempotency_key: Option<String>,
-        /// Wait for the end of the job, and write its result
-        #[arg(long)]
-        wait: bool,
-        /// Write the result to this file instead of standard output
-        #[arg(short, long, value_name = "FILE", requires = "wait")]
-        output: Option<PathBuf>,
-        #[command(flatten)]
-        place: Place,
-    },
+    Submit(SubmitArgs),
     /// List the jobs, newest first
     List {
         /// Those in this state: queued, claimed, succeeded, failed, quarantined, cancelled or expired
@@ -130,8 +133,9 @@ enum Action {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.action {
-        Action::Submit { place, wait, output, .. } => {
-            let job = submit(&args.action)?;
+        Action::Submit(args) => {
+            let SubmitArgs { place, wait, output, .. } = args;
+            let job = submit(args)?;
             let id = job["id"].as_str().context("the server does not say which job it is")?;
             if !wait {
                 if place.json {
@@ -177,22 +181,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn submit(action: &Action) -> anyhow::Result<Value> {
-    let Action::Submit {
-        file,
-        circuit,
-        method,
-        image,
-        priority,
-        delay,
-        expires_in,
-        idempotency_key,
-        place,
-        ..
-    } = action
-    else {
-        unreachable!("the caller has matched it")
-    };
+fn submit(args: &SubmitArgs) -> anyhow::Result<Value> {
+    let SubmitArgs {
+        file, circuit, method, image, priority, delay, expires_in, idempotency_key, place, ..
+    } = args;
     let body = files::read(file)?;
     let priority = priority.map(|priority| priority.to_string());
     let terms = [("image", image), ("priority", &priority), ("delay", delay), ("expires_in", expires_in)];
