@@ -2,6 +2,7 @@
 
 mod goals;
 mod groth16;
+mod jobs;
 mod lines;
 mod plot;
 mod scaling;
@@ -36,6 +37,7 @@ fn report() -> Result<(), String> {
     let measured = Measured::read(&root.join("target/criterion"))?;
     let mut goals = goals::goals(&measured)?;
     goals.extend(groth16::goals(&measured));
+    goals.extend(jobs::goals(&measured));
     let docs = root.join("docs");
     fs::create_dir_all(&docs).map_err(|error| format!("{}: {error}", docs.display()))?;
     write(&docs.join("benchmarks.md"), &page(&measured, &goals))?;

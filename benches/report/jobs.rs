@@ -1,0 +1,40 @@
+//! What durable jobs should cost.
+
+use crate::{
+    Measured,
+    goals::{Bound, Goal},
+    time,
+};
+
+/// What is shown, the figure, the goal, and how both are written.
+type Row = (&'static str, &'static str, f64, fn(f64) -> String);
+
+/// The goals of figures that were measured.
+pub(crate) fn goals(measured: &Measured) -> Vec<Goal> {
+    let megabytes = |bytes: f64| format!("{:.1} MB", bytes / 1e6);
+    let rows: [Row; 3] = [
+        (
+            "time from a submission of a job until it is on disk, p99 at 200 a second",
+            "jobs_submit_p99_seconds",
+            10e-3,
+            time,
+        ),
+        (
+            "time of a claim while 100,000 jobs wait, without the sync of the disk",
+            "jobs_claim_of_many_each_seconds",
+            1e-3,
+            time,
+        ),
+        (
+            "private memory of the server for 100,000 jobs that wait",
+            "jobs_100000_waiting_private_bytes",
+            100e6,
+            megabytes,
+        ),
+    ];
+    rows.into_iter()
+        .filter_map(|(what, figure, most, show)| {
+            Some(Goal::new(what, *measured.figures.get(figure)?, Bound::AtMost(most), show))
+        })
+        .collect()
+}
