@@ -151,6 +151,13 @@ fn key_files_are_created_and_checked() {
     std::os::unix::fs::symlink(&path, directory.path().join("link")).expect("it can be linked");
     assert!(is_refused(&directory.path().join("link"), &state), "it is a link");
     assert_eq!(fs::read_dir(directory.path()).expect("it can be read").count(), 2);
+
+    // The first start of all finds no directory either.
+    let deeper = directory.path().join("new/deeper");
+    SealingKey::load(&deeper.join("key"), &state).expect("it is created");
+    assert_eq!(fs::metadata(&deeper).expect("it is there").permissions().mode() & 0o777, 0o700);
+    assert!(is_refused(&state.join("new/key"), &state), "it would be in the state directory");
+    assert!(!state.exists(), "which was not created for it");
 }
 
 /// A directory with jobs in all states, closed.

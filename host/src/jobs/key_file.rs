@@ -5,8 +5,9 @@
 use super::{JobError, SealingKey};
 use rustix::fs::{self, FileType, Mode, OFlags};
 use std::{
-    fs::File,
+    fs::{DirBuilder, File},
     io::{self, Read as _, Write as _},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 const KEY_BYTES: usize = 32;
 
 impl SealingKey {
-    /// Reads a key of 32 bytes from a file, and creates the file with a random key if there is none.
+    /// Reads a key of 32 bytes from a file, and creates the file with a random key, and its directory, if there is none.
     ///
     /// # Errors
     /// Returns an error if the file is in the state directory, can be read by anyone but its owner, does not have 32
@@ -23,8 +24,7 @@ impl SealingKey {
         let refused = |reason: &str| JobError::KeyFile { path: path.into(), reason: reason.into() };
         let failed = |error: &io::Error| refused(&error.to_string());
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let parent = parent.canonicalize().map_err(|error| failed(&error))?;
-        if parent.starts_with(nearest_canonical(state_dir)) {
+        if nearest_canonical(parent).starts_with(nearest_canonical(state_dir)) {
             return Err(refused(
                 "it is in the state directory, whose copies would contain it: keep it elsewhere",
             ));
@@ -34,7 +34,8 @@ impl SealingKey {
             Err(Read::Refused(error)) => return Err(error),
             Ok(key) => return Ok(key),
         }
-        Self::create(path, &parent).map_err(|error| failed(&error))?;
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+        created.and_then(|()| Self::create(path, parent)).map_err(|error| failed(&error))?;
         Self::read(path, &refused).map_err(|read| match read {
             Read::Missing => refused("it was removed while it was created"),
             Read::Refused(error) => error,
