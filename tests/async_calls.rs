@@ -350,6 +350,8 @@ fn the_command_line_submits_and_follows_jobs() {
     assert!(run_ok(&mut jobs(&["show", spinning])).contains("spin"));
     run_ok(&mut jobs(&["cancel", spinning]));
     assert!(run_err(&mut jobs(&["wait", spinning]), 4).contains("the job is cancelled"));
+    let newest = run_ok(&mut jobs(&["list", "--limit", "1"]));
+    assert!(newest.lines().count() == 1 && newest.contains(spinning), "{newest}");
     let list = run_ok(&mut jobs(&["list"]));
     assert!(list.lines().count() == 2 && list.contains("fixtures echo"), "{list}");
     assert!(run_err(&mut jobs(&["show", "7"]), 4).contains("unknown_job"));

@@ -95,6 +95,9 @@ enum Action {
         /// At most this many
         #[arg(long, default_value = "50")]
         limit: u32,
+        /// Where an earlier page says that the next one begins
+        #[arg(long)]
+        cursor: Option<String>,
         #[command(flatten)]
         place: Place,
     },
@@ -148,9 +151,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             follow(place, id)?;
             files::write(output.as_deref(), &result(place, id)?)
         }
-        Action::List { state, circuit, limit, place } => {
+        Action::List { state, circuit, limit, cursor, place } => {
             let limit = limit.to_string();
-            let filters = [("state", state), ("circuit", circuit)];
+            let filters = [("state", state), ("circuit", circuit), ("cursor", cursor)];
             let filters = filters.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?)));
             let query: Vec<_> = filters.chain([("limit", limit.as_str())]).collect();
             let list = place.client()?.send_json(&ApiRequest {
@@ -164,6 +167,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
                 return Ok(());
             }
             list["jobs"].as_array().context("not a list of jobs")?.iter().for_each(print_line);
+            if let Some(next) = list["next"].as_str() {
+                eprintln!("there are more: --cursor {}", printable(next));
+            }
             Ok(())
         }
         Action::Show { id, place } => place.show(&place.of("GET", &["v1", "jobs", id])?),

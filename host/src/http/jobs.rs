@@ -24,7 +24,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use snapback_abi::methods;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
@@ -55,6 +55,14 @@ pub(super) struct ListQuery {
     circuit: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
+}
+
+/// A page of the list.
+#[derive(Serialize)]
+struct Page {
+    jobs: Vec<JobView>,
+    /// Where the next page begins.
+    next: Option<Cursor>,
 }
 
 /// Returns the id in a path. Text that is no id names no job.
@@ -151,7 +159,8 @@ pub(super) async fn list(
     let filter = JobFilter { tenant: Some(tenant()), state, service: image, circuit };
     let page = job_engine(&app, &headers).await?.list(filter, cursor, limit).await?;
     let jobs: Vec<JobView> = page.jobs.iter().map(|record| JobView::of(&app, record)).collect();
-    let list = off_path(move || serde_json::to_vec(&serde_json::json!({ "jobs": jobs, "next": page.next })));
+    let page = Page { jobs, next: page.next };
+    let list = off_path(move || serde_json::to_vec(&page));
     let list = Zeroizing::new(list.await?.expect("it has string keys only"));
     Ok(([(header::CONTENT_TYPE, JSON)], Bytes::from(app.replies.hold(list).await?)).into_response())
 }
