@@ -72,7 +72,7 @@ pub(super) fn run(
     }
 
     let state = State::open(config, systems)?;
-    // The key is read while everything can be: it is in no directory that a server reaches later.
+    // The key is read before the sandbox is entered, which closes its directory.
     let job_clients = job_clients(config);
     let job_key = job_clients.map(|_| SealingKey::load(&config.jobs.key_file, &config.state_dir));
     let sandbox = Sandbox::enter(config.sandbox, &reach(&state, &names, settings.file().as_deref(), config))?;
