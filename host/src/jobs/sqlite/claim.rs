@@ -3,11 +3,11 @@
 //! Invariant: a claim reads a bounded number of rows, however many jobs wait.
 
 use super::{
-    Shared,
     bodies::Place,
     deadlines::LeaseEnd,
     rows::{self, Live, stored},
     schema,
+    shared::Shared,
     writer::{Effect, Writer},
 };
 use crate::jobs::{InputKind, JobError, JobRecord, Lease, State, Tenant, fairness};
@@ -82,7 +82,7 @@ impl Writer {
                 // Has the jobs counted again, so that the next claim is not misled.
                 drop(self.count());
                 return Err(JobError::Corrupt {
-                    path: super::DATABASE.into(),
+                    path: schema::DATABASE.into(),
                     reason: "its indexes disagree about the waiting jobs".into(),
                 });
             };

@@ -4,12 +4,14 @@
 //! on threads of their own.
 
 use super::{
-    SqliteJobs,
     bodies::Place,
     claim::Grant,
     deadlines::LeaseEnd,
     finish::SealedOutcome,
-    open, read,
+    open,
+    opened::SqliteJobs,
+    read,
+    shared::Shared,
     submit::{self, Digests, SealedJob},
     sweep,
 };
@@ -209,7 +211,7 @@ impl SqliteJobs {
         }
         let now = self.shared.clock.wall();
         let id = self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now);
-        let seal = move |shared: &super::Shared| -> Result<SealedJob, JobError> {
+        let seal = move |shared: &Shared| -> Result<SealedJob, JobError> {
             let digests = Digests::of(&job, &shared.seal);
             let value = submit::take_body(&mut job);
             let inline_bytes_max = shared.limits.inline_bytes_max;
@@ -233,7 +235,7 @@ impl SqliteJobs {
             }
             Outcome::Succeeded { bytes: value, media_type, image } => {
                 let bytes = value.len() as u64;
-                let seal = move |shared: &super::Shared| {
+                let seal = move |shared: &Shared| {
                     let digest = ResultDigest::of(&value);
                     let inline_bytes_max = shared.limits.inline_bytes_max;
                     let result =

@@ -9,7 +9,10 @@
 //! Invariant: a database that is damaged, missing, of another version or sealed with another key is refused, and left as
 //! it is. A new one appears under its name complete.
 
-use super::{DATABASE, rows, schema};
+use super::{
+    rows,
+    schema::{self, DATABASE},
+};
 use crate::jobs::{JobError, StorageFault, seal::Seal};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use rustix::fs::{FlockOperation, Mode, OFlags};

@@ -24,7 +24,7 @@ impl From<rusqlite::Error> for JobError {
                 | E::IntegralValueOutOfRange(..)
                 | E::InvalidColumnType(..)
                 | E::Utf8Error(..),
-            ) => return Self::Corrupt { path: super::DATABASE.into(), reason: error.to_string() },
+            ) => return Self::Corrupt { path: super::schema::DATABASE.into(), reason: error.to_string() },
             (Some(ErrorCode::DiskFull), _) => StorageFault::DiskFull,
             (Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly), _) => {
                 StorageFault::Io

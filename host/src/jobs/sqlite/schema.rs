@@ -5,6 +5,8 @@
 
 use crate::jobs::{InputKind, State};
 
+/// Name of the database in its directory.
+pub(super) const DATABASE: &str = "jobs.sqlite";
 /// Marks the file as a database of jobs: "snjb".
 pub(super) const APPLICATION_ID: i64 = 0x736e_6a62;
 /// Version of the schema.

@@ -4,7 +4,7 @@
 //! Invariant: a command is answered with success only after its transaction is durable. What a command does outside the
 //! database is an [`Effect`], and happens after the commit or not at all.
 
-use super::{Shared, bodies::PendingFile, load};
+use super::{bodies::PendingFile, load, shared::Shared};
 use crate::jobs::{JobError, JobId, fairness::Queues};
 use rusqlite::Connection;
 use std::{
