@@ -5,6 +5,7 @@
 
 pub(crate) mod circuits;
 pub(crate) mod inside;
+pub(crate) mod jobs;
 pub(crate) mod operated;
 pub(crate) mod rig;
 pub(crate) mod threshold;
