@@ -64,7 +64,7 @@ fn is_temporary(name: &str) -> bool {
     name.rsplit('/').next().is_some_and(|name| name.starts_with(".tmp-"))
 }
 
-/// Whether a file has a name that docs/circuits.md and the stores give it.
+/// Whether a file has a name that docs/circuits.md, docs/jobs.md and the stores give it.
 fn is_known(name: &str) -> bool {
     let is_digest = |name: &str| name.parse::<Digest>().is_ok();
     match name.rsplit_once('/').expect("no file lies in the state directory itself") {
@@ -73,6 +73,7 @@ fn is_known(name: &str) -> bool {
         ("native", file) => file.split_once('-').is_some_and(|(digest, _)| is_digest(digest)),
         ("srs", file) => file.rsplit_once('-').is_some_and(|(_, digest)| is_digest(digest)),
         ("circuits/plonk", file) => ["catalogue.json", "lock"].contains(&file),
+        ("jobs", file) => file == "lock" || file.starts_with("jobs.sqlite"),
         _ => false,
     }
 }
