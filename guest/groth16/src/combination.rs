@@ -33,6 +33,9 @@ pub(crate) const DIGIT_BITS: u32 = 10;
 pub(crate) const ROWS: usize = 13;
 /// Digits in a word that is drawn.
 const DIGITS_OF_WORD: usize = (u64::BITS / DIGIT_BITS) as usize;
+/// Fewer points are tested one by one. That takes less time than sums over all digits, and no memory, of which a short file
+/// must not take much.
+const TOGETHER_FROM: usize = 512;
 /// Points that are added up together. Memory of a guest is not given back, so what this takes stays bounded.
 const POINTS_TOGETHER: usize = 1 << 12;
 /// Memory that this takes for each of them, about.
@@ -107,11 +110,19 @@ pub(crate) fn outside_of(points: &[G2], sums: &[Sum<Second>; ROWS]) -> Option<us
     if sums.iter().all(|sum| Second::is_in_subgroup(&sum.to_affine())) {
         return None;
     }
+    first_outside(points)
+}
+
+/// Returns the first of the points that is not in the subgroup, after a look at each.
+fn first_outside(points: &[G2]) -> Option<usize> {
     points.iter().position(|point| !Second::is_in_subgroup(point))
 }
 
 /// Returns the first of the points that is not in the subgroup. The points are on the curve.
 pub(crate) fn find_outside(points: &[G2]) -> Option<usize> {
+    if points.len() < TOGETHER_FROM {
+        return first_outside(points);
+    }
     let mut digest = Sha256::new();
     for point in points {
         let parts = [point.x.re, point.x.im, point.y.re, point.y.im];
