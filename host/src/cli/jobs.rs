@@ -7,6 +7,7 @@ use super::{
     output::outln,
     progress::printable,
 };
+use crate::witness::inputs::is_json;
 use anyhow::Context;
 use serde_json::Value;
 use std::{
@@ -204,12 +205,11 @@ fn submit(args: &SubmitArgs) -> anyhow::Result<Value> {
             ["v1", "methods", method.unwrap_or_default()].to_vec()
         }
     };
-    let is_json = body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte == b'{');
     place.client()?.send_json(&ApiRequest {
         method: "POST",
         path: &path,
         query: &query,
-        content_type: Some(if is_json { JSON } else { BYTES }),
+        content_type: Some(if is_json(&body) { JSON } else { BYTES }),
         idempotency_key: idempotency_key.as_deref(),
         body: &body,
         ..ApiRequest::default()

@@ -84,13 +84,11 @@ pub(crate) fn explain(ended: Result<&Reply, &Fault>) -> JobFailure {
     JobFailure { code: code.into(), message }
 }
 
-/// The media type of a method's reply, as the manifest of the image has it.
+/// The media type of a method's reply.
 fn media_type(app: &App, service: ServiceId, method: &str) -> HeaderValue {
-    let generation = app.dispatcher.service(service).map(|service| service.current());
-    let declared = generation.as_ref().and_then(|generation| {
-        let methods = &generation.image().manifest.methods;
-        HeaderValue::from_str(&methods.iter().find(|known| known.name == method)?.reply).ok()
-    });
+    let service = app.dispatcher.service(service);
+    let declared =
+        service.and_then(|service| HeaderValue::from_str(service.current().reply_type(method)).ok());
     declared.unwrap_or(HeaderValue::from_static(methods::DEFAULT))
 }
 

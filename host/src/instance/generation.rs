@@ -7,7 +7,7 @@
 
 use super::state::HostState;
 use crate::{ids::GenerationId, witness::Calculator};
-use snapback_abi::{EXPORT_HEAP_USED, EXPORT_RETIRE, is_method_name};
+use snapback_abi::{EXPORT_HEAP_USED, EXPORT_RETIRE, is_method_name, methods};
 use snapback_snapshot::{LoadedImage, call::ContractExports, imports};
 use std::collections::BTreeMap;
 use wasmtime::{Engine, ExternType, InstancePre, ModuleExport, ValType};
@@ -94,6 +94,13 @@ impl Generation {
     #[must_use]
     pub fn has_method(&self, name: &str) -> bool {
         self.methods.contains_key(name)
+    }
+
+    /// The media type of a method's reply, as the manifest of the image has it.
+    #[must_use]
+    pub fn reply_type(&self, method: &str) -> &str {
+        let methods = &self.image.manifest.methods;
+        methods.iter().find(|known| known.name == method).map_or(methods::DEFAULT, |known| &known.reply)
     }
 
     /// Whether the image can prove a circuit of this name.

@@ -9,7 +9,7 @@ use crate::{
     lanes,
     service::Service,
 };
-use snapback_abi::{METHOD_VERIFY, methods, reply::Tag};
+use snapback_abi::{METHOD_VERIFY, reply::Tag};
 use snapback_snapshot::call::Reply;
 use zeroize::Zeroizing;
 
@@ -66,7 +66,7 @@ pub(super) fn outcome(question: Question<'_>, ended: lanes::Outcome) -> Outcome 
                 }
             }
         }
-        _ => (reply.body, media_type(service, &job.method)),
+        _ => (reply.body, service.current().reply_type(&job.method).to_owned()),
     };
     Outcome::Succeeded { bytes, media_type: Some(media_type), image }
 }
@@ -75,14 +75,4 @@ pub(super) fn outcome(question: Question<'_>, ended: lanes::Outcome) -> Outcome 
 /// input, do not change.
 fn may_pass(fault: &Fault) -> bool {
     matches!(fault, Fault::Engine(_) | Fault::Stalled(_))
-}
-
-/// The media type of a method's reply, as the manifest of the image has it.
-fn media_type(service: &Service, method: &str) -> String {
-    let generation = service.current();
-    let methods = &generation.image().manifest.methods;
-    methods
-        .iter()
-        .find(|known| known.name == method)
-        .map_or(methods::DEFAULT.into(), |known| known.reply.clone())
 }
