@@ -4,15 +4,17 @@ mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use snapback_host::{
+    access::{KeyRing, Quota},
     circuits::Registries,
     config::{Hosts, HttpConfig, WitnessExport},
-    http::{App, PublicChanges, serve, signals::Signals},
+    http::{App, Gate, Keys, PublicChanges, serve, signals::Signals},
     sandbox::Sandbox,
     worker::JobDesk,
 };
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,11 +37,13 @@ fn listen(host: &Host) -> TcpStream {
         witness_export: WitnessExport::Off,
         body_timeout: Duration::from_secs(30),
     };
+    let ring = KeyRing::open(PathBuf::new(), Quota::default()).expect("there is no file");
+    let gate = Gate::new(Keys::NotNeeded, Arc::new(ring), None, PublicChanges::Refused, None);
     let app = App::new(
         Arc::clone(&host.dispatcher),
         http,
         Arc::new(Registries::new(&host.dispatcher, [])),
-        PublicChanges::Refused,
+        gate,
         JobDesk::off(),
         Sandbox::NONE,
     );

@@ -33,7 +33,7 @@ fn no_admin_request_is_carried_out_without_the_token() {
     operated.get("/nothing").error(404, "no_route");
     operated.post("/status").error(405, "wrong_method");
     // The public listener has no such routes.
-    operated.server.post("/v1/admin/drain", b"").error(404, "no_route");
+    operated.server.post("/v1/admin/drain", b"").error(401, "unauthorised");
     let log = operated.server.stop();
     assert!(!log.contains(TOKEN), "{log}");
 }

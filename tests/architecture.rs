@@ -10,7 +10,7 @@ use std::{
 use syn::{Item, UseTree, visit::Visit};
 
 /// Rooms of the host, from the top down. A file may import from its own room and from those below it.
-const ROOMS: [&str; 19] = [
+const ROOMS: [&str; 20] = [
     "main",
     "cli",
     "http",
@@ -18,6 +18,7 @@ const ROOMS: [&str; 19] = [
     "circuits",
     "subprocess",
     "config",
+    "access",
     "jobs",
     "dispatch",
     "lanes",

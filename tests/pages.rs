@@ -133,7 +133,16 @@ fn what_a_proxy_passes_on_is_not_local() {
 #[test]
 fn changes_on_every_address_need_a_token() {
     let mut command = snapback();
-    command.args(["serve", "plonk", "--circuits-changes", "on", "--listen", "0.0.0.0:0", "--state-dir"]);
-    let stderr = run_err(command.arg(state_with("plonk")), 2);
+    command.args([
+        "serve",
+        "plonk",
+        "--auth-required",
+        "off",
+        "--circuits-changes",
+        "on",
+        "--listen",
+        "0.0.0.0:0",
+    ]);
+    let stderr = run_err(command.arg("--state-dir").arg(state_with("plonk")), 2);
     assert!(stderr.contains("circuits.changes") && stderr.contains("admin.token_file"), "{stderr}");
 }

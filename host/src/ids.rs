@@ -90,3 +90,70 @@ macro_rules! counter {
 
 counter!(GenerationId);
 counter!(ChangeId);
+
+/// Why a text is not a value of its type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not {expected}")]
+pub struct InvalidValue {
+    expected: &'static str,
+}
+
+impl InvalidValue {
+    /// Says what was expected.
+    #[must_use]
+    pub const fn new(expected: &'static str) -> Self {
+        Self { expected }
+    }
+}
+
+/// Who circuits and jobs belong to, and whose quotas calls use up: 1 to 255 bytes without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Tenant(String);
+
+impl Tenant {
+    /// Longest name, in bytes.
+    const BYTES_MAX: usize = 255;
+
+    /// The tenant of everything on a server without keys, and of the operators who carry `admin.token_file`.
+    #[must_use]
+    pub fn local() -> Self {
+        Self("local".into())
+    }
+
+    /// The name of the tenant.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Tenant {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let is_valid = (1..=Self::BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        let expected = "a tenant (1 to 255 bytes without control characters)";
+        is_valid.then(|| Self(text.to_owned())).ok_or(InvalidValue::new(expected))
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl TryFrom<String> for Tenant {
+    type Error = InvalidValue;
+
+    fn try_from(text: String) -> Result<Self, InvalidValue> {
+        text.parse()
+    }
+}
+
+impl From<Tenant> for String {
+    fn from(tenant: Tenant) -> Self {
+        tenant.0
+    }
+}

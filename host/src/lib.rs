@@ -20,12 +20,14 @@
 //! | [`instance`] | a generation, and one instance of it |
 //! | [`witness`] | inputs as JSON, and the calculators that make witnesses from them |
 //! | [`policy`], [`memory`] | decisions; measurements |
+//! | [`access`] | keys, tenants and their quotas, and the audit log |
 //! | [`jobs`] | durable jobs: calls that outlive their connection |
 //! | [`config`] | the table of settings, and where values come from |
 //!
 //! Invariant: nothing slow is on a request's path. A lane instantiates for a call only if its standbys have run out,
 //! which `snapback_standby_missing_total` counts; it never compiles, bakes or drops there.
 
+pub mod access;
 pub mod circuits;
 pub mod cli;
 pub mod config;

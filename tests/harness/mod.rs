@@ -6,6 +6,7 @@
 pub(crate) mod circuits;
 pub(crate) mod inside;
 pub(crate) mod jobs;
+pub(crate) mod keyed;
 pub(crate) mod operated;
 pub(crate) mod rig;
 pub(crate) mod threshold;
@@ -124,12 +125,11 @@ impl Server {
 
     /// Starts a server like [`Self::of`], or returns its exit status and its log if it ends instead.
     pub(crate) fn try_of(command: &mut Command) -> Result<Self, (ExitStatus, String)> {
-        let mut child = patient(command)
-            .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it runs");
+        if !command.get_args().any(|arg| arg == "--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut child =
+            patient(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
         let stderr = child.stderr.take().expect("piped");
         let (serving, address) = mpsc::channel();
         let log = Arc::new(Mutex::new(String::new()));
@@ -290,7 +290,7 @@ impl Answer {
     }
 
     /// Sends a request with any method and any headers.
-    pub(crate) fn run(request: ureq::http::Request<String>) -> Self {
+    pub(crate) fn run(request: ureq::http::Request<impl ureq::AsSendBody>) -> Self {
         Self::to(ureq_agent().run(request).expect("an answer"))
     }
 

@@ -1,7 +1,7 @@
 //! Requests of clients to a registry, and the answers.
 
-use super::{shelf::CatalogueError, upload::Upload};
-use crate::ids::{ChangeId, GenerationId};
+use super::{change::Entry, shelf::CatalogueError, upload::Upload};
+use crate::ids::{ChangeId, GenerationId, Tenant};
 use snapback_snapshot::proof_systems::{CircuitError, Description};
 use std::net::IpAddr;
 
@@ -15,12 +15,46 @@ pub enum Replace {
     Yes,
 }
 
+/// Who sends a change.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// The address; `None` for operators, who have no share of their own to keep to.
+    pub address: Option<IpAddr>,
+    /// The tenant that the circuits belong to which are added; `None` if they are for all.
+    pub tenant: Option<Tenant>,
+    /// Whose circuits may be replaced and removed.
+    pub reach: Reach,
+    /// Most bytes that the files of the tenant's circuits may have.
+    pub stored_bytes_max: Option<u64>,
+}
+
+/// Whose circuits a sender may replace and remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of the sender's tenant.
+    Own,
+    /// All.
+    All,
+}
+
+impl Sender {
+    /// Checks that the sender may replace or remove a circuit.
+    pub(super) fn check(&self, name: &str, entry: &Entry) -> Result<(), Refused> {
+        match (self.reach, entry.owner()) {
+            (Reach::All, _) => Ok(()),
+            (Reach::Own, Some(owner)) if Some(owner) == self.tenant.as_ref() => Ok(()),
+            (Reach::Own, Some(_)) => Err(Refused::NameTakenByOther(name.to_owned())),
+            (Reach::Own, None) => Err(Refused::ForAll(name.to_owned())),
+        }
+    }
+}
+
 /// A circuit whose name and files were checked.
 pub(super) struct Admitted<'a> {
     pub(super) name: &'a str,
     pub(super) description: Description,
     pub(super) files: Upload,
-    pub(super) sender: Option<IpAddr>,
+    pub(super) sender: Sender,
 }
 
 /// The result of submitting a change.
@@ -51,6 +85,22 @@ pub enum Refused {
         name: String,
         /// The other image.
         image: String,
+    },
+    /// The name belongs to a circuit of another tenant.
+    #[error("the name `{0}` is taken on this server: give the circuit another one")]
+    NameTakenByOther(String),
+    /// The circuit belongs to the server.
+    #[error("`{0}` is a circuit for all tenants, which only operators change: give yours another name")]
+    ForAll(String),
+    /// The tenant's circuits would need more than its quota.
+    #[error(
+        "the files of this tenant's circuits would have {bytes} bytes, more than tenants.stored_bytes_max = {max}"
+    )]
+    StoredBytes {
+        /// What they would have.
+        bytes: u64,
+        /// What they may have.
+        max: u64,
     },
     /// There is no such circuit.
     #[error("no circuit `{0}`: GET /v1/circuits (`snapback circuits list`) lists them")]

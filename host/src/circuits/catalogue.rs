@@ -2,7 +2,7 @@
 //!
 //! Invariant: numbers of generations and changes only grow, and the active generation is always kept.
 
-use super::change::{Change, ChangeKind, ChangeState, Entry, is_zero, rows, wanted};
+use super::change::{Change, ChangeKind, ChangeState, Entry, Sent, is_zero, rows, wanted};
 use crate::{
     ids::{ChangeId, GenerationId},
     policy::Percent,
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use snapback_snapshot::{Digest, manifest::Manifest};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -110,10 +109,11 @@ impl Catalogue {
         self.changes.iter().filter(|change| change.state.is_open())
     }
 
-    pub(super) fn submit(&mut self, kind: ChangeKind, sender: Option<IpAddr>, bytes: u64) -> ChangeId {
+    pub(super) fn submit(&mut self, kind: ChangeKind, sent: Sent) -> ChangeId {
+        let Sent { by: sender, tenant, bytes } = sent;
         let id = self.next_change;
         self.next_change = id.next();
-        self.changes.push(Change { id, kind, sender, bytes, state: ChangeState::Waiting });
+        self.changes.push(Change { id, kind, sender, tenant, bytes, state: ChangeState::Waiting });
         let finished = self.changes.iter().filter(|change| !change.state.is_open()).count();
         let mut surplus = finished.saturating_sub(CHANGES_KEPT);
         self.changes.retain(|change| {
@@ -187,7 +187,7 @@ impl Catalogue {
         let unused = self.unused_rows();
         let is_due = at < Percent::ALL && unused > 0 && unused >= at.of(self.active().most_rows);
         if is_due && !self.open_changes().any(|change| change.kind.builds_all()) {
-            self.submit(ChangeKind::Compact, None, 0);
+            self.submit(ChangeKind::Compact, Sent::default());
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a change ends once, and keeps the state in which it ended.
 
-use crate::ids::{ChangeId, GenerationId};
+use crate::ids::{ChangeId, GenerationId, Tenant};
 use serde::{Deserialize, Serialize};
 use snapback_snapshot::{
     Digest,
@@ -37,9 +37,18 @@ pub struct Added {
     /// The address of the sender; `None` for operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<IpAddr>,
+    /// The tenant that the circuit belongs to; `None` if it is for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
 }
 
 impl Entry {
+    /// The tenant that the circuit belongs to; `None` if it is for all.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Tenant> {
+        self.added.as_ref()?.tenant.as_ref()
+    }
+
     /// Whether another entry has the same circuit with the same files, whoever added it.
     pub(super) fn has_files_of(&self, other: &Self) -> bool {
         self.circuit == other.circuit && self.files == other.files
@@ -57,11 +66,22 @@ pub struct Change {
     /// Who sent it; `None` for operators, and for the server itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<IpAddr>,
+    /// The tenant whose circuit changes; `None` if it is for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Length of the files that are to be baked, in bytes.
     #[serde(default)]
     pub bytes: u64,
     /// State of the change.
     pub state: ChangeState,
+}
+
+/// Who sent a change, whose circuit it concerns, and how much is to be baked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sent {
+    pub(super) by: Option<IpAddr>,
+    pub(super) tenant: Option<Tenant>,
+    pub(super) bytes: u64,
 }
 
 /// What is to change.
@@ -146,6 +166,12 @@ pub(super) fn wanted<'a>(
         }
     }
     circuits
+}
+
+/// The tenants that circuits belong to, by the name of the circuit.
+pub(super) fn owners(circuits: &BTreeMap<String, Entry>) -> BTreeMap<String, Tenant> {
+    let owner = |(name, entry): (&String, &Entry)| Some((name.clone(), entry.owner()?.clone()));
+    circuits.iter().filter_map(owner).collect()
 }
 
 /// Rows of the arithmetisations of all these circuits, as far as they are known.

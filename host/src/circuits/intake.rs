@@ -4,7 +4,7 @@
 //! against all images under one lock, so that two clients cannot both get it.
 
 use super::{
-    admission::{Admitted, Refused, Replace, Submitted},
+    admission::{Admitted, Refused, Replace, Sender, Submitted},
     registry::Registry,
     upload::Upload,
 };
@@ -18,7 +18,6 @@ use snapback_snapshot::{
 };
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -71,7 +70,7 @@ impl Registries {
         name: &str,
         files: Upload,
         replace: Replace,
-        sender: Option<IpAddr>,
+        sender: Sender,
     ) -> Result<Submitted, Refused> {
         if !is_name(name) || name.starts_with(['.', '-']) {
             return Err(Refused::Name(name.to_owned()));
@@ -82,7 +81,16 @@ impl Registries {
         if let Some(image) = self.owner_elsewhere(registry, name) {
             return Err(Refused::NameTakenElsewhere { name: name.to_owned(), image });
         }
+        self.check_quota(&sender, files.files())?;
         registry.add(Admitted { name, description, files, sender }, replace)
+    }
+
+    /// Checks that the files of a tenant's circuits keep to its quota, these included.
+    fn check_quota(&self, sender: &Sender, files: &CircuitFiles) -> Result<(), Refused> {
+        let (Some(tenant), Some(max)) = (&sender.tenant, sender.stored_bytes_max) else { return Ok(()) };
+        let stored: u64 = self.iter().map(|registry| registry.stored_bytes(tenant)).sum();
+        let bytes = stored + files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
+        if bytes > max { Err(Refused::StoredBytes { bytes, max }) } else { Ok(()) }
     }
 
     /// Checks the files as the bake will, and describes the circuit.

@@ -36,7 +36,7 @@ mod shelf;
 mod turn;
 mod upload;
 
-pub use admission::{Refused, Replace, Submitted};
+pub use admission::{Reach, Refused, Replace, Sender, Submitted};
 pub use catalogue::{Catalogue, GenerationRecord};
 pub use change::{Added, Change, ChangeKind, ChangeState, Entry};
 pub use intake::Registries;

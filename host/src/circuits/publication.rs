@@ -1,8 +1,13 @@
 //! Publication of generations: prepares one completely, serves it, and removes files that are no longer needed.
 
 use super::{
-    admission::Refused, calculators::Source, catalogue::Catalogue, change::Entry, change_error::NotPrepared,
-    registry::Registry, shelf::named_by_any,
+    admission::Refused,
+    calculators::Source,
+    catalogue::Catalogue,
+    change::{Entry, owners},
+    change_error::NotPrepared,
+    registry::Registry,
+    shelf::named_by_any,
 };
 use crate::{ids::GenerationId, instance::Generation, telemetry::events::EventKind};
 use snapback_snapshot::{Digest, Error, calculators};
@@ -66,7 +71,7 @@ impl Registry {
         let generation = Generation::new(id, loaded)?;
         let standby_max = self.dispatcher.config().standby_max;
         self.service.policy().check(initial_memory_bytes, standby_max).map_err(NotPrepared::Policy)?;
-        Ok(generation.with_calculators(self.calculators().load(circuits)?))
+        Ok(generation.with_calculators(self.calculators().load(circuits)?).with_owners(owners(circuits)))
     }
 
     /// Where this registry's calculators are loaded from.

@@ -6,12 +6,12 @@
 use super::{
     calculators::Source,
     catalogue::{Catalogue, of_manifest},
-    change::{ChangeKind, ChangeState},
+    change::{ChangeKind, ChangeState, Sent, owners},
     shelf::{CatalogueError, Shelf},
 };
 use crate::{
     config::Config,
-    ids::{ChangeId, GenerationId},
+    ids::{ChangeId, GenerationId, Tenant},
     witness::{Calculator, CalculatorLimits},
 };
 use snapback_snapshot::{Digest, ImageStore, NativeCache, SealedImage, proof_systems::ProofSystem};
@@ -61,7 +61,7 @@ impl Recovery {
         let is_ordered = catalogue.open_changes().any(|change| change.kind == ChangeKind::Rebuild);
         if is_outdated && !is_ordered {
             tracing::info!(image = name, "all circuits are built again, from the image that was given");
-            catalogue.submit(ChangeKind::Rebuild, None, 0);
+            catalogue.submit(ChangeKind::Rebuild, Sent::default());
             shelf.save(&catalogue)?;
         }
         let served = active.unwrap_or_else(|error| {
@@ -75,6 +75,12 @@ impl Recovery {
     #[must_use]
     pub fn active(&self) -> GenerationId {
         self.catalogue.active
+    }
+
+    /// The tenants that the circuits of the generation belong to which is about to be served.
+    #[must_use]
+    pub fn owners(&self) -> BTreeMap<String, Tenant> {
+        owners(&self.catalogue.active().circuits)
     }
 
     /// Loads the calculators of the generation that is about to be served. Circuits whose calculator cannot be loaded

@@ -5,10 +5,10 @@
 //! fails takes no other with it.
 
 use super::{
-    admission::{Admitted, Refused, Replace, Submitted},
+    admission::{Admitted, Refused, Replace, Sender, Submitted},
     bake_process::{BakeProcess, Step},
     catalogue::{Catalogue, GenerationRecord, now},
-    change::{Added, Change, ChangeKind, ChangeState, Entry},
+    change::{Added, Change, ChangeKind, ChangeState, Entry, Sent},
     recovery::Recovery,
     shelf::{CatalogueError, Shelf},
     upload::Incoming,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{CircuitSettings, Config},
     dispatch::Dispatcher,
-    ids::{ChangeId, GenerationId, ServiceId},
+    ids::{ChangeId, GenerationId, ServiceId, Tenant},
     service::Service,
 };
 use snapback_snapshot::{
@@ -24,8 +24,7 @@ use snapback_snapshot::{
     proof_systems::{Description, FileKind, ProofSystem},
 };
 use std::{
-    collections::BTreeMap,
-    net::IpAddr,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
 };
@@ -64,13 +63,6 @@ pub(super) struct State {
     pub(super) is_stopping: bool,
     /// Whether the catalogue on disk is older than this one, because it could not be written.
     pub(super) is_unsaved: bool,
-}
-
-/// Who sent a change, and how much is to be baked.
-#[derive(Clone, Copy)]
-struct Sent {
-    by: Option<IpAddr>,
-    bytes: u64,
 }
 
 /// Progress of the bake of a change.
@@ -201,6 +193,15 @@ impl Registry {
         (state.catalogue.generations.clone(), state.catalogue.active)
     }
 
+    /// Length of the files of a tenant's circuits once the accepted changes are done, in bytes. Files that several
+    /// circuits share count once.
+    pub(super) fn stored_bytes(&self, tenant: &Tenant) -> u64 {
+        let wanted = self.state().catalogue.wanted();
+        let own = wanted.values().filter(|entry| entry.owner() == Some(tenant));
+        let files: BTreeSet<Digest> = own.flat_map(|entry| entry.files.values().copied()).collect();
+        files.iter().map(|file| self.shelf.bytes_of(file)).sum()
+    }
+
     /// Whether a circuit of this name is served, or will be once the accepted changes are done.
     pub(super) fn has_or_awaits(&self, name: &str) -> bool {
         self.state().catalogue.wanted().contains_key(name)
@@ -222,9 +223,9 @@ impl Registry {
         let bytes = baked.map(|(_, bytes)| bytes.len() as u64).sum();
         let files = files.into_received().map(|(kind, received)| Ok((kind, self.shelf.put(received)?)));
         let files = files.collect::<Result<BTreeMap<_, _>, CatalogueError>>()?;
-        let added = Some(Added { at: now(), by: sender });
+        let added = Some(Added { at: now(), by: sender.address, tenant: sender.tenant.clone() });
         let entry = Entry { circuit: Some(circuit), files, shape, added };
-        let submitted = self.submit_add(name, entry, replace, Sent { by: sender, bytes });
+        let submitted = self.submit_add(name, entry, replace, &sender, bytes);
         drop(storing);
         if !matches!(submitted, Ok(Submitted::Accepted(_))) {
             self.sweep();
@@ -242,12 +243,20 @@ impl Registry {
         name: &str,
         mut entry: Entry,
         replace: Replace,
-        sent: Sent,
+        sender: &Sender,
+        bytes: u64,
     ) -> Result<Submitted, Refused> {
         let mut state = self.state();
         let catalogue = &mut state.catalogue;
         let wanted = catalogue.wanted();
         let there = wanted.get(name);
+        if let Some(there) = there {
+            sender.check(name, there)?;
+            // Whoever replaces a circuit, it stays its owner's.
+            if let (Some(added), Some(owner)) = (&mut entry.added, there.owner()) {
+                added.tenant = Some(owner.clone());
+            }
+        }
         let has_names = entry.files.contains_key(&FileKind::SYM);
         if let Some(there) = there.filter(|there| there.circuit == entry.circuit)
             && replace == Replace::No
@@ -273,6 +282,7 @@ impl Registry {
             }
             _ => {}
         }
+        let sent = Sent { by: sender.address, tenant: entry.owner().cloned(), bytes };
         let id =
             self.accept(catalogue, ChangeKind::Add { name: name.to_owned(), entry: Box::new(entry) }, sent)?;
         drop(state);
@@ -284,13 +294,18 @@ impl Registry {
     ///
     /// # Errors
     /// Returns why the change is not accepted.
-    pub fn remove(&self, name: &str, sender: Option<IpAddr>) -> Result<Submitted, Refused> {
+    pub fn remove(&self, name: &str, sender: &Sender) -> Result<Submitted, Refused> {
         let mut state = self.state();
-        if !state.catalogue.wanted().contains_key(name) {
-            return Err(Refused::NoSuchCircuit(name.to_owned()));
-        }
+        let wanted = state.catalogue.wanted();
+        let there = wanted.get(name).ok_or_else(|| Refused::NoSuchCircuit(name.to_owned()))?;
+        sender.check(name, there).map_err(|refused| match refused {
+            // Another tenant's circuit does not exist for this one.
+            Refused::NameTakenByOther(name) => Refused::NoSuchCircuit(name),
+            refused => refused,
+        })?;
+        let tenant = there.owner().cloned();
         let kind = ChangeKind::Remove { name: name.to_owned() };
-        let id = self.accept(&mut state.catalogue, kind, Sent { by: sender, bytes: 0 })?;
+        let id = self.accept(&mut state.catalogue, kind, Sent { by: sender.address, tenant, bytes: 0 })?;
         drop(state);
         self.wake();
         Ok(Submitted::Accepted(id))
@@ -309,7 +324,7 @@ impl Registry {
             return Err(Refused::TooMany(changes_max));
         }
         let mut next = catalogue.clone();
-        let id = next.submit(kind, sent.by, sent.bytes);
+        let id = next.submit(kind, sent);
         self.shelf.save(&next)?;
         *catalogue = next;
         Ok(id)

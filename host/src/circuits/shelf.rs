@@ -135,6 +135,11 @@ impl Shelf {
         self.files.path_of(&digest.to_string())
     }
 
+    /// Length of a file, in bytes; zero if it is not there.
+    pub(super) fn bytes_of(&self, digest: &Digest) -> u64 {
+        std::fs::metadata(self.path(digest)).map_or(0, |file| file.len())
+    }
+
     pub(super) fn get(&self, digest: &Digest) -> Result<Vec<u8>, CatalogueError> {
         match self.files.read(&digest.to_string(), FILE_BYTES_MAX)? {
             Some(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),

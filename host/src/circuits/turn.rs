@@ -91,6 +91,7 @@ mod tests {
             id: (0..id).fold(ChangeId::FIRST, |id, _| id.next()),
             kind: ChangeKind::Add { name: name.into(), entry: Box::default() },
             sender: Some([192, 0, 2, sender].into()),
+            tenant: None,
             bytes,
             state: ChangeState::Waiting,
         }

@@ -3,10 +3,11 @@
 //! Invariant: every answer becomes a body, or an error with the server's own message and the matching exit code.
 
 use super::exit::{Exit, Failure};
+use crate::config::KEY_FILE;
 use anyhow::Context;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use std::{fs, io::Read, path::Path};
+use std::{fs, io::Read, path::PathBuf};
 use ureq::{Agent, AsSendBody, Body, SendBody, http};
 use zeroize::Zeroizing;
 
@@ -19,11 +20,29 @@ pub(super) const JSON: &str = "application/json";
 /// Longer bodies are announced first, so that a server can refuse one before it is sent.
 const EXPECT_BYTES_MIN: u64 = 16 << 10;
 
+/// The key that requests carry.
+#[derive(clap::Args)]
+pub(super) struct KeyArg {
+    /// File with a key of `snapback keys`, or with the token of the admin routes [SNAPBACK_KEY_FILE]
+    #[arg(long, value_name = "FILE", alias = "token-file")]
+    key_file: Option<PathBuf>,
+}
+
+impl KeyArg {
+    fn read(&self) -> anyhow::Result<Option<Zeroizing<String>>> {
+        let of_environment = || std::env::var_os(KEY_FILE).map(PathBuf::from);
+        let Some(file) = self.key_file.clone().or_else(of_environment) else { return Ok(None) };
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = Zeroizing::new(text);
+        Ok(Some(Zeroizing::new(format!("Bearer {}", text.trim()))))
+    }
+}
+
 /// A server, and what every request to it carries.
 pub(super) struct Client {
     server: String,
     agent: Agent,
-    token: Option<Zeroizing<String>>,
+    key: Option<Zeroizing<String>>,
     reply_bytes_max: u64,
 }
 
@@ -51,19 +70,15 @@ struct Refusal {
 }
 
 impl Client {
-    pub(super) fn new(server: &str, token_file: Option<&Path>, reply_bytes_max: u64) -> anyhow::Result<Self> {
+    pub(super) fn new(server: &str, key: &KeyArg, reply_bytes_max: u64) -> anyhow::Result<Self> {
         if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
             let message = format!("`{server}` is not the address of a server: begin it with http://");
             return Err(Failure::error(Exit::Usage, message));
         }
-        let token = token_file.map(|file| {
-            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
-            text.map(|text| Zeroizing::new(format!("Bearer {}", text.trim())))
-        });
         Ok(Self {
             server: server.trim_end_matches('/').into(),
             agent: Agent::config_builder().http_status_as_error(false).build().into(),
-            token: token.transpose()?,
+            key: key.read()?,
             reply_bytes_max,
         })
     }
@@ -102,8 +117,8 @@ impl Client {
         bytes: u64,
     ) -> anyhow::Result<http::Response<Body>> {
         let mut message = http::Request::builder().method(request.method).uri(self.url(request));
-        if let Some(token) = &self.token {
-            message = message.header(http::header::AUTHORIZATION, token.as_str());
+        if let Some(key) = &self.key {
+            message = message.header(http::header::AUTHORIZATION, key.as_str());
         }
         if let Some(content_type) = request.content_type {
             message = message.header(http::header::CONTENT_TYPE, content_type);

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! bake · serve · oneshot (prove, verify) · snarkjs (calldata) · extract · inspect · size · images · circuits · jobs ·
-//! settings · completions  subcommands
+//! keys · tenants · settings · completions  subcommands
 //! calculator · ready      hidden subcommands, which a server runs in processes of their own
 //! setting_args            settings as flags         resolve   finds the image that a user names
 //! client                  requests to a server      progress  bars, stages, printable text
-//! here                    a call without a server
+//! here                    a call without a server   access    who may use a server
 //! files                   reading and writing files output    standard output, with readers that leave
 //! exit                    exit codes
 //! ```
@@ -14,6 +14,7 @@
 //! Invariant: results go to standard output and everything else to standard error; the exit code says how the command
 //! ended.
 
+mod access;
 mod bake;
 mod calculator;
 mod circuits;
@@ -26,6 +27,7 @@ mod here;
 mod images;
 mod inspect;
 mod jobs;
+mod keys;
 mod oneshot;
 mod output;
 mod progress;
@@ -36,6 +38,7 @@ mod setting_args;
 mod settings;
 mod size;
 mod snarkjs;
+mod tenants;
 
 use crate::{config::Config, subprocess};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -97,6 +100,10 @@ enum Command {
     Circuits(circuits::Args),
     /// Submit calls as durable jobs to a running server, and follow them
     Jobs(jobs::Args),
+    /// Make, list and revoke the keys of those who may use a server
+    Keys(With<keys::Args>),
+    /// Set what each tenant of a server may use
+    Tenants(With<tenants::Args>),
     /// List or remove the images in the store
     Images(With<images::Args>),
     /// List every setting, with its value and where the value comes from
@@ -166,6 +173,8 @@ fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<(
         Command::Settings(With { args, settings }) => settings::run(&args, &settings),
         Command::Circuits(args) => circuits::run(&args, systems),
         Command::Jobs(args) => jobs::run(&args),
+        Command::Keys(with) => with.run(keys::run),
+        Command::Tenants(with) => with.run(tenants::run),
         Command::Completions(args) => completions::run(&args, self::command()),
     }
 }

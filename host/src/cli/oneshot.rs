@@ -1,7 +1,7 @@
 //! `snapback prove` and `snapback verify`: one call, here or on a server.
 
 use super::{
-    client::{ApiRequest, Client, JSON},
+    client::{ApiRequest, Client, JSON, KeyArg},
     exit::{Exit, Failure, describe, exit_of},
     files, here,
     output::outln,
@@ -40,6 +40,8 @@ struct Where {
     /// http://127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
+    #[command(flatten)]
+    key: KeyArg,
 }
 
 impl Where {
@@ -258,7 +260,7 @@ fn remote(
     accept: Option<&str>,
     config: &Config,
 ) -> anyhow::Result<Vec<u8>> {
-    let client = Client::new(server, None, config.reply_bytes_max)?;
+    let client = Client::new(server, &place.key, config.reply_bytes_max)?;
     let image = place.image.as_deref();
     let list;
     let circuit = match &place.circuit {

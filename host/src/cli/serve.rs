@@ -1,6 +1,7 @@
 //! `snapback serve`
 
 use super::{
+    access,
     exit::{Exit, Failure},
     ready,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit, directory_of, own_name},
@@ -8,15 +9,15 @@ use super::{
 };
 use crate::{
     circuits::{Recovery, Registries, Registry},
-    config::{CircuitChanges, Config, JobAcceptance},
+    config::{Config, JobAcceptance},
     dispatch::{Dispatcher, Services},
     http::{
-        Admin, App, PublicChanges, Token, explain, serve,
+        App, explain, serve,
         signals::{Signals, on_hangup},
     },
-    ids::GenerationId,
+    ids::{GenerationId, Tenant},
     instance::Generation,
-    jobs::{JobEngine, JobError, JobLimits, SealingKey, SqliteJobs, SystemClock},
+    jobs::{JobEngine, JobError, JobLimits, SealingKey, SqliteJobs, SystemClock, TenantLimits},
     memory::process::ProcessMemory,
     policy::Policy,
     sandbox::{Children, Reach, Sandbox},
@@ -28,7 +29,7 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use snapback_snapshot::{SealedImage, Ticker, engine, manifest::ImageKind, proof_systems::ProofSystems};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     net::TcpListener,
     path::{Path, PathBuf},
     sync::Arc,
@@ -64,8 +65,9 @@ pub(super) fn run(
     let listener = TcpListener::bind(config.listen)
         .with_context(|| format!("cannot listen on {}: set `listen` to another address", config.listen))?;
 
-    let token = token(config)?;
-    let admin = admin(config, token.as_ref())?;
+    let token = access::token(config)?;
+    let admin = access::admin(config)?;
+    let keys = access::keys(config, token.as_ref())?;
     if let Some(image) = config.images.keys().find(|image| !names.iter().any(|(name, _)| name == image)) {
         let message = format!("`image.{image}.*` is set, and no image is served as `{image}`");
         return Err(Failure::error(Exit::Usage, message));
@@ -74,6 +76,7 @@ pub(super) fn run(
     let state = State::open(config, systems)?;
     // The key is read before the sandbox is entered, which closes its directory.
     let job_clients = job_clients(config);
+    let tenants = keys.stored_bytes();
     let job_key = job_clients.map(|_| SealingKey::load(&config.jobs.key_file, &config.state_dir));
     let sandbox = Sandbox::enter(config.sandbox, &reach(&state, &names, settings.file().as_deref(), config))?;
     tracing::info!(landlock = ?sandbox.landlock, "sandbox");
@@ -110,7 +113,8 @@ pub(super) fn run(
         let calculators = recovery.as_ref().map(|recovery| {
             recovery.calculators(&state.store, &state.cache, &engine, config.circuits.calculators)
         });
-        let generation = generation.with_calculators(calculators.unwrap_or_default());
+        let owners = recovery.as_ref().map(Recovery::owners).unwrap_or_default();
+        let generation = generation.with_calculators(calculators.unwrap_or_default()).with_owners(owners);
         let service = services.add(name, generation, config.policy_of(name));
         recovered.extend(recovery.map(|recovery| (service, recovery)));
     }
@@ -135,7 +139,7 @@ pub(super) fn run(
         Arc::clone(&dispatcher),
         config.http.clone(),
         all_registries,
-        public_changes(config, token.as_ref()),
+        access::gate(config, Arc::clone(&keys), token, &metrics)?,
         desk,
         sandbox,
     );
@@ -152,7 +156,8 @@ pub(super) fn run(
         metrics.server_ready(begun.elapsed(), config.cold_start_target);
         eprintln!("snapback: serving {} on http://{address}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
         tracing::info!(%address, lanes = config.lanes, ready_us = begun.elapsed().as_micros() as u64, "serving");
-        let worker = job_key.map(|key| tokio::spawn(worker.run(opening(config, key), app.draining())));
+        tokio::spawn(access::follow(keys));
+        let worker = job_key.map(|key| tokio::spawn(worker.run(opening(config, tenants, key), app.draining())));
         Ok(serve(app, listener, admin, worker, signals, config.drain_deadline).await?)
     });
     registries.iter().for_each(|registry| registry.stop());
@@ -168,6 +173,7 @@ fn job_clients(config: &Config) -> Option<JobClients> {
     match config.jobs.acceptance {
         JobAcceptance::Auto if config.listen.ip().is_loopback() => Some(JobClients::Local),
         JobAcceptance::On => Some(JobClients::All),
+        JobAcceptance::Auto if config.access.are_needed(config.listen) => Some(JobClients::All),
         JobAcceptance::Auto | JobAcceptance::Off => None,
     }
 }
@@ -180,9 +186,17 @@ fn job_limits(config: &Config) -> JobLimits {
 /// Returns what opens the engine of the jobs.
 fn opening(
     config: &Config,
+    tenants: HashMap<Tenant, u64>,
     key: Result<SealingKey, JobError>,
 ) -> impl FnOnce() -> Result<Arc<dyn JobEngine>, JobError> + Send + 'static {
-    let (directory, limits) = (config.state_dir.join(JOBS), job_limits(config));
+    let own = |bytes| TenantLimits { queued_bytes_max: Some(bytes), ..TenantLimits::default() };
+    let tenants = tenants.into_iter().map(|(tenant, bytes)| (tenant, own(bytes))).collect();
+    let limits = JobLimits {
+        tenant_queued_bytes_max: config.access.quota.stored_bytes_max.unwrap_or(u64::MAX),
+        tenants,
+        ..job_limits(config)
+    };
+    let directory = config.state_dir.join(JOBS);
     move || Ok(Arc::new(SqliteJobs::open(&directory, &key?, limits, Arc::new(SystemClock::default()))?))
 }
 
@@ -193,40 +207,13 @@ fn reach(state: &State<'_>, names: &[(&str, &str)], settings: Option<&Path>, con
     let images = names.iter().map(|(_, image)| PathBuf::from(image)).filter(|image| image.is_file());
     // An editor replaces the file of settings, so its directory is granted: SIGHUP reads the new one.
     let settings = settings.map(|file| directory_of(file).unwrap_or_else(|| ".".into()));
+    // `snapback keys` replaces its file too.
+    let keys = access::directory(config);
     Reach {
-        read: images.chain(settings).chain([config.key_file.clone()]).collect(),
+        read: images.chain(settings).chain([config.key_file.clone()]).chain(keys).collect(),
         write: vec![config.state_dir.clone()],
         list: directory_of(&config.key_file).into_iter().collect(),
         children: Children::OfThisProgram,
-    }
-}
-
-/// Reads the token of operators, if there is one.
-fn token(config: &Config) -> anyhow::Result<Option<Arc<Token>>> {
-    let Some(file) = &config.admin_token_file else { return Ok(None) };
-    let token = Token::read(file)
-        .with_context(|| format!("`admin.token_file` = {} cannot be used", file.display()))?;
-    Ok(Some(Arc::new(token)))
-}
-
-/// Binds the listener of the admin routes, if there are any.
-fn admin(config: &Config, token: Option<&Arc<Token>>) -> anyhow::Result<Option<Admin>> {
-    let (Some(address), Some(token)) = (config.admin_listen, token) else { return Ok(None) };
-    let listener = TcpListener::bind(address)
-        .with_context(|| format!("cannot listen on {address}: set `admin.listen` to another address"))?;
-    let address = listener.local_addr().context("cannot read the address")?;
-    eprintln!("snapback: admin routes at http://{address}/v1/admin/");
-    Ok(Some(Admin { listener, token: Arc::clone(token) }))
-}
-
-/// Who may change circuits on the public listener.
-fn public_changes(config: &Config, token: Option<&Arc<Token>>) -> PublicChanges {
-    let is_local = config.listen.ip().is_loopback();
-    match (config.circuit_changes, token) {
-        (CircuitChanges::On, Some(token)) if is_local => PublicChanges::LocalOrToken(Arc::clone(token)),
-        (CircuitChanges::On, Some(token)) => PublicChanges::Token(Arc::clone(token)),
-        (CircuitChanges::On | CircuitChanges::Auto, _) if is_local => PublicChanges::Local,
-        _ => PublicChanges::Refused,
     }
 }
 

@@ -1,9 +1,11 @@
 //! The default of every setting. The table in `settings` shows the same values, which a test checks.
 
 use super::{
+    access::AccessSettings,
     hosts::Hosts,
+    http::{HttpConfig, WitnessExport},
     jobs::JobSettings,
-    model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat, WitnessExport},
+    model::{CircuitChanges, CircuitSettings, Config, LogFormat},
     values::default_dir,
 };
 use crate::{
@@ -63,6 +65,7 @@ impl Config {
                 },
             },
             jobs: JobSettings::defaults(),
+            access: AccessSettings::defaults(),
             circuit_changes: CircuitChanges::Auto,
             log_level: "info".into(),
             log_format: LogFormat::Text,

@@ -6,14 +6,17 @@
 //! values     how values are written                  model     the settings as types
 //! defaults   the default of every setting            error     why settings cannot be used
 //! hosts      host names that a server answers to     jobs      the settings of durable jobs
+//! http       the settings of the HTTP server         access    the settings of keys, quotas and the audit log
 //! ```
 //!
 //! Invariant: every error names the key, where its value came from and what is accepted, and all errors are found
 //! before a socket is bound.
 
+mod access;
 mod defaults;
 mod error;
 mod hosts;
+mod http;
 mod jobs;
 mod model;
 mod settings;
@@ -22,9 +25,11 @@ mod sources;
 mod tests;
 mod values;
 
+pub use access::{AccessSettings, KeysNeeded};
 pub use error::ConfigError;
 pub use hosts::Hosts;
+pub use http::{HttpConfig, WitnessExport};
 pub use jobs::{JobAcceptance, JobSettings};
-pub use model::{CircuitChanges, CircuitSettings, Config, HttpConfig, LogFormat, WitnessExport, set_policy};
+pub use model::{CircuitChanges, CircuitSettings, Config, LogFormat, set_policy};
 pub use settings::{PREFIX, SETTINGS, Scope, Setting};
-pub use sources::{CONFIG, SettingInForce, Sources};
+pub use sources::{CONFIG, KEY_FILE, SettingInForce, Sources};

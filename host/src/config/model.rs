@@ -1,11 +1,12 @@
 //! The settings of a program, as types.
 
 use super::{
+    access::AccessSettings,
     error::ConfigError,
-    hosts::Hosts,
+    http::HttpConfig,
     jobs::JobSettings,
     settings::{of_image, of_method},
-    values::{bytes, duration, hosts, long_duration, number, one_of, or_off, origins, path, percent},
+    values::{bytes, duration, long_duration, number, one_of, or_off, path, percent},
 };
 use crate::{
     lanes::LaneConfig,
@@ -87,6 +88,8 @@ pub struct Config {
     pub circuits: CircuitSettings,
     /// `jobs.*`
     pub jobs: JobSettings,
+    /// `auth.*`, `tenants.*` and `audit.*`
+    pub access: AccessSettings,
     /// `circuits.changes`
     pub circuit_changes: CircuitChanges,
     /// `log.level`
@@ -104,46 +107,6 @@ pub enum CircuitChanges {
     On,
     /// They may not.
     Off,
-}
-
-/// Whether clients get the witnesses that calculators compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WitnessExport {
-    /// They do.
-    On,
-    /// They do not.
-    Off,
-}
-
-/// The settings of the HTTP server.
-#[derive(Clone, Debug)]
-pub struct HttpConfig {
-    /// `http.hosts`
-    pub hosts: Hosts,
-    /// `http.origins`
-    pub origins: Vec<String>,
-    /// `http.body_bytes_max`
-    pub body_bytes_max: u64,
-    /// `http.buffered_bytes_max`
-    pub buffered_bytes_max: u64,
-    /// `http.unread_bytes_max`
-    pub unread_bytes_max: u64,
-    /// `http.connections_max`
-    pub connections_max: usize,
-    /// `http.connections_per_peer_max`
-    pub connections_per_peer_max: Option<usize>,
-    /// `http.send_rate_min`, in bytes a second.
-    pub send_rate_min: Option<u64>,
-    /// `http.header_timeout`
-    pub header_timeout: Duration,
-    /// `http.body_timeout`
-    pub body_timeout: Duration,
-    /// `circuits.upload_bytes_max`
-    pub upload_bytes_max: u64,
-    /// `circuits.upload_rate_min`, in bytes a second.
-    pub upload_rate_min: u64,
-    /// `circuits.witness_export`
-    pub witness_export: WitnessExport,
 }
 
 impl Config {
@@ -174,20 +137,6 @@ impl Config {
             }
             "queue.depth" => self.queue_depth = number(value, 1, 1 << 16)?,
             "call.reply_bytes_max" => self.reply_bytes_max = bytes(value, 1, u64::from(u32::MAX))?,
-            "http.hosts" => self.http.hosts = hosts(value)?,
-            "http.origins" => self.http.origins = origins(value)?,
-            "http.body_bytes_max" => self.http.body_bytes_max = bytes(value, 1, 1 << 30)?,
-            "http.buffered_bytes_max" => self.http.buffered_bytes_max = bytes(value, 1 << 16, 1 << 31)?,
-            "http.unread_bytes_max" => self.http.unread_bytes_max = bytes(value, 1, 1 << 40)?,
-            "http.connections_max" => self.http.connections_max = number(value, 1, 1 << 20)?,
-            "http.connections_per_peer_max" => {
-                self.http.connections_per_peer_max = or_off(value, |value| number(value, 1, 1 << 20))?;
-            }
-            "http.send_rate_min" => {
-                self.http.send_rate_min = or_off(value, |value| bytes(value, 1, 1 << 30))?;
-            }
-            "http.header_timeout" => self.http.header_timeout = duration(value)?,
-            "http.body_timeout" => self.http.body_timeout = duration(value)?,
             "admin.listen" => {
                 self.admin_listen = or_off(value, |value| {
                     value.parse().map_err(|_| "an address and port such as 127.0.0.1:9090".into())
@@ -214,8 +163,6 @@ impl Config {
                 use CircuitChanges::{Auto, Off, On};
                 self.circuit_changes = one_of(value, &[("auto", Auto), ("on", On), ("off", Off)])?;
             }
-            "circuits.upload_bytes_max" => self.http.upload_bytes_max = bytes(value, 1, 2 << 30)?,
-            "circuits.upload_rate_min" => self.http.upload_rate_min = bytes(value, 1, 1 << 30)?,
             "circuits.changes_max" => self.circuits.changes_max = number(value, 1, 1 << 16)?,
             "circuits.bake_deadline" => self.circuits.bake_deadline = duration(value)?,
             "circuits.compact_at" => self.circuits.compact_at = percent(value)?,
@@ -223,12 +170,10 @@ impl Config {
             "circuits.calculator_memory_limit" => {
                 self.circuits.calculators.memory_bytes_max = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?;
             }
-            "circuits.witness_export" => {
-                use WitnessExport::{Off, On};
-                self.http.witness_export = one_of(value, &[("on", On), ("off", Off)])?;
-            }
             "circuits.generations_kept" => self.circuits.generations_kept = number(value, 0, 1 << 16)?,
             "circuits.generation_age_max" => self.circuits.generation_age_max = long_duration(value)?,
+            key if HttpConfig::has(key) => self.http.set(key, value)?,
+            key if AccessSettings::has(key) => self.access.set(key, value)?,
             key if key.starts_with("jobs.") => self.jobs.set(key, value)?,
             "log.level" => {
                 value
@@ -289,10 +234,11 @@ impl Config {
         }
         if self.circuit_changes == CircuitChanges::On
             && !self.listen.ip().is_loopback()
+            && !self.access.are_needed(self.listen)
             && self.admin_token_file.is_none()
         {
             return contradiction(format!(
-                "`circuits.changes = on` with `listen` = {} needs `admin.token_file`: changes carry its token",
+                "`circuits.changes = on` with `listen` = {} and without keys needs `admin.token_file`: changes carry its token",
                 self.listen
             ));
         }

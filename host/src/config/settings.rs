@@ -189,6 +189,46 @@ pub const SETTINGS: &[Setting] = &[
         "how long a generation is kept after another took its place; the last one stays",
     ),
     setting(
+        "auth.required",
+        "auto",
+        "whether requests need a key of `snapback keys`: auto (unless `listen` is a loopback address), on, or off; \
+         probes need none",
+    ),
+    setting(
+        "auth.keys_file",
+        "~/.local/share/snapback/access/keys.json",
+        "file with the hashes of keys and the quotas of tenants, which only its owner may use",
+    ),
+    setting(
+        "tenants.concurrent_max",
+        "off",
+        "requests that one tenant may have under way, unless it has a quota of its own; more are answered with 429; or \
+         off",
+    ),
+    setting("tenants.per_minute_max", "off", "requests that one tenant may send in a minute, or off"),
+    setting(
+        "tenants.bytes_per_minute_max",
+        "off",
+        "bytes of bodies that one tenant may send in a minute, or off",
+    ),
+    setting(
+        "tenants.stored_bytes_max",
+        "off",
+        "bytes of files of circuits and of bodies of waiting jobs that one tenant may store, or off",
+    ),
+    setting(
+        "audit.log",
+        "on",
+        "whether every change and every refusal is recorded in the directory `audit` of `state_dir`: on or off",
+    ),
+    setting("audit.bytes_max", "64MiB", "length from which a file of the audit log is put aside"),
+    setting("audit.files_max", "8", "files of the audit log that are kept"),
+    setting(
+        "audit.waiting_max",
+        "4096",
+        "entries of the audit log that may wait for the disk; more are counted and lost",
+    ),
+    setting(
         "jobs.accept",
         "auto",
         "whose calls are accepted as durable jobs, with `?async=true`: auto (those of clients of this machine, if `listen` \

@@ -11,6 +11,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 /// The variable that names a file with settings.
 pub const CONFIG: &str = "SNAPBACK_CONFIG";
+/// The variable that names the file with the key of commands that are clients.
+pub const KEY_FILE: &str = "SNAPBACK_KEY_FILE";
 
 /// Whether Kubernetes sets this variable in every container, for a service that is called `snapback` or `snapback-...`:
 /// `.._SERVICE_HOST`, `.._PORT=tcp://10.0.0.1:80`, `.._PORT_80_TCP_ADDR`.
@@ -96,8 +98,9 @@ impl Sources {
 
     /// Returns the variables `SNAPBACK_*` that nothing reads, which are probably mistyped.
     pub fn unread(variables: impl Iterator<Item = (String, String)>) -> Vec<String> {
-        let is_read =
-            |name: &str| name == CONFIG || SETTINGS.iter().any(|setting| setting.variable() == name);
+        let is_read = |name: &str| {
+            [CONFIG, KEY_FILE].contains(&name) || SETTINGS.iter().any(|setting| setting.variable() == name)
+        };
         let unread = variables.filter(|(name, value)| {
             name.starts_with(PREFIX)
                 && !is_read(name)

@@ -46,7 +46,9 @@ fn an_unknown_key_names_itself_and_its_file() {
 fn every_setting_refuses_nonsense_and_says_what_it_takes() {
     for Setting { key, .. } in SETTINGS {
         // Any text is a path, except the empty one.
-        let value = if ["state_dir", "native.key_file", "jobs.key_file", "admin.token_file"].contains(key) {
+        let value = if ["state_dir", "native.key_file", "jobs.key_file", "auth.keys_file", "admin.token_file"]
+            .contains(key)
+        {
             ""
         } else {
             "=nonsense="
@@ -60,7 +62,7 @@ fn every_setting_refuses_nonsense_and_says_what_it_takes() {
 #[test]
 fn every_default_is_what_the_table_says() {
     for Setting { key, default, .. } in SETTINGS {
-        if !["lanes", "state_dir", "native.key_file", "jobs.key_file"].contains(key) {
+        if !["lanes", "state_dir", "native.key_file", "jobs.key_file", "auth.keys_file"].contains(key) {
             let written = resolve(|sources| sources.set(key, (*default).into(), "table".into()));
             let written = format!("{:?}", written.expect(key));
             let unset = format!("{:?}", resolve(|_| Ok(())).expect("defaults"));

@@ -1,6 +1,6 @@
 //! What every handler shares.
 
-use super::{budget::Budget, circuit_work::CircuitWork, permission::PublicChanges, reply::Replies};
+use super::{budget::Budget, circuit_work::CircuitWork, gate::Gate, reply::Replies};
 use crate::{
     circuits::{Registries, Registry},
     config::HttpConfig,
@@ -25,7 +25,8 @@ pub struct App {
     pub(super) http: HttpConfig,
     /// The circuits of services that take them as data.
     pub(super) registries: Arc<Registries>,
-    pub(super) public_changes: PublicChanges,
+    /// Who may do what.
+    pub(super) gate: Gate,
     /// Durable jobs.
     pub(super) jobs: Arc<JobDesk>,
     /// What the server has given up.
@@ -58,7 +59,7 @@ impl App {
         dispatcher: Arc<Dispatcher>,
         http: HttpConfig,
         registries: Arc<Registries>,
-        public_changes: PublicChanges,
+        gate: Gate,
         jobs: Arc<JobDesk>,
         sandbox: Sandbox,
     ) -> Arc<Self> {
@@ -74,7 +75,7 @@ impl App {
             dispatcher,
             http,
             registries,
-            public_changes,
+            gate,
             jobs,
             sandbox,
             rollup: Mutex::new(None),

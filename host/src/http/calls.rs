@@ -6,15 +6,19 @@ use super::{
     error::ApiError,
     job_terms::{self, JobTerms},
     off_path::off_path,
-    selection::{self, MethodQuery, PathText, Which, WhichQuery, segment, service_of_circuit, which},
+    selection::{
+        self, MethodQuery, PathText, Which, WhichQuery, has_circuit, segment, service_of_circuit, which,
+    },
 };
 use crate::{
+    access::Caller,
     config::WitnessExport,
     lanes::{self, BodyKind},
     service::Service,
     witness::inputs,
 };
 use axum::{
+    Extension,
     body::Body,
     extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderName, HeaderValue, header},
@@ -32,11 +36,12 @@ pub(super) async fn prove(
     circuit: PathText,
     query: CallQuery,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = segment(circuit)?;
-    let (which, terms) = of_circuit(&app, query, &headers)?;
-    let service = service_of_circuit(&app, &which, &circuit)?.id();
+    let (which, terms) = of_circuit(&app, &caller, query, &headers)?;
+    let service = service_of_circuit(&app, &caller, &which, &circuit)?.id();
     let registry = app.registries.get(service).cloned();
     let body = body::take(&app, body).await?;
     let kind = if registry.is_some() && is_json(&headers, &body) { BodyKind::Inputs } else { BodyKind::Raw };
@@ -58,10 +63,11 @@ pub(super) async fn witness(
     State(app): State<Arc<App>>,
     circuit: PathText,
     query: WhichQuery,
+    Extension(caller): Extension<Arc<Caller>>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = segment(circuit)?;
-    let service = service_of_circuit(&app, &which(query)?, &circuit)?.id();
+    let service = service_of_circuit(&app, &caller, &which(query)?, &circuit)?.id();
     if app.http.witness_export == WitnessExport::Off {
         return Err(ApiError::WitnessExportOff);
     }
@@ -78,11 +84,12 @@ pub(super) async fn verify(
     circuit: PathText,
     query: CallQuery,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = segment(circuit)?;
-    let (which, terms) = of_circuit(&app, query, &headers)?;
-    let service = service_of_circuit(&app, &which, &circuit)?.id();
+    let (which, terms) = of_circuit(&app, &caller, query, &headers)?;
+    let service = service_of_circuit(&app, &caller, &which, &circuit)?.id();
     let mut body = body::take(&app, body).await?;
     if let Some(registry) = app.registries.get(service).cloned()
         && is_json(&headers, &body)
@@ -113,11 +120,12 @@ pub(super) async fn method(
     method: PathText,
     query: CallQuery,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let method = segment(method)?;
     let (which, mut options) = split(query)?;
-    let terms = JobTerms::take(&app, &mut options, &headers)?;
+    let terms = JobTerms::take(&app, &caller, &mut options, &headers)?;
     let service = selection::service(
         &app,
         &which,
@@ -127,7 +135,7 @@ pub(super) async fn method(
     )?;
     let circuit = which.circuit;
     // Growth is remembered for each circuit, so only circuits that exist may be named.
-    if !circuit.is_empty() && !service.current().has_circuit(&circuit) {
+    if !circuit.is_empty() && !has_circuit(&service.current(), &caller, &circuit) {
         return Err(ApiError::NoSuchCircuit(circuit));
     }
     let head = options_of(service, &method, options, &headers)?;
@@ -149,11 +157,12 @@ fn split(query: CallQuery) -> Result<(Which, BTreeMap<String, String>), ApiError
 /// Returns which circuit a request concerns, and the terms of the job that it asks for, if it does.
 fn of_circuit(
     app: &App,
+    caller: &Caller,
     query: CallQuery,
     headers: &HeaderMap,
 ) -> Result<(Which, Option<JobTerms>), ApiError> {
     let (which, mut others) = split(query)?;
-    let terms = JobTerms::take(app, &mut others, headers)?;
+    let terms = JobTerms::take(app, caller, &mut others, headers)?;
     match others.keys().next() {
         None => Ok((which, terms)),
         Some(key) => Err(unknown_field(key)),

@@ -7,11 +7,12 @@ use super::{
     selection::{WhichQuery, registry, which},
 };
 use crate::{
+    access::Caller,
     circuits::{Change, ChangeState, Progress, Refused, Registry},
     ids::ChangeId,
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State, rejection::PathRejection},
     http::HeaderMap,
     response::{
@@ -42,8 +43,12 @@ pub(super) struct ChangeView {
 }
 
 impl ChangeView {
-    pub(super) fn of(registry: &Registry, id: ChangeId) -> Option<Self> {
-        let (Change { id, kind, state, .. }, progress) = registry.change(id)?;
+    /// Returns the view of a change; `None` if there is none that the caller sees.
+    pub(super) fn of(registry: &Registry, id: ChangeId, caller: &Caller) -> Option<Self> {
+        let (Change { id, kind, state, tenant, .. }, progress) = registry.change(id)?;
+        if !caller.sees(tenant.as_ref()) {
+            return None;
+        }
         let mut change = serde_json::to_value(kind).expect("a change has string keys only");
         // What is known of a circuit is in the list of circuits, and who sent a change is for operators.
         if let Some(entry) = change.pointer_mut("/add/entry").and_then(serde_json::Value::as_object_mut) {
@@ -58,11 +63,15 @@ impl ChangeView {
     }
 }
 
-pub(super) async fn list(State(app): State<Arc<App>>, query: WhichQuery) -> Result<Response, ApiError> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    query: WhichQuery,
+    Extension(caller): Extension<Arc<Caller>>,
+) -> Result<Response, ApiError> {
     let registry = registry(&app, &which(query)?)?;
     let changes = off_path(move || {
         let ids = registry.changes();
-        ids.into_iter().filter_map(|id| ChangeView::of(&registry, id)).collect::<Vec<_>>()
+        ids.into_iter().filter_map(|id| ChangeView::of(&registry, id, &caller)).collect::<Vec<_>>()
     });
     Ok(Json(serde_json::json!({ "changes": changes.await? })).into_response())
 }
@@ -73,10 +82,11 @@ pub(super) async fn show(
     State(app): State<Arc<App>>,
     id: ChangePath,
     query: WhichQuery,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let registry = registry(&app, &which(query)?)?;
-    let view = view(&registry, id).await?;
+    let view = view(&registry, id, &caller).await?;
     Ok(Json(view.ok_or(Refused::NoSuchChange(id))?).into_response())
 }
 
@@ -85,28 +95,35 @@ pub(super) async fn cancel(
     id: ChangePath,
     query: WhichQuery,
     headers: HeaderMap,
+    caller: Extension<Arc<Caller>>,
 ) -> Result<Response, ApiError> {
-    app.public_changes.check(&app.registries, &headers)?;
-    cancel_as_operator(State(app), id, query).await
+    app.gate.check_change(&app.registries, &headers)?;
+    cancel_as_operator(State(app), id, query, caller).await
 }
 
 pub(super) async fn cancel_as_operator(
     State(app): State<Arc<App>>,
     id: ChangePath,
     query: WhichQuery,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let registry = registry(&app, &which(query)?)?;
     let cancelled = app.circuit_work.run(&app.draining, move || {
+        ChangeView::of(&registry, id, &caller).ok_or(Refused::NoSuchChange(id))?;
         registry.cancel(id)?;
-        ChangeView::of(&registry, id).ok_or(Refused::NoSuchChange(id))
+        ChangeView::of(&registry, id, &caller).ok_or(Refused::NoSuchChange(id))
     });
     Ok(Json(cancelled.await??).into_response())
 }
 
-async fn view(registry: &Arc<Registry>, id: ChangeId) -> Result<Option<ChangeView>, ApiError> {
-    let registry = Arc::clone(registry);
-    off_path(move || ChangeView::of(&registry, id)).await
+async fn view(
+    registry: &Arc<Registry>,
+    id: ChangeId,
+    caller: &Arc<Caller>,
+) -> Result<Option<ChangeView>, ApiError> {
+    let (registry, caller) = (Arc::clone(registry), Arc::clone(caller));
+    off_path(move || ChangeView::of(&registry, id, &caller)).await
 }
 
 /// Follows a change, and ends when the change does or the server drains.
@@ -114,12 +131,14 @@ pub(super) async fn events(
     State(app): State<Arc<App>>,
     id: ChangePath,
     query: WhichQuery,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>> + Send>, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let registry = registry(&app, &which(query)?)?;
-    view(&registry, id).await?.ok_or(Refused::NoSuchChange(id))?;
+    view(&registry, id, &caller).await?.ok_or(Refused::NoSuchChange(id))?;
     let follower = Follower {
         id,
+        caller,
         changes: registry.watch(),
         draining: app.draining.subscribe(),
         registry,
@@ -136,6 +155,7 @@ pub(super) async fn events(
 /// Follows one change.
 struct Follower {
     id: ChangeId,
+    caller: Arc<Caller>,
     registry: Arc<Registry>,
     changes: watch::Receiver<u64>,
     draining: watch::Receiver<bool>,
@@ -152,7 +172,7 @@ impl Follower {
         }
         loop {
             self.changes.mark_unchanged();
-            let view = view(&self.registry, self.id).await.ok()??;
+            let view = view(&self.registry, self.id, &self.caller).await.ok()??;
             self.has_ended = !view.state.is_open();
             let text = serde_json::to_string(&view).expect("a view has string keys only");
             if text != self.last {

@@ -10,7 +10,10 @@ use super::{
     selection::{PathText, Which, WhichQuery, registry, segment, which},
     upload::{self, ENVELOPE_BYTES_MAX, Terms},
 };
-use crate::circuits::{Refused, Registry, Replace, Submitted};
+use crate::{
+    access::{Caller, Permission},
+    circuits::{Reach, Refused, Registry, Replace, Sender, Submitted},
+};
 use axum::{
     Extension, Json,
     extract::{DefaultBodyLimit, Query, Request, State, rejection::QueryRejection},
@@ -43,28 +46,37 @@ pub(super) async fn add(
     name: PathText,
     how: HowQuery,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
     Extension(Peer(peer)): Extension<Peer>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    app.public_changes.check(&app.registries, &headers)?;
-    add_from(app, name, how, Some(peer), request).await
+    app.gate.check_change(&app.registries, &headers)?;
+    add_from(app, (caller, Some(peer)), name, how, request).await
 }
 
 pub(super) async fn add_as_operator(
     State(app): State<Arc<App>>,
     name: PathText,
     how: HowQuery,
+    Extension(caller): Extension<Arc<Caller>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    add_from(app, name, how, None, request).await
+    add_from(app, (caller, None), name, how, request).await
 }
 
-/// Adds a circuit; `sender` is `None` for operators, who have no share of their own to keep to.
+/// Returns who sends a change. Those of operators have no address, because they have no share of their own to keep to.
+fn sender(app: &App, caller: &Caller, address: Option<IpAddr>) -> Sender {
+    let reach = if caller.may(Permission::Operate) { Reach::All } else { Reach::Own };
+    let tenant = caller.owner();
+    let stored_bytes_max = tenant.as_ref().and_then(|tenant| app.gate.ring().quota(tenant).stored_bytes_max);
+    Sender { address, tenant, reach, stored_bytes_max }
+}
+
 async fn add_from(
     app: Arc<App>,
+    (caller, address): (Arc<Caller>, Option<IpAddr>),
     name: PathText,
     how: HowQuery,
-    sender: Option<IpAddr>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let name = segment(name)?;
@@ -77,9 +89,10 @@ async fn add_from(
     let (files, share) = upload::read(terms, move || receiver.receive(), parts).await?;
     let worker = Arc::clone(&app);
     let accepted = worker.circuit_work.run(&worker.draining, move || {
+        let sender = sender(&app, &caller, address);
         let submitted = app.registries.add(&registry, &name, files, replace, sender)?;
         drop(share);
-        answer(&registry, submitted)
+        answer(&registry, submitted, &caller)
     });
     accepted.await?
 }
@@ -89,39 +102,45 @@ pub(super) async fn remove(
     name: PathText,
     query: WhichQuery,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
     Extension(Peer(peer)): Extension<Peer>,
 ) -> Result<Response, ApiError> {
-    app.public_changes.check(&app.registries, &headers)?;
-    remove_from(app, name, query, Some(peer)).await
+    app.gate.check_change(&app.registries, &headers)?;
+    remove_from(app, (caller, Some(peer)), name, query).await
 }
 
 pub(super) async fn remove_as_operator(
     State(app): State<Arc<App>>,
     name: PathText,
     query: WhichQuery,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, ApiError> {
-    remove_from(app, name, query, None).await
+    remove_from(app, (caller, None), name, query).await
 }
 
 async fn remove_from(
     app: Arc<App>,
+    (caller, address): (Arc<Caller>, Option<IpAddr>),
     name: PathText,
     query: WhichQuery,
-    sender: Option<IpAddr>,
 ) -> Result<Response, ApiError> {
     let name = segment(name)?;
     let registry = registry(&app, &which(query)?)?;
-    app.circuit_work.run(&app.draining, move || answer(&registry, registry.remove(&name, sender)?)).await?
+    let sender = sender(&app, &caller, address);
+    let removed = app
+        .circuit_work
+        .run(&app.draining, move || answer(&registry, registry.remove(&name, &sender)?, &caller));
+    removed.await?
 }
 
 /// The answer to a change that was accepted, or is not needed.
-fn answer(registry: &Registry, submitted: Submitted) -> Result<Response, ApiError> {
+fn answer(registry: &Registry, submitted: Submitted, caller: &Caller) -> Result<Response, ApiError> {
     match submitted {
         Submitted::Unchanged(generation) => {
             Ok(Json(serde_json::json!({ "state": "unchanged", "generation": generation })).into_response())
         }
         Submitted::Accepted(id) => {
-            let view = ChangeView::of(registry, id).ok_or(Refused::NoSuchChange(id))?;
+            let view = ChangeView::of(registry, id, caller).ok_or(Refused::NoSuchChange(id))?;
             let mut response = (StatusCode::ACCEPTED, Json(view)).into_response();
             let place = format!("/v1/changes/{id}?image={}", registry.service().name());
             let place = HeaderValue::from_str(&place).expect("names are plain text");

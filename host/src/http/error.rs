@@ -4,6 +4,7 @@
 //! to its client.
 
 use crate::{
+    access::{Denied, Exceeded, Role},
     circuits::Refused,
     dispatch::Rejected,
     instance::Fault,
@@ -52,7 +53,14 @@ pub(crate) enum ApiError {
         rate_min: u64,
     },
     Refused(Refused),
-    Unauthorised,
+    /// The caller is not known.
+    Denied(Denied),
+    /// The role of the caller's key does not permit the request.
+    Forbidden {
+        least: Role,
+    },
+    QuotaExceeded(Exceeded),
+    NoAuditLog,
     BodyTooLarge {
         bytes_max: u64,
     },
@@ -76,6 +84,12 @@ pub(crate) enum ApiError {
     Lost,
 }
 
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
 impl From<NoJobs> for ApiError {
     fn from(none: NoJobs) -> Self {
         Self::NoJobs(none)
@@ -97,6 +111,23 @@ impl From<Refused> for ApiError {
             tracing::error!(error = %cause, "a change of circuits cannot be stored");
         }
         Self::Refused(refused)
+    }
+}
+
+impl ApiError {
+    /// Whether the caller may not do what they asked for, whatever the state of the server.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied(_)
+                | Self::Forbidden { .. }
+                | Self::QuotaExceeded(_)
+                | Self::ForeignOrigin
+                | Self::UnknownHost(_)
+                | Self::ChangesOff
+                | Self::WitnessExportOff
+                | Self::NoJobs(NoJobs::Off)
+        )
     }
 }
 

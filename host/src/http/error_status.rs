@@ -124,10 +124,19 @@ impl ApiError {
                 let (status, code) = refused_status(refused);
                 (status, code, refused.to_string())
             }
-            Self::Unauthorised => (
-                StatusCode::UNAUTHORIZED,
-                "unauthorised",
-                "send the token of admin.token_file: Authorization: Bearer TOKEN".into(),
+            Self::Denied(denied) => (StatusCode::UNAUTHORIZED, "unauthorised", denied.to_string()),
+            Self::Forbidden { least } => (
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                format!("this needs a key of the role {least}: `snapback keys create` makes one"),
+            ),
+            Self::QuotaExceeded(exceeded) => {
+                (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", exceeded.to_string())
+            }
+            Self::NoAuditLog => (
+                StatusCode::NOT_FOUND,
+                "no_audit_log",
+                "changes are not recorded here: see the setting audit.log".into(),
             ),
             Self::BodyTooLarge { bytes_max } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -200,7 +209,8 @@ impl ApiError {
             }
             Self::Refused(Refused::TooMany(_)) => retry_after(10),
             Self::Job(JobError::Full { .. } | JobError::Storage { .. }) => retry_after(10),
-            Self::Unauthorised => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::QuotaExceeded(exceeded) => retry_after(exceeded.retry_after.as_secs().max(1)),
+            Self::Denied(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             _ => None,
         };
         Parts { status, code, message, header }
@@ -234,7 +244,11 @@ fn refused_status(refused: &Refused) -> (StatusCode, &'static str) {
         Refused::Circuit(CircuitError::Unsupported(_)) => {
             (StatusCode::UNPROCESSABLE_ENTITY, "unsupported_circuit")
         }
-        Refused::NameTaken(_) | Refused::NameTakenElsewhere { .. } => (StatusCode::CONFLICT, "name_taken"),
+        Refused::NameTaken(_) | Refused::NameTakenElsewhere { .. } | Refused::NameTakenByOther(_) => {
+            (StatusCode::CONFLICT, "name_taken")
+        }
+        Refused::ForAll(_) => (StatusCode::FORBIDDEN, "forbidden"),
+        Refused::StoredBytes { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded"),
         Refused::NoSuchCircuit(_) => (StatusCode::NOT_FOUND, "unknown_circuit"),
         Refused::TooLarge { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "circuit_too_large"),
         Refused::NoSuchChange(_) => (StatusCode::NOT_FOUND, "unknown_change"),

@@ -1,5 +1,5 @@
-//! What every request and its response pass through: the check of the host and origin, the id of the request, the shape
-//! of errors, the log, and what is left of the body.
+//! What every request and its response pass through: the check of the host and origin, that of the caller, the id of the
+//! request, the shape of errors, the logs, and what is left of the body.
 //!
 //! All of it is one layer, because each layer of the router copies and boxes what is below it for every request.
 //!
@@ -7,11 +7,15 @@
 
 use super::{
     App,
+    connections::Peer,
     error::ApiError,
+    gate::{Door, Judged},
     origin,
     request_id::{self, RequestId},
+    routes::is_change,
     unread,
 };
+use crate::access::{AuditEntry, Verdict};
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
@@ -19,9 +23,12 @@ use axum::{
 };
 use std::{sync::Arc, time::Instant};
 
+/// Longest path in the audit log, in bytes.
+const TARGET_BYTES_MAX: usize = 256;
+
 /// Answers a request, and gives the response its id and its shape.
 pub(super) async fn layer(
-    State(app): State<Arc<App>>,
+    State((app, door)): State<(Arc<App>, Door)>,
     matched: Option<MatchedPath>,
     request: Request,
     next: Next,
@@ -29,16 +36,27 @@ pub(super) async fn layer(
     let begun = Instant::now();
     let id = RequestId::of(&request);
     let method = request.method().clone();
-    let (request, rest) = unread::keep(request);
-    let response = match origin::check(&app, &request) {
-        Ok(()) => next.run(request).await,
-        Err(error) => {
+    let uri = request.uri().clone();
+    let from = request.extensions().get::<Peer>().map(|Peer(address)| *address);
+    let route = matched.as_ref().map(MatchedPath::as_str);
+    let Judged { caller, verdict } = match origin::check(&app, &request) {
+        Ok(()) => app.gate.judge(door, route, &request, app.dispatcher.metrics()),
+        Err(error) => Judged { caller: None, verdict: Err(error) },
+    };
+    let (mut request, rest) = unread::keep(request, verdict.as_ref().ok().cloned().flatten());
+    let response = match (verdict, &caller) {
+        (Ok(_admission), Some(caller)) => {
+            request.extensions_mut().insert(Arc::clone(caller));
+            next.run(request).await
+        }
+        (verdict, _) => {
             drop(request);
-            error.into_response()
+            verdict.err().unwrap_or(ApiError::Lost).into_response()
         }
     };
 
-    let route = matched.as_ref().map_or("none", MatchedPath::as_str);
+    let is_change = is_change(route, &method);
+    let route = route.unwrap_or("none");
     let error = response.extensions().get::<Arc<ApiError>>().cloned();
     let mut response = error.as_ref().map_or(response, |error| error.respond(id.as_str()));
     let took = begun.elapsed();
@@ -50,6 +68,23 @@ pub(super) async fn layer(
     } else {
         tracing::debug!(request_id = id.as_str(), %method, route, status, code, took_us, "request");
     }
+    if is_change || error.as_ref().is_some_and(|error| error.is_refusal()) {
+        let verdict = if error.is_none() { Verdict::Done } else { Verdict::Refused };
+        app.gate.record(&AuditEntry {
+            request_id: id.as_str(),
+            who: caller.as_deref(),
+            from,
+            what: &format!("{method} {route}"),
+            target: beginning_of(uri.path()),
+            verdict,
+            code,
+        });
+    }
     response.headers_mut().insert(request_id::HEADER, id.header());
     unread::read_after(response, rest, &app)
+}
+
+/// The beginning of a path, which is ASCII.
+fn beginning_of(path: &str) -> &str {
+    path.get(..TARGET_BYTES_MAX).unwrap_or(path)
 }

@@ -6,9 +6,9 @@ use super::{
     off_path::off_path,
     selection::{WhichQuery, registry, which},
 };
-use crate::{circuits::GenerationRecord, ids::GenerationId};
+use crate::{access::Caller, circuits::GenerationRecord, ids::GenerationId};
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State, rejection::PathRejection},
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -25,12 +25,17 @@ struct GenerationView {
     disk_bytes: u64,
 }
 
-pub(super) async fn list(State(app): State<Arc<App>>, query: WhichQuery) -> Result<Response, ApiError> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    query: WhichQuery,
+    Extension(caller): Extension<Arc<Caller>>,
+) -> Result<Response, ApiError> {
     let registry = registry(&app, &which(query)?)?;
     let image = registry.service().name().to_owned();
     let view = off_path(move || {
         let (generations, active) = registry.generations();
         let view = |mut record: GenerationRecord| {
+            record.circuits.retain(|_, entry| caller.sees(entry.owner()));
             // What is known of a circuit is in the list of circuits.
             record.circuits.values_mut().for_each(|entry| (entry.shape, entry.added) = (None, None));
             GenerationView { disk_bytes: registry.disk_bytes(&record.image), record }
@@ -50,7 +55,7 @@ pub(super) async fn activate(
     query: WhichQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    app.public_changes.check(&app.registries, &headers)?;
+    app.gate.check_change(&app.registries, &headers)?;
     activate_as_operator(State(app), id, query).await
 }
 

@@ -13,12 +13,13 @@ use super::{
     selection::{self, Which, service_of_circuit},
 };
 use crate::{
+    access::Caller,
     jobs::NewJob,
     lanes::{self, BodyKind},
     service::Service,
 };
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -97,6 +98,7 @@ struct Item<'a> {
 pub(super) async fn submit(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let engine = job_engine(&app, &headers).await?;
@@ -106,7 +108,7 @@ pub(super) async fn submit(
     let jobs = off_path({
         let app = Arc::clone(&app);
         move || {
-            let jobs = jobs_of(&app, &headers, &body);
+            let jobs = jobs_of(&app, &caller, &headers, &body);
             if let (_, Some(whole)) = body.into_parts() {
                 share.merge(whole);
             }
@@ -119,7 +121,12 @@ pub(super) async fn submit(
     Ok((StatusCode::ACCEPTED, Json(serde_json::json!({ "jobs": views }))).into_response())
 }
 
-fn jobs_of(app: &App, headers: &HeaderMap, body: &lanes::Body) -> Result<Vec<NewJob>, ApiError> {
+fn jobs_of(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: &lanes::Body,
+) -> Result<Vec<NewJob>, ApiError> {
     let malformed = |error: serde_json::Error| {
         // The message of serde may quote the body.
         ApiError::BadBatch(format!(
@@ -135,7 +142,7 @@ fn jobs_of(app: &App, headers: &HeaderMap, body: &lanes::Body) -> Result<Vec<New
     let numbered = jobs.into_iter().enumerate();
     numbered
         .map(|(index, item)| {
-            item.job(app, headers).map_err(|error| match error {
+            item.job(app, caller, headers).map_err(|error| match error {
                 ApiError::BadBatch(reason) | ApiError::BadQuery(reason) => {
                     ApiError::BadBatch(format!("job {index}: {reason}"))
                 }
@@ -146,13 +153,13 @@ fn jobs_of(app: &App, headers: &HeaderMap, body: &lanes::Body) -> Result<Vec<New
 }
 
 impl Item<'_> {
-    fn job(self, app: &App, headers: &HeaderMap) -> Result<NewJob, ApiError> {
+    fn job(self, app: &App, caller: &Caller, headers: &HeaderMap) -> Result<NewJob, ApiError> {
         let Self { image, circuit, method, inputs, body, idempotency_key, .. } = &self;
         let (image, circuit) = (image.clone(), circuit.clone());
         let bad = |reason: &str| Err(ApiError::BadBatch(reason.into()));
         let method = method.clone().unwrap_or_else(|| METHOD_PROVE.into());
         let which = Which::new(image, circuit.clone());
-        let service = service_of(app, &which, &method)?;
+        let service = service_of(app, caller, &which, &method)?;
         let has_registry = app.registries.get(service.id()).is_some();
         let (bytes, kind) = match (inputs, body) {
             (Some(_), _) if !has_registry || method != METHOD_PROVE => {
@@ -165,7 +172,7 @@ impl Item<'_> {
             },
             _ => return bad("one of `inputs` and `body` is expected"),
         };
-        let terms = JobTerms::take(app, &mut self.query(), headers)?.ok_or(ApiError::Lost)?;
+        let terms = JobTerms::take(app, caller, &mut self.query(), headers)?.ok_or(ApiError::Lost)?;
         let terms = terms.with_idempotency_key(idempotency_key.as_deref())?;
         let body = lanes::Body::from(Zeroizing::new(bytes));
         let call = Call { service: service.id(), method, circuit, body, kind };
@@ -198,9 +205,14 @@ fn decoded(json: &str) -> Option<Vec<u8>> {
 }
 
 /// Returns the service of a job: the one that has its circuit, or else its method.
-fn service_of<'a>(app: &'a App, which: &Which, method: &str) -> Result<&'a Arc<Service>, ApiError> {
+fn service_of<'a>(
+    app: &'a App,
+    caller: &Caller,
+    which: &Which,
+    method: &str,
+) -> Result<&'a Arc<Service>, ApiError> {
     if !which.circuit.is_empty() {
-        let service = service_of_circuit(app, which, &which.circuit)?;
+        let service = service_of_circuit(app, caller, which, &which.circuit)?;
         let has_method = service.current().has_method(method);
         return if has_method { Ok(service) } else { Err(ApiError::NoSuchMethod(method.into())) };
     }

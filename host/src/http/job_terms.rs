@@ -10,6 +10,7 @@ use super::{
     job_view::JobView,
 };
 use crate::{
+    access::Caller,
     jobs::{
         Bound, IdempotencyKey, ImageChoice, InputKind, JobEngine, JobError, NewJob, Priority, Submitted,
         Tenant, Timestamp,
@@ -27,8 +28,6 @@ use snapback_snapshot::Digest;
 use std::{collections::BTreeMap, str::FromStr, sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// The tenant of all jobs of a server without keys.
-const TENANT: &str = "local";
 /// The parameters of the query that jobs have.
 pub(super) const FIELDS: [&str; 5] = ["async", "priority", "delay", "expires_in", "image_digest"];
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -41,19 +40,14 @@ const RESPOND_ASYNC: &str = "respond-async";
 const TRACEPARENT_LEN: usize = 55;
 
 /// What a request asks for beside its call.
-#[derive(Default)]
 pub(super) struct JobTerms {
+    tenant: Tenant,
     priority: Priority,
     delay: Option<Duration>,
     expires_in: Option<Duration>,
     image_digest: Option<String>,
     idempotency_key: Option<IdempotencyKey>,
     traceparent: Option<String>,
-}
-
-/// The tenant of a request.
-pub(super) fn tenant() -> Tenant {
-    TENANT.parse().expect("a name of a tenant")
 }
 
 impl JobTerms {
@@ -63,6 +57,7 @@ impl JobTerms {
     /// Returns an error if a value is not accepted, or jobs are not accepted of this client.
     pub(super) fn take(
         app: &App,
+        caller: &Caller,
         query: &mut BTreeMap<String, String>,
         headers: &HeaderMap,
     ) -> Result<Option<Self>, ApiError> {
@@ -80,7 +75,7 @@ impl JobTerms {
         if !is_async {
             return Ok(None);
         }
-        let mut terms = Self::from_headers(headers)?;
+        let mut terms = Self::from_headers(caller, headers)?;
         if let Some(priority) = query.remove("priority") {
             let number = priority.parse::<u8>().ok().and_then(|number| Priority::try_from(number).ok());
             terms.priority = number.ok_or_else(|| bad("priority", "a number from 0 to 9"))?;
@@ -101,7 +96,7 @@ impl JobTerms {
         Ok(Some(terms))
     }
 
-    fn from_headers(headers: &HeaderMap) -> Result<Self, ApiError> {
+    fn from_headers(caller: &Caller, headers: &HeaderMap) -> Result<Self, ApiError> {
         // The draft of the IETF writes a string of a structured field: with quotes.
         let unquoted = |text: &str| {
             text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).to_owned()
@@ -116,7 +111,15 @@ impl JobTerms {
         let idempotency_key = idempotency_key.transpose()?;
         let traceparent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
         let traceparent = traceparent.filter(|text| text.len() == TRACEPARENT_LEN).map(str::to_owned);
-        Ok(Self { idempotency_key, traceparent, ..Self::default() })
+        Ok(Self {
+            tenant: caller.tenant.clone(),
+            priority: Priority::default(),
+            delay: None,
+            expires_in: None,
+            image_digest: None,
+            idempotency_key,
+            traceparent,
+        })
     }
 
     /// Sets the idempotency key of a job of a batch.
@@ -158,12 +161,12 @@ impl JobTerms {
         service: &Service,
         call: Call,
     ) -> (NewJob, Option<OwnedSemaphorePermit>) {
-        let Self { priority, delay, expires_in, image_digest, idempotency_key, traceparent } = self;
+        let Self { tenant, priority, delay, expires_in, image_digest, idempotency_key, traceparent } = self;
         let Call { method, circuit, body, kind, .. } = call;
         let (bytes, share) = body.into_parts();
         let now = Timestamp::now();
         let job = NewJob {
-            tenant: tenant(),
+            tenant,
             service: service.name().to_owned(),
             estimate: app.jobs.estimates().of(service.name(), &method, &circuit),
             circuit: (!circuit.is_empty()).then_some(circuit),

@@ -7,14 +7,16 @@ use super::{
     call::JSON,
     error::ApiError,
     job_access::job_engine,
-    job_terms::tenant,
     job_view::JobView,
     off_path::off_path,
     selection::{PathText, segment},
 };
-use crate::jobs::{Cursor, JobEngine, JobFilter, JobId, JobRecord, State as JobState};
+use crate::{
+    access::Caller,
+    jobs::{Cursor, JobEngine, JobFilter, JobId, JobRecord, State as JobState, Tenant},
+};
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{
@@ -80,13 +82,14 @@ pub(super) async fn show(
     id: PathText,
     query: Result<Query<WaitQuery>, QueryRejection>,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, ApiError> {
     let id = id_of(id)?;
     let Query(WaitQuery { wait }) = query.map_err(|error| bad_query(&error))?;
     let accepted = || ApiError::BadQuery("`wait` is not accepted: a time such as 30s".into());
     let wait = wait.map(|text| humantime::parse_duration(&text).map_err(|_| accepted())).transpose()?;
     let engine = job_engine(&app, &headers).await?;
-    let mut follower = Follower::new(&app, engine, id);
+    let mut follower = Follower::new(&app, &caller, engine, id);
     let mut record = follower.read().await?;
     if let Some(wait) = wait {
         let end = Instant::now() + wait.min(WAIT_MAX);
@@ -105,10 +108,11 @@ pub(super) async fn result(
     State(app): State<Arc<App>>,
     id: PathText,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, ApiError> {
     let id = id_of(id)?;
     let engine = job_engine(&app, &headers).await?;
-    let record = engine.get(Some(&tenant()), id).await?;
+    let record = engine.get(Some(&caller.tenant), id).await?;
     if let (JobState::Failed | JobState::Quarantined, Some(failure)) = (record.state, record.error) {
         return Err(ApiError::JobFailed(failure));
     }
@@ -121,7 +125,7 @@ pub(super) async fn result(
     // Opened within the budget: the share stands for the bytes until the reply has one of its own.
     let bytes = record.result.as_ref().map_or(0, |result| result.bytes);
     let share = app.buffered.reserve(usize::try_from(bytes).unwrap_or(usize::MAX))?;
-    let result = engine.result(Some(&tenant()), id).await?;
+    let result = engine.result(Some(&caller.tenant), id).await?;
     drop(share);
     let media_type = result.media_type.and_then(|text| HeaderValue::try_from(text).ok());
     let media_type = media_type.unwrap_or(HeaderValue::from_static(methods::DEFAULT));
@@ -135,9 +139,10 @@ pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     id: PathText,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, ApiError> {
     let id = id_of(id)?;
-    let record = job_engine(&app, &headers).await?.cancel(Some(&tenant()), id).await?;
+    let record = job_engine(&app, &headers).await?.cancel(Some(&caller.tenant), id).await?;
     Ok(Json(JobView::of(&app, &record)).into_response())
 }
 
@@ -146,6 +151,7 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     query: Result<Query<ListQuery>, QueryRejection>,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, ApiError> {
     let Query(ListQuery { state, image, circuit, limit, cursor }) =
         query.map_err(|error| bad_query(&error))?;
@@ -156,7 +162,7 @@ pub(super) async fn list(
     }
     let unknown = |_| ApiError::BadQuery("`cursor` is not accepted: the field `next` of a page".into());
     let cursor = cursor.map(|text| text.parse::<Cursor>().map_err(unknown)).transpose()?;
-    let filter = JobFilter { tenant: Some(tenant()), state, service: image, circuit };
+    let filter = JobFilter { tenant: Some(caller.tenant.clone()), state, service: image, circuit };
     let page = job_engine(&app, &headers).await?.list(filter, cursor, limit).await?;
     let jobs: Vec<JobView> = page.jobs.iter().map(|record| JobView::of(&app, record)).collect();
     let page = Page { jobs, next: page.next };
@@ -170,10 +176,11 @@ pub(super) async fn events(
     State(app): State<Arc<App>>,
     id: PathText,
     headers: HeaderMap,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>> + Send>, ApiError> {
     let id = id_of(id)?;
     let engine = job_engine(&app, &headers).await?;
-    let mut follower = Follower::new(&app, engine, id);
+    let mut follower = Follower::new(&app, &caller, engine, id);
     let first = follower.read().await?;
     let following = Following { app, follower, sent: None };
     let stream = stream::unfold((following, Some(first)), |(mut following, first)| async {
@@ -209,21 +216,22 @@ impl Following {
 /// Follows one job.
 struct Follower {
     engine: Arc<dyn JobEngine>,
+    tenant: Tenant,
     id: JobId,
     changes: watch::Receiver<u64>,
     draining: watch::Receiver<bool>,
 }
 
 impl Follower {
-    fn new(app: &App, engine: Arc<dyn JobEngine>, id: JobId) -> Self {
+    fn new(app: &App, caller: &Caller, engine: Arc<dyn JobEngine>, id: JobId) -> Self {
         let changes = engine.watch(id);
-        Self { engine, id, changes, draining: app.draining.subscribe() }
+        Self { engine, tenant: caller.tenant.clone(), id, changes, draining: app.draining.subscribe() }
     }
 
     /// Reads the job. Changes after this one are noticed.
     async fn read(&mut self) -> Result<JobRecord, ApiError> {
         self.changes.mark_unchanged();
-        Ok(self.engine.get(Some(&tenant()), self.id).await?)
+        Ok(self.engine.get(Some(&self.tenant), self.id).await?)
     }
 
     /// Waits until the job has changed; returns `None` once the server drains.

@@ -2,10 +2,11 @@
 
 use super::{App, error::ApiError, off_path::off_path};
 use crate::{
+    access::Caller,
     circuits::{Added, Entry},
     service::Service,
 };
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use serde::Serialize;
 use snapback_snapshot::{Digest, proof_systems::CircuitShape};
 use std::sync::Arc;
@@ -47,28 +48,35 @@ struct Method {
     reply: String,
 }
 
-pub(super) async fn circuits(State(app): State<Arc<App>>) -> Result<Json<Circuits>, ApiError> {
-    let Json(mut list) = circuits_as_operator(State(app)).await?;
+pub(super) async fn circuits(
+    State(app): State<Arc<App>>,
+    caller: Extension<Arc<Caller>>,
+) -> Result<Json<Circuits>, ApiError> {
+    let Json(mut list) = circuits_as_operator(State(app), caller).await?;
     // Addresses of clients are for operators.
     list.circuits.iter_mut().filter_map(|circuit| circuit.added.as_mut()).for_each(|added| added.by = None);
     Ok(Json(list))
 }
 
-pub(super) async fn circuits_as_operator(State(app): State<Arc<App>>) -> Result<Json<Circuits>, ApiError> {
+pub(super) async fn circuits_as_operator(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Arc<Caller>>,
+) -> Result<Json<Circuits>, ApiError> {
     off_path(move || {
         let services = app.dispatcher.services().iter();
-        Json(Circuits { circuits: services.flat_map(|service| of_service(&app, service)).collect() })
+        Json(Circuits { circuits: services.flat_map(|service| of_service(&app, service, &caller)).collect() })
     })
     .await
 }
 
-/// The circuits of one service, with what its catalogue knows of them.
-fn of_service(app: &App, service: &Service) -> Vec<Circuit> {
+/// The circuits of one service that the caller sees, with what its catalogue knows of them.
+fn of_service(app: &App, service: &Service, caller: &Caller) -> Vec<Circuit> {
     let generation = service.current();
     let image = generation.image();
     let registry = app.registries.get(service.id());
     let mut entries = registry.map(|registry| registry.circuits_of(generation.id())).unwrap_or_default();
-    let circuits = image.manifest.circuits.iter().map(|circuit| {
+    let seen = image.manifest.circuits.iter().filter(|circuit| caller.sees(generation.owner(&circuit.name)));
+    let circuits = seen.map(|circuit| {
         let Entry { circuit: digest, shape, added, .. } = entries.remove(&circuit.name).unwrap_or_default();
         Circuit {
             name: circuit.name.clone(),

@@ -7,7 +7,8 @@
 //! router      every route                              app           what every handler shares
 //! exchange    what every request passes through        request_id    the id of a request
 //! origin      host names and web pages that are known
-//! token       authorises operators                     permission    who may change circuits
+//! gate        who makes a request, and whether they may routes        what each route needs of its callers
+//! token       the token of operators                   permission    who may change circuits without keys
 //! selection   finds the image of a request             unread        reads on after an early answer
 //! upload      the files of a circuit                   metered       bounds what the parser of an upload keeps
 //! budget      bytes in memory, all together            body · reply  bytes that arrive, bytes that leave
@@ -16,6 +17,7 @@
 //! job_terms   calls that become jobs                   job_view    a job, as clients see it
 //! job_batch   many jobs in one request              job_access  who may use jobs
 //! off_path    threads for work that blocks             circuit_work  a few of them, for work on circuits
+//! whoami      who a client is, and the audit log
 //! guarded     a body that something accompanies        signals       signals that drain or reload
 //! error       errors, in one shape                     error_status   the only file that knows their status codes
 //! ```
@@ -35,6 +37,7 @@ mod connections;
 mod error;
 mod error_status;
 mod exchange;
+mod gate;
 mod generations;
 mod guarded;
 mod health;
@@ -53,6 +56,7 @@ mod reply;
 mod request_id;
 mod room;
 mod router;
+mod routes;
 mod selection;
 mod server;
 pub mod signals;
@@ -61,10 +65,12 @@ mod stream;
 mod token;
 mod unread;
 mod upload;
+mod whoami;
 
 pub use app::App;
 pub(crate) use call::explain;
+pub use gate::{Gate, Keys};
 pub use permission::PublicChanges;
-pub use server::{Admin, ServeError, serve};
+pub use server::{ServeError, serve};
 pub use token::Token;
 pub use upload::parse_upload;

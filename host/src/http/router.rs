@@ -1,8 +1,8 @@
 //! Every route: the public ones, and those of operators.
 
 use super::{
-    App, Token, admin, calls, changes, circuits, error::ApiError, exchange, generations, health, job_batch,
-    jobs, listing, origin, status, token,
+    App, admin, calls, changes, circuits, error::ApiError, exchange, gate::Door, generations, health,
+    job_batch, jobs, listing, origin, status, whoami,
 };
 use axum::{
     Router, middleware,
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// The routes of the public listener.
 pub(super) fn public(app: &Arc<App>) -> Router {
     let change = put(circuits::add).delete(circuits::remove);
-    let router = Router::new()
+    let router = operators()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -34,19 +34,13 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route("/v1/jobs/{id}/events", get(jobs::events))
         .route("/v1/methods", get(listing::methods))
         .route("/v1/methods/{method}", post(calls::method));
-    with_layers(with_fallbacks(router), app)
+    with_layers(with_fallbacks(router), app, Door::Public)
 }
 
-/// The routes of operators, each behind the token.
-pub(super) fn admin(app: &Arc<App>, token: Arc<Token>) -> Router {
+/// The routes of the listener for operators.
+pub(super) fn admin(app: &Arc<App>) -> Router {
     let change = put(circuits::add_as_operator).delete(circuits::remove_as_operator);
-    let router = Router::new()
-        .route("/v1/admin/status", get(status::admin_status))
-        .route("/v1/admin/prepare", post(admin::prepare))
-        .route("/v1/admin/swap", post(admin::swap))
-        .route("/v1/admin/drain", post(admin::drain))
-        .route("/v1/admin/policy", get(admin::policy).patch(admin::change_policy))
-        .route("/v1/admin/events", get(admin::events))
+    let router = operators()
         .route("/v1/circuits", get(listing::circuits_as_operator))
         .route("/v1/circuits/{circuit}", circuits::with_upload_limit(app, change))
         .route("/v1/changes", get(changes::list))
@@ -54,10 +48,20 @@ pub(super) fn admin(app: &Arc<App>, token: Arc<Token>) -> Router {
         .route("/v1/changes/{id}/events", get(changes::events))
         .route("/v1/generations", get(generations::list))
         .route("/v1/generations/{id}/activate", post(generations::activate_as_operator));
-    let router = with_fallbacks(router);
-    // A client without the token does not learn which routes exist.
-    let router = router.layer(middleware::from_fn_with_state(token, token::authorise));
-    with_layers(router, app)
+    with_layers(with_fallbacks(router), app, Door::Admin)
+}
+
+/// The routes that operators have on both listeners.
+fn operators() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/admin/status", get(status::admin_status))
+        .route("/v1/admin/prepare", post(admin::prepare))
+        .route("/v1/admin/swap", post(admin::swap))
+        .route("/v1/admin/drain", post(admin::drain))
+        .route("/v1/admin/policy", get(admin::policy).patch(admin::change_policy))
+        .route("/v1/admin/events", get(admin::events))
+        .route("/v1/audit", get(whoami::audit))
+        .route("/v1/whoami", get(whoami::whoami))
 }
 
 fn with_fallbacks(router: Router<Arc<App>>) -> Router<Arc<App>> {
@@ -66,8 +70,8 @@ fn with_fallbacks(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .method_not_allowed_fallback(|| async { ApiError::WrongMethod })
 }
 
-fn with_layers(router: Router<Arc<App>>, app: &Arc<App>) -> Router {
-    let router = router.layer(middleware::from_fn_with_state(Arc::clone(app), exchange::layer));
+fn with_layers(router: Router<Arc<App>>, app: &Arc<App>, door: Door) -> Router {
+    let router = router.layer(middleware::from_fn_with_state((Arc::clone(app), door), exchange::layer));
     // Errors get their shape inside, and browsers show them to pages that may use the server.
     let router = match origin::cors(app) {
         Some(cors) => router.layer(cors),

@@ -4,7 +4,7 @@
 //! circuit or method in its path.
 
 use super::{App, error::ApiError};
-use crate::{circuits::Registry, instance::Generation, service::Service};
+use crate::{access::Caller, circuits::Registry, instance::Generation, service::Service};
 use axum::extract::{
     Path, Query,
     rejection::{PathRejection, QueryRejection},
@@ -91,13 +91,20 @@ pub(super) fn service<'a>(
     }
 }
 
-/// Returns the service that has a circuit.
+/// Returns the service that has a circuit which the caller sees.
 pub(super) fn service_of_circuit<'a>(
     app: &'a App,
+    caller: &Caller,
     which: &Which,
     circuit: &str,
 ) -> Result<&'a Arc<Service>, ApiError> {
-    service(app, which, circuit, |generation| generation.has_circuit(circuit), ApiError::NoSuchCircuit)
+    let has = |generation: &Generation| has_circuit(generation, caller, circuit);
+    service(app, which, circuit, has, ApiError::NoSuchCircuit)
+}
+
+/// Whether a generation has a circuit that the caller sees.
+pub(super) fn has_circuit(generation: &Generation, caller: &Caller, circuit: &str) -> bool {
+    generation.has_circuit(circuit) && caller.sees(generation.owner(circuit))
 }
 
 /// Returns the registry of the image that the query names, or else the only registry.

@@ -3,7 +3,7 @@
 //! Stopping takes four steps: connections that the kernel has accepted are accepted; the listener closes; requests
 //! under way are answered; the lanes end. `drain.deadline` bounds all of it, and a second signal cuts it short.
 
-use super::{App, Token, connections::Connections, router, signals::Signals};
+use super::{App, connections::Connections, router, signals::Signals};
 use crate::dispatch::Joined;
 use std::{
     io,
@@ -32,22 +32,15 @@ pub enum ServeError {
     DrainDeadline,
 }
 
-/// The listener of the admin routes, and the token that they require.
-pub struct Admin {
-    /// The listener.
-    pub listener: std::net::TcpListener,
-    /// The token.
-    pub token: Arc<Token>,
-}
-
-/// Serves until a signal or an operator asks for a drain, then drains. `worker` runs jobs and ends once the server drains.
+/// Serves until a signal or an operator asks for a drain, then drains. `admin` is the listener for operators; `worker` runs
+/// jobs and ends once the server drains.
 ///
 /// # Errors
 /// Returns an error if the listener fails, or the drain takes longer than its deadline.
 pub async fn serve(
     app: Arc<App>,
     listener: std::net::TcpListener,
-    admin: Option<Admin>,
+    admin: Option<std::net::TcpListener>,
     worker: Option<JoinHandle<()>>,
     mut signals: Signals,
     drain_deadline: Duration,
@@ -109,11 +102,10 @@ pub async fn serve(
     ended
 }
 
-fn spawn_admin(app: &Arc<App>, admin: Admin) -> io::Result<AbortOnDrop> {
-    let Admin { listener, token } = admin;
+fn spawn_admin(app: &Arc<App>, listener: std::net::TcpListener) -> io::Result<AbortOnDrop> {
     let listener = into_async(listener)?;
     let room = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
-    let mut connections = Connections::new(app, router::admin(app, token), &room);
+    let mut connections = Connections::new(app, router::admin(app), &room);
     Ok(AbortOnDrop(tokio::spawn(async move {
         loop {
             connections.accept(&listener).await;

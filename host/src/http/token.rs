@@ -1,15 +1,9 @@
-//! The token of the admin routes.
+//! The token of operators, and where requests carry it or a key.
 //!
-//! Invariant: nothing is done before the token was compared, and comparing takes the same time for every guess.
+//! Invariant: comparing takes the same time for every guess.
 
-use super::error::ApiError;
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
-use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+use axum::http::{HeaderMap, header};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 /// Shortest token that is accepted, in characters.
 const TOKEN_LEN_MIN: usize = 16;
@@ -39,17 +33,18 @@ impl Token {
 
     /// Whether a request carries the token.
     pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-        let candidate = given.and_then(|value| value.strip_prefix(b"Bearer "));
-        candidate.is_some_and(|candidate| self.0 == blake3::hash(candidate))
+        bearer(headers).is_some_and(|text| self.is(text))
+    }
+
+    /// Whether this is the token.
+    pub(super) fn is(&self, text: &[u8]) -> bool {
+        self.0 == blake3::hash(text)
     }
 }
 
-/// Passes requests on that carry the token, and refuses all others.
-pub(super) async fn authorise(State(token): State<Arc<Token>>, request: Request, next: Next) -> Response {
-    if token.is_in(request.headers()) {
-        next.run(request).await
-    } else {
-        ApiError::Unauthorised.into_response()
-    }
+/// What a request carries in `Authorization: Bearer`. Source: RFC 6750.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, text) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| text.trim_ascii())
 }

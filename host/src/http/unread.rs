@@ -8,6 +8,7 @@
 //! ends when the server drains; none of it is kept.
 
 use super::{App, guarded::Guarded};
+use crate::access::Admission;
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::Request,
@@ -27,12 +28,12 @@ pub(super) type Slot = Arc<Mutex<Option<Body>>>;
 
 /// Returns the request with a body that is not lost when its handler drops it, and where the body is then; `None` for a
 /// request without a body.
-pub(super) fn keep(request: Request) -> (Request, Option<Slot>) {
+pub(super) fn keep(request: Request, admission: Option<Arc<Admission>>) -> (Request, Option<Slot>) {
     if request.body().is_end_stream() {
         return (request, None);
     }
     let slot = Slot::default();
-    let watched = |body| Body::new(Watched { body: Some(body), slot: Arc::clone(&slot) });
+    let watched = |body| Body::new(Watched { body: Some(body), slot: Arc::clone(&slot), admission });
     (request.map(watched), Some(slot))
 }
 
@@ -53,6 +54,8 @@ pub(super) fn read_after(response: Response, slot: Option<Slot>, app: &Arc<App>)
 struct Watched {
     body: Option<Body>,
     slot: Slot,
+    /// What is charged for the bytes that arrive.
+    admission: Option<Arc<Admission>>,
 }
 
 impl HttpBody for Watched {
@@ -65,8 +68,14 @@ impl HttpBody for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(context);
-        if let Poll::Ready(None | Some(Err(_))) = polled {
-            self.body = None;
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(admission), Some(data)) = (&self.admission, frame.data_ref()) {
+                    admission.charge(data.len() as u64);
+                }
+            }
+            Poll::Ready(None | Some(Err(_))) => self.body = None,
+            Poll::Pending => {}
         }
         polled
     }

@@ -6,7 +6,10 @@
 //! Invariant: everything that can fail happens before publication.
 
 use super::state::HostState;
-use crate::{ids::GenerationId, witness::Calculator};
+use crate::{
+    ids::{GenerationId, Tenant},
+    witness::Calculator,
+};
 use snapback_abi::{EXPORT_HEAP_USED, EXPORT_RETIRE, is_method_name, methods};
 use snapback_snapshot::{LoadedImage, call::ContractExports, imports};
 use std::collections::BTreeMap;
@@ -22,6 +25,7 @@ pub struct Generation {
     heap_used: Option<ModuleExport>,
     retire: Option<ModuleExport>,
     calculators: BTreeMap<String, Calculator>,
+    owners: BTreeMap<String, Tenant>,
 }
 
 /// Why an image cannot be served.
@@ -58,13 +62,35 @@ impl Generation {
         };
         let heap_used = hook(EXPORT_HEAP_USED, &[ValType::is_i64]);
         let retire = hook(EXPORT_RETIRE, &[ValType::is_i32]);
-        Ok(Self { id, image, pre, exports, methods, heap_used, retire, calculators: BTreeMap::new() })
+        Ok(Self {
+            id,
+            image,
+            pre,
+            exports,
+            methods,
+            heap_used,
+            retire,
+            calculators: BTreeMap::new(),
+            owners: BTreeMap::new(),
+        })
     }
 
     /// Adds witness calculators, by the name of their circuit.
     #[must_use]
     pub fn with_calculators(self, calculators: BTreeMap<String, Calculator>) -> Self {
         Self { calculators, ..self }
+    }
+
+    /// Sets the tenants that circuits belong to, by the name of the circuit.
+    #[must_use]
+    pub fn with_owners(self, owners: BTreeMap<String, Tenant>) -> Self {
+        Self { owners, ..self }
+    }
+
+    /// The tenant that a circuit belongs to; `None` if it is for all.
+    #[must_use]
+    pub fn owner(&self, circuit: &str) -> Option<&Tenant> {
+        self.owners.get(circuit)
     }
 
     /// The witness calculator of a circuit, if it has one.

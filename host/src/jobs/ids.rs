@@ -3,19 +3,13 @@
 //! Invariant: a value that exists is valid; it was checked where it was made.
 
 use super::Timestamp;
+use crate::ids::InvalidValue;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
-/// Longest name of a tenant, and longest idempotency key, in bytes.
-const NAME_BYTES_MAX: usize = 255;
-
-/// Why a text is not a value of its type.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not {expected}")]
-pub struct InvalidValue {
-    expected: &'static str,
-}
+/// Longest idempotency key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
 
 /// Identifies a job: a UUID of version 7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,7 +42,7 @@ impl FromStr for JobId {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let id = Uuid::try_parse(text).ok().and_then(|id| Self::from_bytes(id.into_bytes()));
-        id.ok_or(InvalidValue { expected: "an identifier of a job (a UUID of version 7)" })
+        id.ok_or(InvalidValue::new("an identifier of a job (a UUID of version 7)"))
     }
 }
 
@@ -81,35 +75,6 @@ impl JobIds {
     }
 }
 
-/// Who a job belongs to: 1 to 255 bytes without control characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Tenant(String);
-
-impl Tenant {
-    /// The name of the tenant.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Tenant {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let is_valid = (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-        let expected = "a tenant (1 to 255 bytes without control characters)";
-        is_valid.then(|| Self(text.to_owned())).ok_or(InvalidValue { expected })
-    }
-}
-
-impl fmt::Display for Tenant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// What makes a repeated submission the same job: 1 to 255 visible ASCII characters, unique within a tenant.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(String);
@@ -127,9 +92,9 @@ impl FromStr for IdempotencyKey {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let is_valid =
-            (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+            (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         let expected = "an idempotency key (1 to 255 visible ASCII characters)";
-        is_valid.then(|| Self(text.to_owned())).ok_or(InvalidValue { expected })
+        is_valid.then(|| Self(text.to_owned())).ok_or(InvalidValue::new(expected))
     }
 }
 
@@ -166,7 +131,7 @@ impl TryFrom<u8> for Priority {
 
     fn try_from(number: u8) -> Result<Self, InvalidValue> {
         let is_valid = usize::from(number) < Self::COUNT;
-        is_valid.then_some(Self(number)).ok_or(InvalidValue { expected: "a priority (0 to 9)" })
+        is_valid.then_some(Self(number)).ok_or(InvalidValue::new("a priority (0 to 9)"))
     }
 }
 
@@ -193,7 +158,7 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         // What a store can number: an `i64` that is not negative.
         let number = u64::from_str_radix(text, 16).ok().filter(|number| i64::try_from(*number).is_ok());
-        number.map(Self).ok_or(InvalidValue { expected: "a cursor of a list of jobs" })
+        number.map(Self).ok_or(InvalidValue::new("a cursor of a list of jobs"))
     }
 }
 
@@ -221,7 +186,7 @@ impl FromStr for ResultDigest {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let digest = blake3::Hash::from_hex(text).map(|hash| Self(hash.into()));
-        digest.map_err(|_| InvalidValue { expected: "a BLAKE3 digest (64 hexadecimal digits)" })
+        digest.map_err(|_| InvalidValue::new("a BLAKE3 digest (64 hexadecimal digits)"))
     }
 }
 
@@ -267,4 +232,4 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(JobId, Tenant, Cursor, ResultDigest);
+as_text!(JobId, Cursor, ResultDigest);

@@ -32,9 +32,10 @@ mod sqlite;
 mod timestamp;
 mod watchers;
 
+pub use crate::ids::{InvalidValue, Tenant};
 pub use clock::{JobClock, ManualClock, SystemClock};
 pub use error::{Bound, JobError, StorageFault};
-pub use ids::{Cursor, IdempotencyKey, InvalidValue, JobId, Lease, Priority, ResultDigest, Tenant};
+pub use ids::{Cursor, IdempotencyKey, JobId, Lease, Priority, ResultDigest};
 pub use job::{Claimed, InputKind, NewJob, Outcome, Renewal, Stored, Submitted};
 pub use limits::{JobLimits, TenantLimits};
 pub use record::{

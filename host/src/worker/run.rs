@@ -83,11 +83,18 @@ pub(super) async fn run(context: Arc<RunContext>, claimed: Claimed, draining: wa
         let outcome = Outcome::Failed { code: "image_replaced".into(), message, image: None };
         return context.finish(lease, outcome).await;
     }
+    let circuit = job.circuit.clone().unwrap_or_default();
+    // Another tenant's circuit may have taken the name meanwhile.
+    if service.current().owner(&circuit).is_some_and(|owner| *owner != job.tenant) {
+        let message = format!("no circuit `{circuit}`");
+        let outcome = Outcome::Failed { code: "unknown_circuit".into(), message, image: None };
+        return context.finish(lease, outcome).await;
+    }
     let stop = StopFlag::default();
     let request = CallRequest {
         service: service.id(),
         method: job.method.clone(),
-        circuit: job.circuit.clone().unwrap_or_default(),
+        circuit,
         body: lanes::Body::from(body),
         kind: match kind {
             InputKind::Raw => BodyKind::Raw,

@@ -1,9 +1,8 @@
 //! The server and image whose circuits a command is about.
 
 use super::form::MultipartForm;
-use crate::cli::client::{ApiRequest, Client};
+use crate::cli::client::{ApiRequest, Client, KeyArg};
 use serde_json::Value;
-use std::path::PathBuf;
 
 /// Longest reply that is accepted, in bytes: a verifying key is as long as its circuit.
 const REPLY_BYTES_MAX: u64 = 1 << 30;
@@ -16,9 +15,8 @@ pub(super) struct Place {
     /// The image, if several take circuits
     #[arg(long)]
     pub(super) image: Option<String>,
-    /// File with the token of the admin routes, if `--server` is their address
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyArg,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -26,7 +24,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.server, self.token_file.as_deref(), REPLY_BYTES_MAX)
+        Client::new(&self.server, &self.key, REPLY_BYTES_MAX)
     }
 
     /// Sends a request about the selected image, and returns the answer.

@@ -53,6 +53,16 @@ pub enum Limit {
     Connections,
     /// `http.connections_per_peer_max`.
     PeerConnections,
+    /// `tenants.concurrent_max`.
+    TenantConcurrent,
+    /// `tenants.per_minute_max`.
+    TenantPerMinute,
+    /// `tenants.bytes_per_minute_max`.
+    TenantBytesPerMinute,
+    /// `tenants.stored_bytes_max`.
+    TenantStoredBytes,
+    /// `audit.waiting_max`.
+    AuditLines,
 }
 
 impl Limit {
@@ -73,6 +83,11 @@ impl Limit {
             Self::JobResults => "jobs.kept_bytes_max",
             Self::Connections => "http.connections_max",
             Self::PeerConnections => "http.connections_per_peer_max",
+            Self::TenantConcurrent => "tenants.concurrent_max",
+            Self::TenantPerMinute => "tenants.per_minute_max",
+            Self::TenantBytesPerMinute => "tenants.bytes_per_minute_max",
+            Self::TenantStoredBytes => "tenants.stored_bytes_max",
+            Self::AuditLines => "audit.waiting_max",
         }
     }
 }

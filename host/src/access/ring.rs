@@ -1,0 +1,241 @@
+//! The keys of a running server.
+//!
+//! Invariant: a file that cannot be read changes nothing, so that a slip of an editor locks nobody out; a file that was
+//! removed leaves no keys.
+
+use super::{
+    AccessError, Admission, Caller, Denied, Exceeded, Fingerprint, KeyFile, KeyId, Quota,
+    file::Stamp,
+    key::{KeyHash, id_of},
+    quota::Meters,
+    record::{Credential, KeyRecord, KeyState, now},
+};
+use crate::ids::Tenant;
+use arc_swap::ArcSwap;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+/// The keys of a server, and what its tenants use.
+pub struct KeyRing {
+    path: PathBuf,
+    table: ArcSwap<Table>,
+    /// The version of the file that the table is of.
+    seen: Mutex<Option<Stamp>>,
+    /// What a tenant may use, unless it has a quota of its own.
+    default_quota: Quota,
+    meters: Meters,
+}
+
+/// The keys, by what finds them.
+#[derive(Default)]
+struct Table {
+    by_id: HashMap<KeyId, KeyRecord>,
+    by_certificate: HashMap<Fingerprint, KeyId>,
+    quotas: HashMap<Tenant, Quota>,
+}
+
+impl Table {
+    fn of(file: KeyFile, default: &Quota) -> Self {
+        let by_certificate = file.keys.iter().filter_map(|key| match key.credential {
+            Credential::Certificate(fingerprint) if key.revoked.is_none() => Some((fingerprint, key.id)),
+            _ => None,
+        });
+        Self {
+            by_certificate: by_certificate.collect(),
+            quotas: file.tenants.into_iter().map(|(name, tenant)| (name, tenant.quota.or(default))).collect(),
+            by_id: file.keys.into_iter().map(|key| (key.id, key)).collect(),
+        }
+    }
+}
+
+impl KeyRing {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// Returns an error if the file exists and cannot be read.
+    pub fn open(path: PathBuf, default_quota: Quota) -> Result<Self, AccessError> {
+        let (file, stamp) = KeyFile::open(&path)?.unzip();
+        Ok(Self {
+            path,
+            table: ArcSwap::from_pointee(Table::of(file.unwrap_or_default(), &default_quota)),
+            seen: Mutex::new(stamp),
+            default_quota,
+            meters: Meters::default(),
+        })
+    }
+
+    /// Reads the file again, if it has changed. Returns the number of keys then.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be read; the keys stay as they are, and the next change is looked at again.
+    pub fn refresh(&self) -> Result<Option<usize>, AccessError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = Stamp::at(&self.path);
+        if at == *seen {
+            return Ok(None);
+        }
+        // Before it is read, so that a file that cannot be is reported once.
+        *seen = at;
+        let (file, stamp) = KeyFile::open(&self.path)?.unzip();
+        *seen = stamp;
+        let file = file.unwrap_or_default();
+        let keys = file.keys.len();
+        self.table.store(Table::of(file, &self.default_quota).into());
+        Ok(Some(keys))
+    }
+
+    /// Number of keys, those that are no longer accepted included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.load().by_id.len()
+    }
+
+    /// Whether there are no keys.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Finds out whose the text of a key is.
+    ///
+    /// # Errors
+    /// Returns an error if it is nobody's, or the key is no longer accepted.
+    pub fn authenticate(&self, text: &[u8]) -> Result<Caller, Denied> {
+        self.authenticate_at(text, now())
+    }
+
+    fn authenticate_at(&self, text: &[u8], now: u64) -> Result<Caller, Denied> {
+        let table = self.table.load();
+        let given = KeyHash::of(text);
+        let key = id_of(text).and_then(|id| table.by_id.get(&id)).ok_or(Denied::Unknown)?;
+        match key.credential {
+            Credential::Secret(hash) if hash == given => caller(key, now),
+            _ => Err(Denied::Unknown),
+        }
+    }
+
+    /// Finds out whose a client's certificate is.
+    ///
+    /// # Errors
+    /// Returns an error if it is nobody's, or the key is no longer accepted.
+    pub fn authenticate_certificate(&self, certificate: Fingerprint) -> Result<Caller, Denied> {
+        let table = self.table.load();
+        let key = table.by_certificate.get(&certificate).and_then(|id| table.by_id.get(id));
+        caller(key.ok_or(Denied::Unknown)?, now())
+    }
+
+    /// Admits a request within the quota of its tenant.
+    ///
+    /// # Errors
+    /// Returns which part of the quota is used up.
+    pub fn admit(&self, tenant: &Tenant, now: Instant) -> Result<Admission, Exceeded> {
+        let table = self.table.load();
+        let quota = table.quotas.get(tenant).unwrap_or(&self.default_quota);
+        self.meters.of(tenant).admit(quota, now)
+    }
+
+    /// What tenants with quotas of their own may store, in bytes.
+    #[must_use]
+    pub fn stored_bytes(&self) -> HashMap<Tenant, u64> {
+        let table = self.table.load();
+        table
+            .quotas
+            .iter()
+            .filter_map(|(name, quota)| Some((name.clone(), quota.stored_bytes_max?)))
+            .collect()
+    }
+
+    /// The quota of a tenant.
+    #[must_use]
+    pub fn quota(&self, tenant: &Tenant) -> Quota {
+        self.table.load().quotas.get(tenant).unwrap_or(&self.default_quota).clone()
+    }
+}
+
+fn caller(key: &KeyRecord, now: u64) -> Result<Caller, Denied> {
+    match key.state(now) {
+        KeyState::Active => Ok(Caller { tenant: key.tenant.clone(), role: key.role, key: Some(key.id) }),
+        KeyState::Expired => Err(Denied::Expired(key.id)),
+        KeyState::Revoked => Err(Denied::Revoked(key.id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Role;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn tenant(name: &str) -> Tenant {
+        name.parse().expect("a name")
+    }
+
+    #[test]
+    fn keys_are_found_until_they_expire_or_are_revoked() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("access/keys.json");
+        let ring = KeyRing::open(path.clone(), Quota::default()).expect("no keys yet");
+        let key =
+            KeyFile::update(&path, |file| file.create(tenant("acme"), Role::Prover, None, Some(u64::MAX)));
+        let key = key.expect("room for it");
+        assert_eq!(ring.authenticate(key.text.as_bytes()), Err(Denied::Unknown), "it was not read yet");
+        assert_eq!(ring.refresh().expect("a file"), Some(1));
+        assert_eq!(ring.refresh().expect("a file"), None, "it did not change");
+        let known = Caller { tenant: tenant("acme"), role: Role::Prover, key: Some(key.id) };
+        assert_eq!(ring.authenticate(key.text.as_bytes()), Ok(known));
+        assert_eq!(ring.authenticate_at(key.text.as_bytes(), u64::MAX), Err(Denied::Expired(key.id)));
+
+        let mut guess = key.text.as_bytes().to_vec();
+        *guess.last_mut().expect("not empty") ^= 1;
+        assert_eq!(ring.authenticate(&guess), Err(Denied::Unknown));
+
+        KeyFile::update(&path, |file| file.revoke(key.id)).expect("it is there");
+        ring.refresh().expect("a file");
+        assert_eq!(ring.authenticate(key.text.as_bytes()), Err(Denied::Revoked(key.id)));
+        std::fs::remove_file(&path).expect("it is there");
+        assert_eq!(ring.refresh().expect("no file"), Some(0));
+        assert_eq!(ring.authenticate(key.text.as_bytes()), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn a_certificate_stands_for_one_key() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys.json");
+        let print = Fingerprint::from([7; 32]);
+        let create = |file: &mut KeyFile| {
+            file.create_for_certificate(tenant("acme"), Role::Operator, print, None, None)
+        };
+        let id = KeyFile::update(&path, create).expect("room for it");
+        assert!(
+            matches!(KeyFile::update(&path, create), Err(AccessError::CertificateTaken(other)) if other == id)
+        );
+        let ring = KeyRing::open(path.clone(), Quota::default()).expect("a key");
+        assert_eq!(ring.authenticate_certificate(print).expect("a caller").key, Some(id));
+        KeyFile::update(&path, |file| file.revoke(id)).expect("it is there");
+        let second = KeyFile::update(&path, create).expect("the first is revoked");
+        ring.refresh().expect("a file");
+        assert_eq!(ring.authenticate_certificate(print).expect("a caller").key, Some(second));
+    }
+
+    #[test]
+    fn a_file_that_others_can_use_or_that_is_broken_changes_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys.json");
+        let key = KeyFile::update(&path, |file| file.create(tenant("acme"), Role::Prover, None, None));
+        let key = key.expect("room for it");
+        let ring = KeyRing::open(path.clone(), Quota::default()).expect("a key");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).expect("our file");
+        assert!(
+            matches!(ring.refresh(), Err(AccessError::Refused { reason, .. }) if reason.contains("chmod 600"))
+        );
+        assert!(ring.refresh().is_ok_and(|read| read.is_none()), "it is reported once");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("our file");
+        std::fs::write(&path, "{\"keys\": [").expect("our file");
+        assert!(matches!(ring.refresh(), Err(AccessError::Refused { .. })));
+        assert!(ring.authenticate(key.text.as_bytes()).is_ok());
+    }
+}

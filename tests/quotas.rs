@@ -1,0 +1,75 @@
+//! What a tenant may use at once, in a minute, and on disk.
+
+mod harness;
+
+use harness::{
+    circuits::{own_state, own_state_with, squares::squares},
+    keyed::{Keyed, ask, upload},
+    until,
+};
+use serde_json::Value;
+use std::io::Write as _;
+
+#[test]
+fn a_tenant_keeps_to_its_quota_and_others_do_not_notice() {
+    let keyed = Keyed::new(own_state_with("fixtures"));
+    let [acme, beta] = ["acme", "beta"].map(|tenant| keyed.key(tenant, "prover"));
+    keyed.run(&["tenants", "set", "acme", "--per-minute", "3"]);
+    let server = keyed.serve("fixtures", &["--tenants-bytes-per-minute-max", "1000"]);
+    let call = |key: &str, body: &[u8]| ask(&server, key, "POST", "/v1/methods/echo", body);
+    for _ in 0..3 {
+        assert_eq!(call(&acme, b"x").status, 200);
+    }
+    let refused = call(&acme, b"x");
+    assert!(refused.error(429, "quota_exceeded").contains("tenants.per_minute_max"));
+    assert!(refused.header("retry-after").is_some_and(|seconds| seconds.parse::<u64>().is_ok()));
+    assert_eq!(ask(&server, &acme, "GET", "/v1/status", b"").status, 200, "reading is free");
+
+    assert_eq!(call(&beta, &[0; 2000]).status, 200, "the first body is charged when it has arrived");
+    assert!(call(&beta, b"").error(429, "quota_exceeded").contains("tenants.bytes_per_minute_max"));
+    let metrics = ask(&server, &keyed_operator(&keyed, &server), "GET", "/metrics", b"").text();
+    assert!(metrics.contains(r#"{limit="tenants.per_minute_max"} 1"#), "{metrics}");
+    let tenants: Value = serde_json::from_str(&keyed.run(&["tenants", "list", "--json"])).expect("JSON");
+    assert_eq!(tenants["acme"]["quota"]["per_minute_max"], 3);
+    keyed.run(&["tenants", "unset", "acme"]);
+    until("the server has read that there is no quota", || call(&acme, b"x").status == 200);
+}
+
+/// Makes the key of an operator, and waits until a running server knows it.
+fn keyed_operator(keyed: &Keyed, server: &harness::Server) -> String {
+    let key = keyed.key("house", "operator");
+    until("the server has read the key", || ask(server, &key, "GET", "/v1/whoami", b"").status == 200);
+    key
+}
+
+#[test]
+fn requests_at_once_and_stored_bytes_are_bounded() {
+    let keyed = Keyed::new(own_state_with("fixtures"));
+    let acme = keyed.key("acme", "prover");
+    let server = keyed.serve("fixtures", &["--tenants-concurrent-max", "1", "--lanes", "2"]);
+    let call = || ask(&server, &acme, "POST", "/v1/methods/echo", b"x");
+    // Its body never comes.
+    let mut stalled = server.connect();
+    let head = format!(
+        "POST /v1/methods/echo HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {acme}\r\ncontent-length: 9\r\n\r\n"
+    );
+    stalled.write_all(head.as_bytes()).expect("the server reads");
+    let mut refused = call();
+    until("a second request is refused", || {
+        refused = call();
+        refused.status == 429
+    });
+    assert!(refused.error(429, "quota_exceeded").contains("tenants.concurrent_max"));
+    drop(stalled);
+    until("the first request has left its place", || call().status == 200);
+
+    let keyed = Keyed::new(own_state());
+    let acme = keyed.key("acme", "registrar");
+    let (r1cs, _) = squares(5, 3);
+    let max = (r1cs.len() + 10).to_string();
+    keyed.run(&["tenants", "set", "acme", "--stored-bytes", &max]);
+    let server = keyed.serve("plonk", &[]);
+    assert_eq!(upload(&server, &acme, "one", &r1cs).status, 202);
+    let (other, _) = squares(6, 3);
+    assert!(upload(&server, &acme, "two", &other).error(429, "quota_exceeded").contains("stored_bytes_max"));
+}
