@@ -32,7 +32,7 @@ fn no_admin_request_is_carried_out_without_the_token() {
     assert_eq!(operated.get("/status").json()["state"], "ready");
     operated.get("/nothing").error(404, "no_route");
     operated.post("/status").error(405, "wrong_method");
-    // The public listener has no such routes.
+    // On the public listener as well.
     operated.server.post("/v1/admin/drain", b"").error(401, "unauthorised");
     let log = operated.server.stop();
     assert!(!log.contains(TOKEN), "{log}");
