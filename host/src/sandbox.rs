@@ -13,8 +13,8 @@
 //! already would keep everything, so a process enters its sandbox before it starts any.
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
-    RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::{
     io::Errno,
@@ -147,6 +147,27 @@ impl Sandbox {
             }
         };
         Ok(Self { landlock, no_new_privileges, no_core_dumps })
+    }
+}
+
+impl Landlock {
+    /// Returns how much of Landlock this kernel has. Nothing is given up.
+    #[must_use]
+    pub(crate) fn available() -> Self {
+        let has = |abi: ABI| -> Result<(), RulesetError> {
+            let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+            let ruleset = ruleset.handle_access(AccessFs::from_all(abi))?;
+            // Ports and signals came later than files.
+            let (net, scope) = (AccessNet::from_all(abi), Scope::from_all(abi));
+            let ruleset = if net.is_empty() { ruleset } else { ruleset.handle_access(net)? };
+            let ruleset = if scope.is_empty() { ruleset } else { ruleset.scope(scope)? };
+            ruleset.create().map(drop)
+        };
+        match (has(LANDLOCK), has(ABI::V1)) {
+            (Ok(()), _) => Self::Full,
+            (Err(_), Ok(())) => Self::Partial,
+            (Err(_), Err(_)) => Self::None,
+        }
     }
 }
 

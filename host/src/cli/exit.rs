@@ -40,7 +40,7 @@ impl Failure {
     }
 }
 
-/// A process that this one started has failed and has printed why: its exit code is handed on.
+/// What failed is printed already, by this process or by one that it started: only the exit code is handed on.
 #[derive(Debug, thiserror::Error)]
 #[error("it ended with exit code {0}")]
 pub(super) struct AlreadyReported(pub(super) u8);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bake · serve · oneshot (prove, verify) · snarkjs (calldata) · extract · inspect · size · images · circuits · jobs ·
-//! keys · tenants · settings · completions  subcommands
+//! keys · tenants · settings · doctor · completions  subcommands
 //! calculator · ready      hidden subcommands, which a server runs in processes of their own
 //! setting_args            settings as flags         resolve   finds the image that a user names
 //! client                  requests to a server      progress  bars, stages, printable text
@@ -20,6 +20,7 @@ mod calculator;
 mod circuits;
 mod client;
 mod completions;
+mod doctor;
 mod exit;
 mod extract;
 mod files;
@@ -56,7 +57,8 @@ Examples:
   snapback verify proven.pczt --server http://127.0.0.1:8080
   snapback extract page.html --method markdown
   snapback images                                   list the baked images
-  snapback settings                                 list every setting, and where its value comes from";
+  snapback settings                                 list every setting, and where its value comes from
+  snapback doctor                                   check whether this machine can serve";
 
 /// Serves WebAssembly guests whose memory only grows, from images of their finished set-up.
 #[derive(Parser)]
@@ -108,6 +110,8 @@ enum Command {
     Images(With<images::Args>),
     /// List every setting, with its value and where the value comes from
     Settings(With<settings::Args>),
+    /// Check whether this machine can serve, and say what to do where it cannot
+    Doctor(With<doctor::Args>),
     /// Check a witness calculator, compile it and keep both: a part of adding a circuit
     #[command(hide = true)]
     Calculator(With<calculator::Args>),
@@ -129,6 +133,7 @@ const SHOWN: &[(&str, &[&str])] = &[
     ("size", &["state_dir", "lanes", "swap.policy", "memory.limit"]),
     ("images", &["state_dir"]),
     ("settings", &["state_dir"]),
+    ("doctor", &["listen", "state_dir", "lanes", "memory.process_limit", "admin.listen", "sandbox"]),
 ];
 
 /// The command line, as it is parsed and as `--help` and completions show it.
@@ -171,6 +176,7 @@ fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<(
         Command::Calculator(with) => with.run(|args, config| calculator::run(args, config, systems)),
         Command::Ready(with) => with.run(|args, config| ready::run(args, config, systems)),
         Command::Settings(With { args, settings }) => settings::run(&args, &settings),
+        Command::Doctor(with) => with.run(|args, config| doctor::run(args, config, systems)),
         Command::Circuits(args) => circuits::run(&args, systems),
         Command::Jobs(args) => jobs::run(&args),
         Command::Keys(with) => with.run(keys::run),

@@ -169,7 +169,7 @@ pub(super) fn run(
 }
 
 /// Who may use jobs; nobody where they are off.
-fn job_clients(config: &Config) -> Option<JobClients> {
+pub(super) fn job_clients(config: &Config) -> Option<JobClients> {
     match config.jobs.acceptance {
         JobAcceptance::Auto if config.listen.ip().is_loopback() => Some(JobClients::Local),
         JobAcceptance::On => Some(JobClients::All),
@@ -244,15 +244,20 @@ fn reload(settings: &SettingArgs, dispatcher: &Dispatcher) {
     }
 }
 
-/// Raises the soft limit of open files to the hard one, so that `http.connections_max` connections can be open.
-fn allow_open_files(connections_max: usize) {
+/// Number of files that a server with as many connections may open.
+pub(super) fn open_files_wanted(connections_max: usize) -> u64 {
     /// Files beside connections: images, native code, the state directory, listeners, pipes of a bake.
     const OTHERS: u64 = 256;
+    connections_max as u64 + OTHERS
+}
+
+/// Raises the soft limit of open files to the hard one, so that `http.connections_max` connections can be open.
+fn allow_open_files(connections_max: usize) {
     let limits = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }) {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
-    let wanted = connections_max as u64 + OTHERS;
+    let wanted = open_files_wanted(connections_max);
     if let Some(allowed) = getrlimit(Resource::Nofile).current.filter(|allowed| *allowed < wanted) {
         tracing::warn!(
             allowed,

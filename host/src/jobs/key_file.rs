@@ -21,25 +21,36 @@ impl SealingKey {
     /// Returns an error if the file is in the state directory, can be read by anyone but its owner, does not have 32
     /// bytes, or cannot be read or created.
     pub fn load(path: &Path, state_dir: &Path) -> Result<Self, JobError> {
+        if let Some(key) = Self::find(path, state_dir)? {
+            return Ok(key);
+        }
         let refused = |reason: &str| JobError::KeyFile { path: path.into(), reason: reason.into() };
         let failed = |error: &io::Error| refused(&error.to_string());
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if nearest_canonical(parent).starts_with(nearest_canonical(state_dir)) {
-            return Err(refused(
-                "it is in the state directory, whose copies would contain it: keep it elsewhere",
-            ));
-        }
-        match Self::read(path, &refused) {
-            Err(Read::Missing) => {}
-            Err(Read::Refused(error)) => return Err(error),
-            Ok(key) => return Ok(key),
-        }
+        let parent = parent_of(path);
         let created = DirBuilder::new().recursive(true).mode(0o700).create(parent);
         created.and_then(|()| Self::create(path, parent)).map_err(|error| failed(&error))?;
         Self::read(path, &refused).map_err(|read| match read {
             Read::Missing => refused("it was removed while it was created"),
             Read::Refused(error) => error,
         })
+    }
+
+    /// Reads a key like [`load`](Self::load), and returns `None` if there is no file.
+    ///
+    /// # Errors
+    /// Returns the errors of [`load`](Self::load), except those of creating the file.
+    pub(crate) fn find(path: &Path, state_dir: &Path) -> Result<Option<Self>, JobError> {
+        let refused = |reason: &str| JobError::KeyFile { path: path.into(), reason: reason.into() };
+        if nearest_canonical(parent_of(path)).starts_with(nearest_canonical(state_dir)) {
+            return Err(refused(
+                "it is in the state directory, whose copies would contain it: keep it elsewhere",
+            ));
+        }
+        match Self::read(path, &refused) {
+            Err(Read::Missing) => Ok(None),
+            Err(Read::Refused(error)) => Err(error),
+            Ok(key) => Ok(Some(key)),
+        }
     }
 
     fn read(path: &Path, refused: &dyn Fn(&str) -> JobError) -> Result<Self, Read> {
@@ -79,6 +90,11 @@ impl SealingKey {
             _ => File::open(parent)?.sync_all(),
         }
     }
+}
+
+/// The directory of a file.
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Why no key was read.

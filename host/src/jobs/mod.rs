@@ -44,6 +44,7 @@ pub use record::{
 };
 pub use seal::SealingKey;
 pub use sqlite::SqliteJobs;
+pub(crate) use sqlite::network_file_system;
 pub use timestamp::Timestamp;
 
 use futures_util::future::BoxFuture;

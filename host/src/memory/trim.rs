@@ -3,7 +3,7 @@
 //! The allocator of the C library keeps what large bodies and replies took: its heaps shrink from their ends alone, and
 //! something small usually lies there.
 //!
-//! Invariant: this file has the only `unsafe` call of `host`.
+//! Invariant: this file has the only `unsafe` call of a server.
 
 /// Returns every page on which nothing is allocated. Takes some milliseconds, so call it off the paths of requests.
 #[expect(unsafe_code, reason = "the C library has no safe interface")]

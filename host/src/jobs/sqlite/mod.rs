@@ -33,4 +33,5 @@ mod sweep;
 mod threads;
 mod writer;
 
+pub(crate) use open::network_file_system;
 pub use opened::SqliteJobs;

@@ -169,8 +169,8 @@ fn in_database(error: JobError, path: &Path) -> JobError {
     }
 }
 
-/// The kind of a file system that is reached over the network. `None` if it is not known to be one.
-fn network_file_system(path: &Path) -> Result<Option<&'static str>, JobError> {
+/// Returns the kind of a file system that is reached over the network; `None` if it is not known to be one.
+pub(crate) fn network_file_system(path: &Path) -> Result<Option<&'static str>, JobError> {
     let status = rustix::fs::statfs(path).map_err(io::Error::from)?;
     // The kernel's numbers have 32 bits; the type of the field differs between architectures.
     Ok(kind_of(status.f_type as u32))
