@@ -7,6 +7,7 @@ pub(crate) mod circuits;
 pub(crate) mod inside;
 pub(crate) mod jobs;
 pub(crate) mod keyed;
+pub(crate) mod metrics;
 pub(crate) mod operated;
 pub(crate) mod rig;
 pub(crate) mod threshold;
