@@ -1,7 +1,7 @@
 # The commands of the README. `make serve` and `make test` need cargo and a C compiler.
 CARGO ?= cargo
 .DEFAULT_GOAL := serve
-.PHONY: toolchain build serve test lint bench clean
+.PHONY: toolchain build serve test lint bench deb clean
 
 toolchain: ## find or install the toolchain that compiles guests to wasm32
 	@sh guest/toolchain.sh
@@ -32,6 +32,9 @@ bench: toolchain ## run the benches, and write docs/benchmarks.md
 	SNAPBACK_GUEST_LIBRARY=unmodified $(CARGO) bench --locked --package snapback-host --bench scaling
 	$(CARGO) bench --locked --package snapback-host
 	$(CARGO) run --release --locked --package snapback-host --example report
+
+deb: build ## the package for Debian, in target/debian; cargo-deb is installed into target/tools, if it is missing
+	@SNAPBACK_REQUIRE_CARGO_DEB=1 sh packaging/build.sh
 
 clean:
 	$(CARGO) clean

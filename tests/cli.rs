@@ -33,6 +33,32 @@ fn completions_contain_the_subcommands() {
 }
 
 #[test]
+fn every_command_that_help_lists_has_a_manual_page() {
+    let dir = tempfile::tempdir().expect("a directory");
+    run_ok(snapback().arg("man").arg(dir.path()));
+    let page = |name: &str| fs::read_to_string(dir.path().join(format!("{name}.1"))).unwrap_or_default();
+    let help = run_ok(snapback().arg("--help"));
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let mut pages = 0;
+    for command in listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()) {
+        if !["", "help"].contains(&command) {
+            assert!(page(&format!("snapback-{command}")).contains(".SH EXAMPLES"), "{command}");
+            pages += 1;
+        }
+    }
+    assert!(pages > 10, "{help}");
+    assert!(
+        page("snapback").contains(".SH \"EXIT CODES\"")
+            && page("snapback-circuits-add").contains(".SH OPTIONS")
+    );
+    assert!(
+        page("snapback-ready").is_empty() && page("snapback-man").is_empty(),
+        "hidden commands have none"
+    );
+}
+
+#[test]
 fn output_that_nobody_reads_or_that_does_not_fit_causes_no_panic() {
     for args in [["settings", "--toml"], ["settings", "--json"], ["completions", "bash"]] {
         let (reader, writer) = std::io::pipe().expect("a pipe");

@@ -4,6 +4,7 @@
 //! bake · serve · oneshot (prove, verify) · snarkjs (calldata) · extract · inspect · size · images · circuits · jobs ·
 //! keys · tenants · settings · doctor · completions  subcommands
 //! calculator · ready      hidden subcommands, which a server runs in processes of their own
+//! man                     a hidden subcommand for those who package the program
 //! setting_args            settings as flags         resolve   finds the image that a user names
 //! client                  requests to a server      progress  bars, stages, printable text
 //! here                    a call without a server   access    who may use a server
@@ -29,6 +30,7 @@ mod images;
 mod inspect;
 mod jobs;
 mod keys;
+mod man;
 mod oneshot;
 mod output;
 mod progress;
@@ -118,6 +120,9 @@ enum Command {
     /// Bake and compile an image that is about to be served: a part of serving it
     #[command(hide = true)]
     Ready(With<ready::Args>),
+    /// Write the manual pages into a directory: a part of packaging the program
+    #[command(hide = true)]
+    Man(man::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -181,6 +186,7 @@ fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<(
         Command::Jobs(args) => jobs::run(&args),
         Command::Keys(with) => with.run(keys::run),
         Command::Tenants(with) => with.run(tenants::run),
+        Command::Man(args) => man::run(&args, self::command()),
         Command::Completions(args) => completions::run(&args, self::command()),
     }
 }

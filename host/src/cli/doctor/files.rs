@@ -73,7 +73,11 @@ fn state_dir(path: &Path, scratch: Option<&Scratch>) -> Check {
         Some(format!("{shown}/{sub} {}", unfit_directory(&metadata)?))
     });
     if let Some(found) = subdirectories.into_iter().next() {
-        return Check::error(name, found, "give it to the user of the server alone: chown, chmod 700");
+        return Check::error(
+            name,
+            found,
+            "run this as the user of the server, or give it to that user alone: chown, chmod 700",
+        );
     }
     if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
         return Check::warning(
