@@ -34,7 +34,7 @@ bench: toolchain ## run the benches, and write docs/benchmarks.md
 	$(CARGO) run --release --locked --package snapback-host --example report
 
 deb: build ## the package for Debian, in target/debian; cargo-deb is installed into target/tools, if it is missing
-	@SNAPBACK_REQUIRE_CARGO_DEB=1 sh packaging/build.sh
+	@SNAPBACK_REQUIRE_CARGO_DEB=1 sh host/packaging/build.sh
 
 clean:
 	$(CARGO) clean

@@ -19,7 +19,7 @@ undo=:
 trap 'eval "$undo"; rm -rf "$work"' EXIT
 
 before=$(stat -c %Y target/release/snapback)
-package=$(sh packaging/build.sh)
+package=$(sh host/packaging/build.sh)
 [ -n "$package" ] || exit 0
 [ "$(stat -c %Y target/release/snapback)" = "$before" ] || fail "the program was built a second time"
 
@@ -69,7 +69,7 @@ if grep -vxFf "$unit" "$work/documented" >"$work/missing"; then
     fail "the unit of the package lacks: $(cat "$work/missing")"
 fi
 port=$(sed -n 's/^SocketBindAllow=tcp:\([0-9]*\)$/\1/p' "$unit")
-grep -qx "listen = \"127.0.0.1:$port\"" packaging/snapback.toml || fail "the unit allows another port than the settings"
+grep -qx "listen = \"127.0.0.1:$port\"" host/packaging/snapback.toml || fail "the unit allows another port than the settings"
 if command -v systemd-analyze >/dev/null 2>&1; then
     # The exposure in tenths, as for the documented unit.
     systemd-analyze security --offline=true --threshold=11 --no-pager "$unit" >"$work/report" 2>&1 ||

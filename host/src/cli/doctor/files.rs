@@ -7,6 +7,7 @@ use super::{
     scratch::{Scratch, nearest_dir},
 };
 use crate::{
+    access::KeyFile,
     cli::serve::{job_clients, open_files_wanted},
     config::Config,
     http::Token,
@@ -43,8 +44,36 @@ pub(super) fn checks(config: &Config, scratch: Option<&Scratch>) -> Vec<Check> {
     if let Some(file) = &config.admin_token_file {
         checks.push(admin_token(file));
     }
+    checks.push(keys(config));
     checks.push(open_files(getrlimit(Resource::Nofile).maximum, config.http.connections_max));
     checks
+}
+
+/// The keys of clients.
+fn keys(config: &Config) -> Check {
+    let (name, path) = ("files.access_keys", &config.access.keys_file);
+    let shown = path.display();
+    let are_needed = config.access.are_needed(config.listen);
+    match KeyFile::read(path) {
+        Err(error) => Check::error(
+            name,
+            error.to_string(),
+            "repair `auth.keys_file`, or move it away and make new keys",
+        ),
+        Ok(file) if file.keys.is_empty() && are_needed && config.admin_token_file.is_none() => {
+            Check::warning(
+                name,
+                format!("requests need a key, and {shown} has none"),
+                "make one: `snapback keys create`, as the user of the server",
+            )
+        }
+        Ok(_) if !are_needed && !config.listen.ip().is_loopback() => Check::warning(
+            name,
+            format!("everybody who reaches {} may use the server", config.listen),
+            "set `auth.required = auto`, and make keys: `snapback keys create`",
+        ),
+        Ok(file) => Check::ok(name, format!("{} in {shown}", file.keys.len())),
+    }
 }
 
 fn state_dir(path: &Path, scratch: Option<&Scratch>) -> Check {

@@ -4,7 +4,7 @@
 # nothing is made, unless SNAPBACK_REQUIRE_CARGO_DEB is set: it is then installed into target/tools, which takes a minute
 # once.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 version=3.8.0
 program=target/release/snapback
 deb=target/tools/bin/cargo-deb
