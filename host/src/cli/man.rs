@@ -40,7 +40,8 @@ fn write(command: &Command, dir: &Path) -> anyhow::Result<()> {
     for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
         write(subcommand, dir)?;
     }
-    let man = Man::new(command.clone()).manual("Snapback");
+    let man =
+        Man::new(command.clone()).manual("Snapback").source(concat!("snapback ", env!("CARGO_PKG_VERSION")));
     let path = dir.join(man.get_filename());
     let page = page(&man, command).expect("memory takes every page");
     fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))
