@@ -8,7 +8,10 @@ use anyhow::Context;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use std::{fs, io::Read, path::PathBuf};
-use ureq::{Agent, AsSendBody, Body, SendBody, http};
+use ureq::{
+    Agent, AsSendBody, Body, SendBody, http,
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+};
 use zeroize::Zeroizing;
 
 /// Everything but unreserved characters is escaped in a segment of a path.
@@ -20,21 +23,42 @@ pub(super) const JSON: &str = "application/json";
 /// Longer bodies are announced first, so that a server can refuse one before it is sent.
 const EXPECT_BYTES_MIN: u64 = 16 << 10;
 
-/// The key that requests carry.
+/// What a command needs to reach a server: a key, and whom it trusts.
 #[derive(clap::Args)]
-pub(super) struct KeyArg {
+pub(super) struct Access {
     /// File with a key of `snapback keys`, or with the token of the admin routes [SNAPBACK_KEY_FILE]
     #[arg(long, value_name = "FILE", alias = "token-file")]
     key_file: Option<PathBuf>,
+    /// File with the authorities, as PEM, that have signed the server's certificate, instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
-impl KeyArg {
-    fn read(&self) -> anyhow::Result<Option<Zeroizing<String>>> {
+impl Access {
+    /// Returns the value of the header that carries the key.
+    fn authorization(&self) -> anyhow::Result<Option<Zeroizing<String>>> {
         let of_environment = || std::env::var_os(KEY_FILE).map(PathBuf::from);
         let Some(file) = self.key_file.clone().or_else(of_environment) else { return Ok(None) };
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let text = Zeroizing::new(text);
         Ok(Some(Zeroizing::new(format!("Bearer {}", text.trim()))))
+    }
+
+    fn tls_config(&self) -> anyhow::Result<TlsConfig> {
+        let Some(file) = &self.ca_file else { return Ok(TlsConfig::default()) };
+        let read = || -> anyhow::Result<Vec<Certificate<'static>>> {
+            let text = fs::read(file)?;
+            let items = parse_pem(&text).collect::<Result<Vec<_>, _>>()?;
+            let authorities = items.into_iter().filter_map(|item| match item {
+                PemItem::Certificate(certificate) => Some(certificate),
+                _ => None,
+            });
+            let authorities: Vec<_> = authorities.collect();
+            anyhow::ensure!(!authorities.is_empty(), "it has no certificate in PEM");
+            Ok(authorities)
+        };
+        let authorities = read().with_context(|| format!("cannot use `--ca-file` {}", file.display()))?;
+        Ok(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&authorities)).build())
     }
 }
 
@@ -70,15 +94,19 @@ struct Refusal {
 }
 
 impl Client {
-    pub(super) fn new(server: &str, key: &KeyArg, reply_bytes_max: u64) -> anyhow::Result<Self> {
+    pub(super) fn new(server: &str, access: &Access, reply_bytes_max: u64) -> anyhow::Result<Self> {
         if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
             let message = format!("`{server}` is not the address of a server: begin it with http://");
             return Err(Failure::error(Exit::Usage, message));
         }
         Ok(Self {
             server: server.trim_end_matches('/').into(),
-            agent: Agent::config_builder().http_status_as_error(false).build().into(),
-            key: key.read()?,
+            agent: Agent::config_builder()
+                .http_status_as_error(false)
+                .tls_config(access.tls_config()?)
+                .build()
+                .into(),
+            key: access.authorization()?,
             reply_bytes_max,
         })
     }
@@ -138,7 +166,12 @@ impl Client {
         let message =
             message.body(body).with_context(|| format!("cannot send a request to {}", self.server))?;
         let response = self.agent.run(message).with_context(|| {
-            format!("cannot reach {} (does it run? `--server` names another)", self.server)
+            let hint = if self.server.starts_with("https://") {
+                "does it run? `--ca-file` names the authority of its certificate"
+            } else {
+                "does it run? `--server` names another"
+            };
+            format!("cannot reach {} ({hint})", self.server)
         })?;
         if response.status().is_success() { Ok(response) } else { Err(self.refused(response)) }
     }

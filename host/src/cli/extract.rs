@@ -1,7 +1,7 @@
 //! `snapback extract`: the text and the metadata of a document, here or on a server.
 
 use super::{
-    client::{ApiRequest, Client, KeyArg},
+    client::{Access, ApiRequest, Client},
     files, here,
 };
 use crate::config::Config;
@@ -44,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     #[command(flatten)]
-    key: KeyArg,
+    access: Access,
 }
 
 /// A method of the guest.
@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
     let reply = match &args.server {
         Some(server) => {
             let query: Vec<_> = options.into_iter().chain([("image", args.image.as_str())]).collect();
-            Client::new(server, &args.key, config.reply_bytes_max)?.send(&ApiRequest {
+            Client::new(server, &args.access, config.reply_bytes_max)?.send(&ApiRequest {
                 method: "POST",
                 path: &["v1", "methods", method],
                 query: &query,

@@ -1,7 +1,7 @@
 //! `snapback jobs`: durable jobs on a running server.
 
 use super::{
-    client::{ApiRequest, Client, JSON, KeyArg},
+    client::{Access, ApiRequest, Client, JSON},
     exit::{Exit, Failure},
     files,
     output::outln,
@@ -42,7 +42,7 @@ struct Place {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
     #[command(flatten)]
-    key: KeyArg,
+    access: Access,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -220,7 +220,7 @@ fn submit(args: &SubmitArgs) -> anyhow::Result<Value> {
 
 impl Place {
     fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.server, &self.key, REPLY_BYTES_MAX)
+        Client::new(&self.server, &self.access, REPLY_BYTES_MAX)
     }
 
     fn of(&self, method: &'static str, path: &[&str]) -> anyhow::Result<Value> {

@@ -1,7 +1,7 @@
 //! `snapback prove` and `snapback verify`: one call, here or on a server.
 
 use super::{
-    client::{ApiRequest, Client, JSON, KeyArg},
+    client::{Access, ApiRequest, Client, JSON},
     exit::{Exit, Failure, describe, exit_of},
     files, here,
     output::outln,
@@ -41,7 +41,7 @@ struct Where {
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     #[command(flatten)]
-    key: KeyArg,
+    access: Access,
 }
 
 impl Where {
@@ -260,7 +260,7 @@ fn remote(
     accept: Option<&str>,
     config: &Config,
 ) -> anyhow::Result<Vec<u8>> {
-    let client = Client::new(server, &place.key, config.reply_bytes_max)?;
+    let client = Client::new(server, &place.access, config.reply_bytes_max)?;
     let image = place.image.as_deref();
     let list;
     let circuit = match &place.circuit {

@@ -1,7 +1,7 @@
 //! The server and image whose circuits a command is about.
 
 use super::form::MultipartForm;
-use crate::cli::client::{ApiRequest, Client, KeyArg};
+use crate::cli::client::{Access, ApiRequest, Client};
 use serde_json::Value;
 
 /// Longest reply that is accepted, in bytes: a verifying key is as long as its circuit.
@@ -16,7 +16,7 @@ pub(super) struct Place {
     #[arg(long)]
     pub(super) image: Option<String>,
     #[command(flatten)]
-    key: KeyArg,
+    access: Access,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -24,7 +24,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.server, &self.key, REPLY_BYTES_MAX)
+        Client::new(&self.server, &self.access, REPLY_BYTES_MAX)
     }
 
     /// Sends a request about the selected image, and returns the answer.
