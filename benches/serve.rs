@@ -7,7 +7,7 @@ use snapback_host::{
     access::{KeyRing, Quota},
     circuits::Registries,
     config::{Hosts, HttpConfig, WitnessExport},
-    http::{App, Gate, Keys, PublicChanges, serve, signals::Signals},
+    http::{App, Gate, Keys, Public, PublicChanges, serve, signals::Signals},
     sandbox::Sandbox,
     worker::JobDesk,
 };
@@ -30,6 +30,7 @@ fn listen(host: &Host) -> TcpStream {
         origins: Vec::new(),
         connections_max: 16,
         connections_per_peer_max: None,
+        streams_max: 16,
         send_rate_min: Some(16 << 10),
         header_timeout: Duration::from_mins(10),
         upload_bytes_max: 1,
@@ -52,7 +53,8 @@ fn listen(host: &Host) -> TcpStream {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            serve(app, listener, None, None, Signals::none(), Duration::from_secs(1))
+            let public = Public { listener, tls: None };
+            serve(app, public, None, None, Signals::none(), Duration::from_secs(1))
                 .await
                 .expect("the server has no error");
         });

@@ -176,10 +176,7 @@ impl Server {
 
     /// Returns the value of a metric; zero before its first sample.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        let metrics = self.get("/metrics").text();
-        let line =
-            metrics.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+        self.get("/metrics").metric(name)
     }
 
     /// Returns the origin of the native code of the only image.
@@ -256,7 +253,8 @@ fn collect(stderr: ChildStderr, serving: &mpsc::Sender<SocketAddr>, log: &Mutex<
         let mut log = log.lock().expect("whole");
         log.push_str(&line);
         log.push('\n');
-        if let Some((_, address)) = line.split_once(" on http://") {
+        let served = line.split_once(" on http://").or_else(|| line.split_once(" on https://"));
+        if let Some((_, address)) = served {
             serving.send(address.trim().parse().expect("an address")).expect("the test waits");
         }
     }
@@ -280,14 +278,23 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn to(mut response: ureq::http::Response<ureq::Body>) -> Self {
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
-            .collect();
+    pub(crate) fn to(mut response: ureq::http::Response<ureq::Body>) -> Self {
         let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("a whole body");
-        Self { status: response.status().as_u16(), body, headers }
+        Self::of(response.status().as_u16(), response.headers(), body)
+    }
+
+    pub(crate) fn of(status: u16, headers: &ureq::http::HeaderMap, body: Vec<u8>) -> Self {
+        let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        Self { status, body, headers }
+    }
+
+    /// Returns the value of a metric among those of this answer; zero before its first sample.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let metrics = self.text();
+        let line =
+            metrics.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
     /// Sends a request with any method and any headers.

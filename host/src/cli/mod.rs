@@ -8,6 +8,7 @@
 //! setting_args            settings as flags         resolve   finds the image that a user names
 //! client                  requests to a server      progress  bars, stages, printable text
 //! here                    a call without a server   access    who may use a server
+//! tls                     the files of TLS at the start and at SIGHUP
 //! files                   reading and writing files output    standard output, with readers that leave
 //! exit                    exit codes
 //! ```
@@ -42,6 +43,7 @@ mod settings;
 mod size;
 mod snarkjs;
 mod tenants;
+mod tls;
 
 use crate::{config::Config, subprocess};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};

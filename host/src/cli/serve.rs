@@ -6,13 +6,14 @@ use super::{
     ready,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit, directory_of, own_name},
     setting_args::SettingArgs,
+    tls,
 };
 use crate::{
     circuits::{Recovery, Registries, Registry},
     config::{Config, JobAcceptance},
     dispatch::{Dispatcher, Services},
     http::{
-        App, explain, serve,
+        App, Public, Tls, directories_of, explain, serve,
         signals::{Signals, on_hangup},
     },
     ids::{GenerationId, Tenant},
@@ -65,6 +66,7 @@ pub(super) fn run(
     let listener = TcpListener::bind(config.listen)
         .with_context(|| format!("cannot listen on {}: set `listen` to another address", config.listen))?;
 
+    let tls = tls::open(config)?;
     let token = access::token(config)?;
     let admin = access::admin(config)?;
     let keys = access::keys(config, token.as_ref())?;
@@ -89,6 +91,9 @@ pub(super) fn run(
     let ticker = Ticker::start(&engine)?;
     let telemetry = Telemetry::default();
     let metrics = Arc::clone(&telemetry.metrics);
+    if let Some(tls) = &tls {
+        tls::report(tls, &metrics);
+    }
     let mut services = Services::default();
     let mut recovered = Vec::new();
     for (name, text, (image, freshness)) in sealed {
@@ -152,13 +157,16 @@ pub(super) fn run(
     let address = listener.local_addr().context("cannot read the address")?;
     let served = runtime.block_on(async {
         let signals = Signals::listen().context("cannot listen for signals")?;
-        on_hangup(move || reload(&settings, &dispatcher)).context("cannot listen for signals")?;
+        let reloaded = tls.clone();
+        on_hangup(move || reload(&settings, &dispatcher, reloaded.as_deref())).context("cannot listen for signals")?;
         metrics.server_ready(begun.elapsed(), config.cold_start_target);
-        eprintln!("snapback: serving {} on http://{address}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        eprintln!("snapback: serving {} on {scheme}://{address}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
         tracing::info!(%address, lanes = config.lanes, ready_us = begun.elapsed().as_micros() as u64, "serving");
         tokio::spawn(access::follow(keys));
         let worker = job_key.map(|key| tokio::spawn(worker.run(opening(config, tenants, key), app.draining())));
-        Ok(serve(app, listener, admin, worker, signals, config.drain_deadline).await?)
+        let public = Public { listener, tls };
+        Ok(serve(app, public, admin, worker, signals, config.drain_deadline).await?)
     });
     registries.iter().for_each(|registry| registry.stop());
     // This does not wait, because a call may still be running after a second signal.
@@ -207,18 +215,22 @@ fn reach(state: &State<'_>, names: &[(&str, &str)], settings: Option<&Path>, con
     let images = names.iter().map(|(_, image)| PathBuf::from(image)).filter(|image| image.is_file());
     // An editor replaces the file of settings, so its directory is granted: SIGHUP reads the new one.
     let settings = settings.map(|file| directory_of(file).unwrap_or_else(|| ".".into()));
+    let tls = config.tls.files().map(|files| directories_of(&files)).unwrap_or_default();
     // `snapback keys` replaces its file too.
     let keys = access::directory(config);
     Reach {
-        read: images.chain(settings).chain([config.key_file.clone()]).chain(keys).collect(),
+        read: images.chain(settings).chain(tls).chain([config.key_file.clone()]).chain(keys).collect(),
         write: vec![config.state_dir.clone()],
         list: directory_of(&config.key_file).into_iter().collect(),
         children: Children::OfThisProgram,
     }
 }
 
-/// Reads the settings again. Policies change at once; an error changes nothing.
-fn reload(settings: &SettingArgs, dispatcher: &Dispatcher) {
+/// Reads the settings and the files of TLS again. Policies change at once; an error changes nothing.
+fn reload(settings: &SettingArgs, dispatcher: &Dispatcher, tls: Option<&Tls>) {
+    if let Some(tls) = tls {
+        tls::reload(tls, dispatcher.metrics());
+    }
     let _policies = dispatcher.lock_policies();
     let policies = settings.read().and_then(|config| {
         let policies = dispatcher.services().iter().map(|service| {

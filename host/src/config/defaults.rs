@@ -2,10 +2,10 @@
 
 use super::{
     access::AccessSettings,
-    hosts::Hosts,
-    http::{HttpConfig, WitnessExport},
+    http::HttpConfig,
     jobs::JobSettings,
     model::{CircuitChanges, CircuitSettings, Config, LogFormat},
+    tls::TlsSettings,
     values::default_dir,
 };
 use crate::{
@@ -34,21 +34,8 @@ impl Config {
             standby_max: None,
             queue_depth: 64,
             reply_bytes_max: 64 << 20,
-            http: HttpConfig {
-                hosts: Hosts::Named(Vec::new()),
-                origins: Vec::new(),
-                body_bytes_max: 40 << 20,
-                buffered_bytes_max: 256 << 20,
-                unread_bytes_max: 128 << 20,
-                connections_max: 1024,
-                connections_per_peer_max: Some(512),
-                send_rate_min: Some(16 << 10),
-                header_timeout: Duration::from_secs(10),
-                body_timeout: Duration::from_secs(30),
-                upload_bytes_max: 1 << 30,
-                upload_rate_min: 64 << 10,
-                witness_export: WitnessExport::Off,
-            },
+            http: HttpConfig::defaults(),
+            tls: TlsSettings::default(),
             admin_listen: None,
             admin_token_file: None,
             drain_deadline: Duration::from_secs(90),

@@ -1,6 +1,4 @@
-//! The settings of the HTTP server: `http.*`, and those of circuits that concern it alone.
-//!
-//! Invariant: every limit on a client is here, so that one place shows what a client can take up.
+//! The settings of the HTTP server: `http.*`, and what of `circuits.*` is about requests.
 
 use super::{
     hosts::Hosts,
@@ -34,6 +32,8 @@ pub struct HttpConfig {
     pub connections_max: usize,
     /// `http.connections_per_peer_max`
     pub connections_per_peer_max: Option<usize>,
+    /// `http.streams_max`
+    pub streams_max: u32,
     /// `http.send_rate_min`, in bytes a second.
     pub send_rate_min: Option<u64>,
     /// `http.header_timeout`
@@ -49,11 +49,28 @@ pub struct HttpConfig {
 }
 
 impl HttpConfig {
-    /// Whether a setting is one of these.
+    pub(super) fn defaults() -> Self {
+        Self {
+            hosts: Hosts::Named(Vec::new()),
+            origins: Vec::new(),
+            body_bytes_max: 40 << 20,
+            buffered_bytes_max: 256 << 20,
+            unread_bytes_max: 128 << 20,
+            connections_max: 1024,
+            connections_per_peer_max: Some(512),
+            streams_max: 100,
+            send_rate_min: Some(16 << 10),
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            upload_bytes_max: 1 << 30,
+            upload_rate_min: 64 << 10,
+            witness_export: WitnessExport::Off,
+        }
+    }
+
+    /// Whether a key is one of these settings.
     pub(super) fn has(key: &str) -> bool {
-        key.starts_with("http.")
-            || ["circuits.upload_bytes_max", "circuits.upload_rate_min", "circuits.witness_export"]
-                .contains(&key)
+        key.starts_with("http.") || key.starts_with("circuits.upload_") || key == "circuits.witness_export"
     }
 
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
@@ -66,6 +83,9 @@ impl HttpConfig {
             "http.connections_max" => self.connections_max = number(value, 1, 1 << 20)?,
             "http.connections_per_peer_max" => {
                 self.connections_per_peer_max = or_off(value, |value| number(value, 1, 1 << 20))?;
+            }
+            "http.streams_max" => {
+                self.streams_max = u32::try_from(number(value, 1, 1 << 16)?).expect("checked");
             }
             "http.send_rate_min" => {
                 self.send_rate_min = or_off(value, |value| bytes(value, 1, 1 << 30))?;

@@ -6,7 +6,8 @@
 //! values     how values are written                  model     the settings as types
 //! defaults   the default of every setting            error     why settings cannot be used
 //! hosts      host names that a server answers to     jobs      the settings of durable jobs
-//! http       the settings of the HTTP server         access    the settings of keys, quotas and the audit log
+//! http       the settings of the HTTP server         tls       the settings of TLS
+//! access     the settings of keys, quotas, audit log  keys      keys of one image or method
 //! ```
 //!
 //! Invariant: every error names the key, where its value came from and what is accepted, and all errors are found
@@ -18,11 +19,13 @@ mod error;
 mod hosts;
 mod http;
 mod jobs;
+mod keys;
 mod model;
 mod settings;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 
 pub use access::{AccessSettings, KeysNeeded};
@@ -33,3 +36,4 @@ pub use jobs::{JobAcceptance, JobSettings};
 pub use model::{CircuitChanges, CircuitSettings, Config, LogFormat, set_policy};
 pub use settings::{PREFIX, SETTINGS, Scope, Setting};
 pub use sources::{CONFIG, KEY_FILE, SettingInForce, Sources};
+pub use tls::{TlsFiles, TlsSettings};

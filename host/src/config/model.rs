@@ -5,7 +5,8 @@ use super::{
     error::ConfigError,
     http::HttpConfig,
     jobs::JobSettings,
-    settings::{of_image, of_method},
+    keys::{of_image, of_method},
+    tls::TlsSettings,
     values::{bytes, duration, long_duration, number, one_of, or_off, path, percent},
 };
 use crate::{
@@ -70,6 +71,8 @@ pub struct Config {
     pub reply_bytes_max: u64,
     /// `http.*`
     pub http: HttpConfig,
+    /// `tls.*`
+    pub tls: TlsSettings,
     /// `admin.listen`
     pub admin_listen: Option<SocketAddr>,
     /// `admin.token_file`
@@ -172,9 +175,10 @@ impl Config {
             }
             "circuits.generations_kept" => self.circuits.generations_kept = number(value, 0, 1 << 16)?,
             "circuits.generation_age_max" => self.circuits.generation_age_max = long_duration(value)?,
-            key if HttpConfig::has(key) => self.http.set(key, value)?,
             key if AccessSettings::has(key) => self.access.set(key, value)?,
             key if key.starts_with("jobs.") => self.jobs.set(key, value)?,
+            key if key.starts_with("tls.") => self.tls.set(key, value)?,
+            key if HttpConfig::has(key) => self.http.set(key, value)?,
             "log.level" => {
                 value
                     .parse::<tracing_subscriber::EnvFilter>()
@@ -228,6 +232,9 @@ impl Config {
                 "`http.buffered_bytes_max` is less than `http.body_bytes_max`: the longest body would never be taken"
                     .into(),
             );
+        }
+        if let Some(message) = self.tls.contradiction() {
+            return contradiction(message);
         }
         if self.admin_listen.is_some() && self.admin_token_file.is_none() {
             return contradiction("`admin.listen` needs `admin.token_file`: a file with a token".into());

@@ -115,12 +115,33 @@ pub const SETTINGS: &[Setting] = &[
         "connections of one address open at once, or off (for a proxy that all clients come through)",
     ),
     setting(
+        "http.streams_max",
+        "100",
+        "requests under way at once on one HTTP/2 connection; each beyond the first also counts as a connection of its address",
+    ),
+    setting(
         "http.send_rate_min",
         "16KiB",
         "bytes of a reply that a client has to take in a second, on average over 256 KiB; slower ones are cut off; or off",
     ),
     setting("http.header_timeout", "10s", "how long a client may take to send a request's head"),
     setting("http.body_timeout", "30s", "how long a client may take to send a request's body"),
+    setting(
+        "tls.cert",
+        "none",
+        "file with the certificate of the server and those between it and its authority, as PEM; with tls.key, `listen` \
+         takes TLS and nothing else; SIGHUP reads it again",
+    ),
+    setting(
+        "tls.key",
+        "none",
+        "file with the key of tls.cert, as PEM, that nobody but its owner can read; SIGHUP reads it again",
+    ),
+    setting(
+        "tls.client_ca",
+        "none",
+        "file with the authorities, as PEM, whose certificates clients may present; SIGHUP reads it again",
+    ),
     setting("admin.listen", "off", "address and port of the admin routes, or off"),
     setting(
         "admin.token_file",
@@ -318,30 +339,4 @@ impl Setting {
     pub fn variable(&self) -> String {
         format!("{PREFIX}{}", self.key.replace('.', "_").to_uppercase())
     }
-}
-
-/// Splits a key that concerns one image: `image.NAME.KEY`.
-pub(super) fn of_image(key: &str) -> Option<(&str, &str)> {
-    // A name may hold dots, so the split is at the first dot after which a key of an image follows.
-    let rest = key.strip_prefix("image.")?;
-    rest.match_indices('.')
-        .map(|(dot, _)| (&rest[..dot], &rest[dot + 1..]))
-        .find(|(_, key)| is_policy_key(key))
-}
-
-/// Splits a key that concerns one method: `method.NAME.deadline` or `method.NAME.repeatable`.
-pub(super) fn of_method(key: &str) -> Option<(&str, &str)> {
-    let (method, what) = key.strip_prefix("method.")?.rsplit_once('.')?;
-    (!method.is_empty() && ["deadline", "repeatable"].contains(&what)).then_some((method, what))
-}
-
-/// Whether a key can be set for one image.
-pub(super) fn is_policy_key(key: &str) -> bool {
-    of_method(key).is_some()
-        || SETTINGS.iter().any(|setting| setting.scope == Scope::Image && setting.key == key)
-}
-
-/// Whether there is such a key.
-pub(super) fn is_key(key: &str) -> bool {
-    SETTINGS.iter().any(|setting| setting.key == key) || of_method(key).is_some() || of_image(key).is_some()
 }

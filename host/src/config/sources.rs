@@ -4,8 +4,9 @@
 
 use super::{
     error::ConfigError,
+    keys::{is_key, of_image},
     model::Config,
-    settings::{PREFIX, SETTINGS, is_key, of_image},
+    settings::{PREFIX, SETTINGS},
 };
 use std::{collections::BTreeMap, fs, path::Path};
 

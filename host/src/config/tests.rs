@@ -46,13 +46,8 @@ fn an_unknown_key_names_itself_and_its_file() {
 fn every_setting_refuses_nonsense_and_says_what_it_takes() {
     for Setting { key, .. } in SETTINGS {
         // Any text is a path, except the empty one.
-        let value = if ["state_dir", "native.key_file", "jobs.key_file", "auth.keys_file", "admin.token_file"]
-            .contains(key)
-        {
-            ""
-        } else {
-            "=nonsense="
-        };
+        let own = ["state_dir", "native.key_file", "jobs.key_file", "auth.keys_file", "admin.token_file"];
+        let value = if own.contains(key) || key.starts_with("tls.") { "" } else { "=nonsense=" };
         let error = resolve(|sources| sources.set(key, value.into(), format!("--{key}")));
         let error = error.expect_err(key).to_string();
         assert!(error.contains(key) && error.contains("not accepted"), "{error}");
@@ -68,6 +63,20 @@ fn every_default_is_what_the_table_says() {
             let unset = format!("{:?}", resolve(|_| Ok(())).expect("defaults"));
             assert_eq!(written, unset, "{key}");
         }
+    }
+}
+
+#[test]
+fn a_certificate_and_its_key_come_together() {
+    let set = |keys: &[&str]| {
+        resolve(|sources| keys.iter().try_for_each(|key| sources.set(key, "/file".into(), "test".into())))
+    };
+    assert!(set(&["tls.cert", "tls.key", "tls.client_ca"]).expect("all of them").tls.files().is_some());
+    assert!(set(&[]).expect("none of them").tls.files().is_none());
+    for (given, missing) in [("tls.cert", "tls.key"), ("tls.key", "tls.cert"), ("tls.client_ca", "tls.cert")]
+    {
+        let error = set(&[given]).expect_err(given).to_string();
+        assert!(error.contains(missing), "{error}");
     }
 }
 

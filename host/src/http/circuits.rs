@@ -5,8 +5,8 @@
 use super::{
     App,
     changes::ChangeView,
-    connections::Peer,
     error::ApiError,
+    requests::Peer,
     selection::{PathText, Which, WhichQuery, registry, segment, which},
     upload::{self, ENVELOPE_BYTES_MAX, Terms},
 };

@@ -5,37 +5,21 @@
 
 use super::{
     App,
-    error::ApiError,
-    guarded::Guarded,
-    occupancy::Access,
-    request_id::{self, RequestId},
-    room::{Begin, Place, Room},
-    stream::{Connection, Stream},
+    connection::Connection,
+    opening,
+    requests::Peer,
+    room::{Place, Room},
+    tls::Tls,
 };
 use crate::telemetry::metrics::Limit;
-use axum::{
-    body::Body,
-    http::{HeaderValue, Request, Response, header},
-};
-use hyper::{
-    body::Incoming,
-    server::conn::http1,
-    service::{Service, service_fn},
-};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
 use socket2::{SockFilter, SockRef};
-use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
 };
 
-/// Longest head of a request, and largest piece in which a body is read, in bytes.
-const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// How long a handshake under way may take to complete after the signal.
 const HANDSHAKE: Duration = Duration::from_millis(100);
 /// Connections that look for a place at once.
@@ -44,17 +28,12 @@ const ADMISSIONS_MAX: usize = 64;
 const SENDING: Duration = Duration::from_secs(5);
 /// How often a drain checks whether requests are still without an answer once the longest deadline has nearly passed.
 const DRAIN_CHECK: Duration = Duration::from_millis(100);
-/// Routes that are answered although there is no room for more connections.
-const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-
-/// The address that a request came from.
-#[derive(Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
 
 /// The connections of one listener.
 pub(super) struct Connections {
     app: Arc<App>,
     router: axum::Router,
+    tls: Option<Arc<Tls>>,
     room: Arc<Room>,
     /// Connections that may look for a place at once; all others stay in the backlog of the kernel.
     admissions: Arc<Semaphore>,
@@ -63,10 +42,17 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(app: &Arc<App>, router: axum::Router, places: &Arc<Semaphore>) -> Self {
+    /// With `tls`, all of them are encrypted.
+    pub(super) fn new(
+        app: &Arc<App>,
+        router: axum::Router,
+        places: &Arc<Semaphore>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
         Self {
             app: Arc::clone(app),
             router,
+            tls,
             room: Room::new(places, app.http.connections_per_peer_max),
             admissions: Arc::new(Semaphore::new(ADMISSIONS_MAX)),
             draining: watch::Sender::new(false),
@@ -118,7 +104,7 @@ impl Connections {
         let _ = stream.set_nodelay(true);
         // A client that acknowledges no bytes of its reply is given up after the time that it has to send a body.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(self.app.http.body_timeout));
-        let (app, router) = (Arc::clone(&self.app), self.router.clone());
+        let (app, router, tls) = (Arc::clone(&self.app), self.router.clone(), self.tls.clone());
         let draining = self.draining.subscribe();
         self.tasks.spawn(async move {
             let place = match place {
@@ -128,7 +114,8 @@ impl Connections {
                     None => return app.dispatcher.metrics().request_rejected(Limit::Connections),
                 },
             };
-            serve(&app, router, stream, Peer(peer), Connection::new(place), draining).await;
+            let (peer, connection) = (Peer(peer), Connection::new(place));
+            opening::serve(&app, router, stream, peer, connection, tls.as_deref(), draining).await;
         });
     }
 
@@ -137,7 +124,9 @@ impl Connections {
     pub(super) async fn finish(mut self) {
         self.draining.send_replace(true);
         let http = &self.app.http;
-        let longest = self.app.dispatcher.longest_deadline().max(http.header_timeout + http.body_timeout);
+        // A connection may take the time of a head to be opened, and then another for its first head.
+        let request = 2 * http.header_timeout + http.body_timeout;
+        let longest = self.app.dispatcher.longest_deadline().max(request);
         if self.all_end_within(longest.saturating_sub(SENDING)).await {
             return;
         }
@@ -175,110 +164,6 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
             tokio::time::sleep(Duration::from_millis(50)).await;
             None
         }
-    }
-}
-
-/// Serves the requests of one connection.
-async fn serve(
-    app: &Arc<App>,
-    router: axum::Router,
-    stream: TcpStream,
-    peer: Peer,
-    connection: Arc<Connection>,
-    mut draining: watch::Receiver<bool>,
-) {
-    let stream = Stream::new(stream, &connection, app.http.send_rate_min);
-    let (begin, mut begun) = watch::channel(false);
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(|mut request: Request<Incoming>| {
-        begin.send_if_modified(|begun| !std::mem::replace(begun, true));
-        request.extensions_mut().insert(peer);
-        let under_way = app.under_way.begin();
-        let answer = admit(&connection, request).map(|request| router.call(request));
-        let connection = Arc::clone(&connection);
-        async move {
-            let mut response = match answer {
-                Ok(answer) => answer.await?,
-                Err(limit) => refusal(app, limit),
-            };
-            drop(under_way);
-            if connection.place.as_ref().is_some_and(|place| place.access() == Access::Probes) {
-                // One request for each place, so that nobody keeps one.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response.map(|body| Guarded::new(body, Answered(connection))))
-        }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(app.http.header_timeout)
-        .max_buf_size(READ_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut served = pin!(served);
-    // An accepted connection has a request on its way. Closing it before that came would lose the request;
-    // `http.header_timeout` bounds the wait.
-    let may_close = async {
-        let _ = draining.wait_for(|draining| *draining).await;
-        let _ = begun.wait_for(|begun| *begun).await;
-    };
-    let makes_room = async {
-        match &connection.place {
-            Some(place) => place.must_close().await,
-            None => std::future::pending().await,
-        }
-    };
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = may_close => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-        () = makes_room => {
-            if !connection.is_refusing() {
-                return;
-            }
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-    }
-}
-
-/// Hands on a request, unless there is no room for its connection.
-///
-/// # Errors
-/// Returns the limit because of which there is no room.
-fn admit(connection: &Connection, request: Request<Incoming>) -> Result<Request<Body>, Limit> {
-    let begin = connection.begin();
-    let Some(place) = &connection.place else { return Ok(request.map(Body::new)) };
-    match (begin, place.access()) {
-        (Begin::Yes, Access::Full) => Ok(request.map(Body::new)),
-        // The body is dropped, so that nobody holds the place by sending one.
-        (Begin::Yes, Access::Probes) if PROBES.contains(&request.uri().path()) => {
-            Ok(request.map(|_| Body::empty()))
-        }
-        _ => Err(place.limit()),
-    }
-}
-
-/// The answer to a request for whose connection there is no room.
-fn refusal(app: &App, limit: Limit) -> Response<Body> {
-    app.dispatcher.metrics().request_rejected(limit);
-    let id = RequestId::new();
-    let mut refusal = ApiError::ConnectionsFull.respond(id.as_str());
-    refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    refusal.headers_mut().insert(request_id::HEADER, id.header());
-    refusal
-}
-
-/// Tells a connection that its answer was written into the connection's buffer.
-struct Answered(Arc<Connection>);
-
-impl Drop for Answered {
-    fn drop(&mut self) {
-        self.0.answered();
     }
 }
 

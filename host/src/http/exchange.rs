@@ -7,11 +7,11 @@
 
 use super::{
     App,
-    connections::Peer,
     error::ApiError,
     gate::{Door, Judged},
     origin,
     request_id::{self, RequestId},
+    requests::Peer,
     routes::is_change,
     unread,
 };

@@ -1,7 +1,7 @@
 //! Who makes a request, and whether they may.
 //!
 //! ```text
-//! keys are needed       a key of the role that the route needs, or the token of operators
+//! keys are needed       a key of the role that the route needs, a certificate that stands for one, or the token
 //! keys are not needed   anybody; `circuits.changes` says who changes circuits
 //! routes of operators   the token, or the key of an operator, wherever they are
 //! ```
@@ -14,6 +14,7 @@ use super::{
     error::ApiError,
     permission::PublicChanges,
     routes::{Needs, needs},
+    tls::ClientCertificate,
     token,
 };
 use crate::{
@@ -91,7 +92,8 @@ impl Gate {
             (Door::Public, Needs::Key(permission)) => permission,
             (Door::Admin, _) | (Door::Public, Needs::Operator) => Permission::Operate,
         };
-        let caller = match (self.caller(request.headers()), door) {
+        let certificate = request.extensions().get::<ClientCertificate>();
+        let caller = match (self.caller(request.headers(), certificate), door) {
             (Ok(caller), _) => caller,
             (Err(Denied::NoKey | Denied::Unknown), Door::Admin) => {
                 return Judged { caller: None, verdict: Err(Denied::NoToken.into()) };
@@ -111,8 +113,16 @@ impl Gate {
         Judged { caller: Some(caller), verdict }
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Denied> {
-        let Some(text) = token::bearer(headers) else { return Err(Denied::NoKey) };
+    /// Finds out who sends a request: the owner of the key in its header, or else of the certificate of its connection.
+    fn caller(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Arc<Caller>, Denied> {
+        let Some(text) = token::bearer(headers) else {
+            let certificate = certificate.ok_or(Denied::NoKey)?;
+            return self.ring.authenticate_certificate(certificate.0.into()).map(Arc::new);
+        };
         if self.token.as_ref().is_some_and(|token| token.is(text)) {
             return Ok(Arc::clone(&self.local));
         }

@@ -3,7 +3,11 @@
 //! ```text
 //! server      accepts connections, drains, stops       connections   one task for each connection
 //! room        places for connections                   occupancy     who holds them, and who waits
-//! stream      a connection's bytes, with a least rate
+//! opening     what a client speaks, and its keys       protocol      how that is told
+//! stream      a connection's bytes, with a least rate  connection    what its requests share
+//! tls         handshakes                               certificates  the files of TLS
+//! http1 · http2   serve a connection                   requests      its requests, whatever the version
+//! pieces      replies over HTTP/2, with a least rate
 //! router      every route                              app           what every handler shares
 //! exchange    what every request passes through        request_id    the id of a request
 //! origin      host names and web pages that are known
@@ -30,9 +34,11 @@ mod body;
 mod budget;
 mod call;
 mod calls;
+mod certificates;
 mod changes;
 mod circuit_work;
 mod circuits;
+mod connection;
 mod connections;
 mod error;
 mod error_status;
@@ -41,6 +47,8 @@ mod gate;
 mod generations;
 mod guarded;
 mod health;
+mod http1;
+mod http2;
 mod job_access;
 mod job_batch;
 mod job_terms;
@@ -50,10 +58,14 @@ mod listing;
 mod metered;
 mod occupancy;
 mod off_path;
+mod opening;
 mod origin;
 mod permission;
+mod pieces;
+mod protocol;
 mod reply;
 mod request_id;
+mod requests;
 mod room;
 mod router;
 mod routes;
@@ -62,6 +74,7 @@ mod server;
 pub mod signals;
 mod status;
 mod stream;
+mod tls;
 mod token;
 mod unread;
 mod upload;
@@ -69,8 +82,10 @@ mod whoami;
 
 pub use app::App;
 pub(crate) use call::explain;
+pub use certificates::TlsError;
 pub use gate::{Gate, Keys};
 pub use permission::PublicChanges;
-pub use server::{ServeError, serve};
+pub use server::{Public, ServeError, serve};
+pub use tls::{ClientCertificate, Tls, directories_of};
 pub use token::Token;
 pub use upload::parse_upload;

@@ -4,6 +4,8 @@
 //! a place         most connections                         http.connections_max of them
 //! a probe place   when there is no place left: answers     PROBE_PLACES of them
 //!                 probes, and refuses everything else
+//! further room    each request on a connection that has    http.connections_max again, and each counts as a
+//!                 others under way (HTTP/2)                connection of its address
 //! ```
 //!
 //! A connection that waits for a request, between two or before the first, can lose its place: when there is no other,
@@ -31,6 +33,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 pub(super) struct Room {
     places: Arc<Semaphore>,
     probe_places: Arc<Semaphore>,
+    further: Arc<Semaphore>,
     per_peer_max: usize,
     occupancy: Mutex<Occupancy>,
     /// Notified when a connection begins to wait for a request, or one that was to be closed has ended.
@@ -83,6 +86,7 @@ impl Room {
         Arc::new(Self {
             places: Arc::clone(places),
             probe_places: Arc::new(Semaphore::new(PROBE_PLACES)),
+            further: Arc::new(Semaphore::new(places.available_permits())),
             per_peer_max: per_peer_max.unwrap_or(usize::MAX),
             occupancy: Mutex::default(),
             changed: Notify::new(),
@@ -146,6 +150,14 @@ pub(super) enum Begin {
     Yes,
     /// The connection is being closed to make room.
     Closing,
+    /// There is no room for another request on this connection, because of this limit.
+    NoRoom(Limit),
+}
+
+/// Room for a request on a connection that has others under way.
+pub(super) struct Further {
+    _counted: Counted,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
@@ -185,6 +197,20 @@ impl Place {
         }
         *state = State::Closes;
         Begin::Closing
+    }
+
+    /// Takes room for another request while one is under way.
+    ///
+    /// # Errors
+    /// Returns the limit because of which there is none.
+    pub(super) fn further(&self) -> Result<Further, Limit> {
+        let room = &self.counted.room;
+        let (counted, connections) = Counted::new(room, self.counted.peer);
+        if connections > room.per_peer_max {
+            return Err(Limit::PeerConnections);
+        }
+        let permit = Arc::clone(&room.further).try_acquire_owned().map_err(|_| Limit::Connections)?;
+        Ok(Further { _counted: counted, _permit: permit })
     }
 
     /// Records that the connection waits for a request.
@@ -229,90 +255,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::Ipv4Addr;
-
-    const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
-
-    fn room(places: usize, per_peer_max: usize) -> Arc<Room> {
-        Room::new(&Arc::new(Semaphore::new(places)), Some(per_peer_max))
-    }
-
-    async fn admit(room: &Arc<Room>, peer: IpAddr) -> Option<Place> {
-        let turn = room.accepted();
-        room.admit(peer, turn).await
-    }
-
-    fn run<T>(test: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(test)
-    }
-
-    #[test]
-    fn the_connection_that_waited_longest_makes_room() {
-        run(async {
-            let room = room(2, 9);
-            let first = admit(&room, ONE).await.expect("a place");
-            let second = admit(&room, ONE).await.expect("a place");
-            let closes = tokio::spawn(async move {
-                first.must_close().await;
-                assert_eq!(first.begin(), Begin::Closing);
-            });
-            let third = admit(&room, OTHER).await.expect("a place");
-            closes.await.expect("the first is closed");
-            assert_eq!((second.begin(), third.access()), (Begin::Yes, Access::Full));
-        });
-    }
-
-    #[test]
-    fn a_connection_with_a_request_keeps_its_place_and_others_are_probed() {
-        run(async {
-            let room = room(1, 9);
-            let busy = admit(&room, ONE).await.expect("a place");
-            assert_eq!(busy.begin(), Begin::Yes);
-            assert_eq!(admit(&room, OTHER).await.expect("a place").access(), Access::Probes);
-            busy.wait();
-            drop(busy);
-            assert_eq!(admit(&room, OTHER).await.expect("a place").access(), Access::Full);
-        });
-    }
-
-    #[test]
-    fn an_address_has_a_share_of_the_room() {
-        run(async {
-            let room = room(10, 2);
-            let held = [admit(&room, ONE).await, admit(&room, ONE).await];
-            assert_eq!(admit(&room, ONE).await.expect("a place").access(), Access::Probes);
-            assert_eq!(admit(&room, OTHER).await.expect("a place").access(), Access::Full);
-            drop(held);
-            assert_eq!(admit(&room, ONE).await.expect("a place").access(), Access::Full);
-            assert!(room.occupancy().is_empty());
-        });
-    }
-
-    #[test]
-    fn a_crowd_that_came_before_closes_itself_and_not_the_last_one() {
-        run(async {
-            let room = room(2, 99);
-            let turns: Vec<Turn> = (0..9).map(|_| room.accepted()).collect();
-            let last = admit(&room, OTHER).await.expect("a place");
-            let crowd: Vec<_> = turns
-                .into_iter()
-                .map(|turn| {
-                    let room = Arc::clone(&room);
-                    tokio::spawn(async move {
-                        let place = room.admit(ONE, turn).await.expect("a place");
-                        assert_eq!(place.access(), Access::Full);
-                        place.must_close().await;
-                    })
-                })
-                .collect();
-            // All but the one that holds the other place are closed, each by the next.
-            while crowd.iter().filter(|place| place.is_finished()).count() < 8 {
-                tokio::task::yield_now().await;
-            }
-            assert_eq!(last.begin(), Begin::Yes);
-        });
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //! Stopping takes four steps: connections that the kernel has accepted are accepted; the listener closes; requests
 //! under way are answered; the lanes end. `drain.deadline` bounds all of it, and a second signal cuts it short.
 
-use super::{App, connections::Connections, router, signals::Signals};
+use super::{App, Tls, connections::Connections, router, signals::Signals};
 use crate::dispatch::Joined;
 use std::{
     io,
@@ -32,6 +32,14 @@ pub enum ServeError {
     DrainDeadline,
 }
 
+/// The listener of the public routes.
+pub struct Public {
+    /// The listener.
+    pub listener: std::net::TcpListener,
+    /// What encrypts its connections, if they are.
+    pub tls: Option<Arc<Tls>>,
+}
+
 /// Serves until a signal or an operator asks for a drain, then drains. `admin` is the listener for operators; `worker` runs
 /// jobs and ends once the server drains.
 ///
@@ -39,14 +47,14 @@ pub enum ServeError {
 /// Returns an error if the listener fails, or the drain takes longer than its deadline.
 pub async fn serve(
     app: Arc<App>,
-    listener: std::net::TcpListener,
+    public: Public,
     admin: Option<std::net::TcpListener>,
     worker: Option<JoinHandle<()>>,
     mut signals: Signals,
     drain_deadline: Duration,
 ) -> Result<(), ServeError> {
-    let listener = into_async(listener)?;
-    let mut connections = Connections::new(&app, router::public(&app), &app.connections);
+    let listener = into_async(public.listener)?;
+    let mut connections = Connections::new(&app, router::public(&app), &app.connections, public.tls);
     let buffered = Arc::clone(&app.buffered);
     let _returns_memory = AbortOnDrop(tokio::spawn(async move { buffered.return_memory().await }));
     // Operators can watch a drain to its end: their connections end with the server, and the drain does not wait for
@@ -105,7 +113,7 @@ pub async fn serve(
 fn spawn_admin(app: &Arc<App>, listener: std::net::TcpListener) -> io::Result<AbortOnDrop> {
     let listener = into_async(listener)?;
     let room = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
-    let mut connections = Connections::new(app, router::admin(app), &room);
+    let mut connections = Connections::new(app, router::admin(app), &room, None);
     Ok(AbortOnDrop(tokio::spawn(async move {
         loop {
             connections.accept(&listener).await;

@@ -4,22 +4,22 @@
 //! kept small, and the rate is measured over the time in which a client of the least rate takes all of it.
 //!
 //! Invariant: a client that takes less than `http.send_rate_min` over one such window is cut off, so that no reply stays
-//! in memory for long. A connection waits for its next request only when all of the last reply was handed to the kernel.
+//! in memory for long. Bytes that were read to tell the protocol are read again.
 
-use super::room::{Begin, Place};
+use super::{
+    connection::Connection,
+    protocol::{FIRST_BYTES_MAX, Protocol},
+};
 use socket2::SockRef;
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep},
 };
@@ -29,68 +29,36 @@ const SEND_BUFFER_BYTES: u32 = 256 << 10;
 /// Shortest time over which the rate of a client is measured.
 const WINDOW_MIN: Duration = Duration::from_secs(5);
 
-/// What a connection and its requests share.
-pub(super) struct Connection {
-    pub(super) place: Option<Place>,
-    /// Whether the last reply was written into the connection's buffer.
-    is_answered: AtomicBool,
-    is_refusing: AtomicBool,
-}
-
-impl Connection {
-    pub(super) fn new(place: Option<Place>) -> Arc<Self> {
-        Arc::new(Self { place, is_answered: AtomicBool::new(false), is_refusing: AtomicBool::new(false) })
-    }
-
-    /// Records that a request begins.
-    pub(super) fn begin(&self) -> Begin {
-        // Answers to requests before this one no longer matter, whether they were flushed or not.
-        self.is_answered.store(false, Ordering::Release);
-        let begin = self.place.as_ref().map_or(Begin::Yes, Place::begin);
-        self.is_refusing.store(begin == Begin::Closing, Ordering::Release);
-        begin
-    }
-
-    /// Whether a request came while the connection was being closed to make room, and is refused.
-    pub(super) fn is_refusing(&self) -> bool {
-        self.is_refusing.load(Ordering::Acquire)
-    }
-
-    /// Records that the whole reply is in the connection's buffer.
-    pub(super) fn answered(&self) {
-        self.is_answered.store(true, Ordering::Release);
-    }
-
-    /// Records that the buffer is empty.
-    fn flushed(&self) {
-        if self.is_answered.swap(false, Ordering::AcqRel)
-            && let Some(place) = &self.place
-        {
-            place.wait();
-        }
-    }
-}
-
 /// A stream that gives up clients which take their replies too slowly.
 pub(super) struct Stream {
     stream: TcpStream,
     connection: Arc<Connection>,
+    first: FirstBytes,
     /// The least rate; `None` for no limit.
     pace: Option<Pace>,
     /// The window under way, while the client has more to take than the kernel buffers.
     window: Option<Window>,
 }
 
+/// Bytes that were read to tell the protocol.
+#[derive(Default)]
+struct FirstBytes {
+    bytes: [u8; FIRST_BYTES_MAX],
+    /// How many there are, and how many of them were read again.
+    filled: usize,
+    taken: usize,
+}
+
 /// A least rate, as bytes in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pace {
-    bytes_min: u64,
-    window: Duration,
+pub(super) struct Pace {
+    pub(super) bytes_min: u64,
+    pub(super) window: Duration,
 }
 
 impl Pace {
     /// `rate_min` is in bytes a second.
-    fn new(rate_min: u64) -> Self {
+    pub(super) fn new(rate_min: u64) -> Self {
         let whole_buffer = Duration::from_secs(u64::from(SEND_BUFFER_BYTES) / rate_min.max(1));
         let time = whole_buffer.max(WINDOW_MIN);
         // A third more, since what the kernel reports may come a third of the buffer late.
@@ -108,7 +76,27 @@ impl Stream {
     pub(super) fn new(stream: TcpStream, connection: &Arc<Connection>, rate_min: Option<u64>) -> Self {
         // The kernel doubles the size, for its own accounts: socket(7).
         let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES as usize / 2);
-        Self { stream, connection: Arc::clone(connection), pace: rate_min.map(Pace::new), window: None }
+        Self {
+            stream,
+            connection: Arc::clone(connection),
+            first: FirstBytes::default(),
+            pace: rate_min.map(Pace::new),
+            window: None,
+        }
+    }
+
+    /// Reads until it is clear what the client speaks; `None` if it has closed the connection before.
+    pub(super) async fn protocol(&mut self) -> io::Result<Option<Protocol>> {
+        let first = &mut self.first;
+        loop {
+            let read = self.stream.read(&mut first.bytes[first.filled..]).await?;
+            first.filled += read;
+            match Protocol::of(&first.bytes[..first.filled]) {
+                None if read == 0 => return Ok(None),
+                None => {}
+                protocol => return Ok(protocol),
+            }
+        }
     }
 
     fn wrote(
@@ -152,6 +140,13 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let first = &mut self.first;
+        if first.taken < first.filled {
+            let len = buffer.remaining().min(first.filled - first.taken);
+            buffer.put_slice(&first.bytes[first.taken..first.taken + len]);
+            first.taken += len;
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -198,6 +198,15 @@ impl Metrics {
         self.unread_discarded.inc_by(bytes);
     }
 
+    pub(crate) fn handshake_failed(&self) {
+        self.handshakes_failed.inc();
+    }
+
+    /// Records when the certificate of the public listener expires, since 1970.
+    pub(crate) fn set_certificate_not_after(&self, not_after: Duration) {
+        self.certificate_not_after.set(not_after.as_secs_f64());
+    }
+
     pub(crate) fn events_missed(&self, missed: u64) {
         self.events_missed.inc_by(missed);
     }
