@@ -46,6 +46,7 @@ fn listen(host: &Host) -> TcpStream {
         Arc::new(Registries::new(&host.dispatcher, [])),
         gate,
         JobDesk::off(),
+        None,
         Sandbox::NONE,
     );
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -10,10 +10,11 @@ use std::{
 use syn::{Item, UseTree, visit::Visit};
 
 /// Rooms of the host, from the top down. A file may import from its own room and from those below it.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 21] = [
     "main",
     "cli",
     "http",
+    "webhooks",
     "worker",
     "circuits",
     "subprocess",

@@ -2,6 +2,8 @@
 
 #[path = "jobs/damage.rs"]
 mod damage;
+#[path = "jobs/deliveries.rs"]
+mod deliveries;
 #[path = "jobs/fixture.rs"]
 mod fixture;
 #[path = "jobs/idempotency.rs"]

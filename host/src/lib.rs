@@ -2,7 +2,7 @@
 //! before the request needs it; the lane replaces the instance afterwards.
 //!
 //! ```text
-//! cli -> http -> worker -> circuits -> dispatch -> lanes -> service -> telemetry -> instance -> snapshot -> guest/abi
+//! cli -> http -> webhooks -> worker -> circuits -> dispatch -> lanes -> service -> telemetry -> instance -> snapshot -> guest/abi
 //! ```
 //!
 //! Imports run in this direction only; `tests/architecture.rs` checks every file. The rooms:
@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`cli`] | the command line, one file for each subcommand |
 //! | [`http`] | the HTTP server, one file for each resource |
+//! | [`webhooks`] | tells receivers about the ends of jobs |
 //! | [`worker`] | runs durable jobs on the lanes |
 //! | [`circuits`] | circuits as data: accepted, baked, published |
 //! | [`dispatch`] | admission, and the queue in front of the lanes |
@@ -44,5 +45,6 @@ pub mod seams;
 pub mod service;
 mod subprocess;
 pub mod telemetry;
+pub mod webhooks;
 pub mod witness;
 pub mod worker;

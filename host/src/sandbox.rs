@@ -3,8 +3,8 @@
 //! ```text
 //! no new privileges   no program that it starts gains rights (set-user-ID)
 //! no core dumps       secrets in memory are not written to disk when it crashes
-//! Landlock            only the named files can be opened; no TCP connection is made and no port bound; no process
-//!                     outside is signalled
+//! Landlock            only the named files can be opened; no TCP connection is made, but to ports that are named, and no
+//!                     port bound; no process outside is signalled
 //! ```
 //!
 //! Sources: landlock(7), `PR_SET_NO_NEW_PRIVS` in prctl(2), core(5).
@@ -13,7 +13,7 @@
 //! already would keep everything, so a process enters its sandbox before it starts any.
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::{
@@ -66,6 +66,17 @@ pub(crate) struct Reach {
     /// Directories that it opens on the way to others.
     pub(crate) list: Vec<PathBuf>,
     pub(crate) children: Children,
+    pub(crate) outgoing: Outgoing,
+}
+
+/// Which TCP connections a process makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Outgoing {
+    #[default]
+    None,
+    /// To these ports.
+    To(Vec<u16>),
+    Any,
 }
 
 /// Which processes a process starts.
@@ -179,13 +190,17 @@ fn restrict(reach: &Reach) -> Result<Landlock, RulesetError> {
     let write = all & !(AccessFs::Execute | AccessFs::IoctlDev);
     let rules = Ruleset::default()
         .handle_access(all)?
-        .handle_access(AccessNet::from_all(LANDLOCK))?
+        .handle_access(match reach.outgoing {
+            Outgoing::None | Outgoing::To(_) => AccessNet::from_all(LANDLOCK),
+            Outgoing::Any => AccessNet::BindTcp.into(),
+        })?
         .scope(Scope::from_all(LANDLOCK))?
         .create()?
         .add_rules(path_beneath_rules(ALWAYS_READ, read))?
         .add_rules(path_beneath_rules(&reach.read, read))?
         .add_rules(path_beneath_rules(&reach.list, list))?
-        .add_rules(path_beneath_rules(&reach.write, write))?;
+        .add_rules(path_beneath_rules(&reach.write, write))?
+        .add_rules(ports(&reach.outgoing).map(Ok::<_, RulesetError>))?;
     let rules = match reach.children {
         Children::None => rules,
         Children::OfThisProgram => rules
@@ -199,6 +214,12 @@ fn restrict(reach: &Reach) -> Result<Landlock, RulesetError> {
         RulesetStatus::PartiallyEnforced => Landlock::Partial,
         RulesetStatus::NotEnforced => Landlock::None,
     })
+}
+
+/// The ports that connections may be made to, where not all of them are.
+fn ports(outgoing: &Outgoing) -> impl Iterator<Item = NetPort> {
+    let ports: &[u16] = if let Outgoing::To(ports) = outgoing { ports } else { &[] };
+    ports.iter().map(|port| NetPort::new(*port, AccessNet::ConnectTcp))
 }
 
 /// This program, and the loader and libraries that it is linked with: every file that is mapped.
@@ -219,7 +240,13 @@ fn scores() -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs::File, io::ErrorKind, net::TcpListener, process::Command, thread};
+    use std::{
+        fs::File,
+        io::ErrorKind,
+        net::{TcpListener, TcpStream},
+        process::Command,
+        thread,
+    };
 
     /// A thread enters a sandbox by itself, so the other tests keep their rights.
     fn on_a_thread(test: impl FnOnce() + Send) {
@@ -232,6 +259,8 @@ mod tests {
 
     #[test]
     fn a_process_in_its_sandbox_reaches_what_it_named_and_nothing_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
         let outside = tempfile::tempdir().expect("a directory");
         let [own, read] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
         for dir in [&outside, &own, &read] {
@@ -243,7 +272,7 @@ mod tests {
                 read: vec![read.path().into()],
                 write: vec![own.path().into()],
                 list: vec![outside.path().into(), "/does/not/exist".into()],
-                children: Children::None,
+                ..Reach::default()
             };
             let sandbox = Sandbox::enter(SandboxMode::Auto, &reach).expect("nothing is required");
             assert!(sandbox.no_new_privileges && sandbox.no_core_dumps);
@@ -262,6 +291,7 @@ mod tests {
             assert!(denied(Command::new("/proc/self/exe").arg("--help").output()));
             if sandbox.landlock == Landlock::Full {
                 assert!(denied(TcpListener::bind("127.0.0.1:0")));
+                assert!(denied(TcpStream::connect(address)));
             }
         });
         assert!(File::open(file(&outside)).is_ok());
@@ -279,5 +309,21 @@ mod tests {
             assert!(own.status.success());
             assert!(denied(Command::new("/bin/sh").arg("-c").arg(":").output()));
         });
+    }
+
+    #[test]
+    fn connections_are_made_to_ports_that_are_named() {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+        let [named, other] = listeners.each_ref().map(|listener| listener.local_addr().expect("bound"));
+        for outgoing in [Outgoing::To(vec![named.port()]), Outgoing::Any] {
+            on_a_thread(|| {
+                let reach = Reach { outgoing: outgoing.clone(), ..Reach::default() };
+                let sandbox = Sandbox::enter(SandboxMode::Auto, &reach).expect("nothing is required");
+                TcpStream::connect(named).expect("its port is named");
+                let is_denied = denied(TcpStream::connect(other));
+                assert!(sandbox.landlock != Landlock::Full || is_denied == (outgoing != Outgoing::Any));
+                assert!(sandbox.landlock != Landlock::Full || denied(TcpListener::bind("127.0.0.1:0")));
+            });
+        }
     }
 }

@@ -68,7 +68,9 @@ pub(crate) fn own_state_with(guest: &str) -> tempfile::TempDir {
     let own = tempfile::tempdir().expect("a directory");
     run_ok(Command::new("cp").arg("-r").arg(baked.join(".")).arg(own.path()));
     // Those of servers on the shared directory.
-    let _ = std::fs::remove_dir_all(own.path().join("jobs"));
+    for left in ["jobs", "audit"] {
+        let _ = std::fs::remove_dir_all(own.path().join(left));
+    }
     own
 }
 

@@ -91,6 +91,9 @@ pub struct TenantRecord {
     /// Its quota. What it leaves out is as for all tenants.
     #[serde(default)]
     pub quota: Quota,
+    /// Where the ends of its jobs are told, unless a job says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
 }
 
 /// Whether a text can name a tenant that has keys: 1 to 64 of a-z A-Z 0-9 . _ -

@@ -36,6 +36,7 @@ struct Table {
     by_id: HashMap<KeyId, KeyRecord>,
     by_certificate: HashMap<Fingerprint, KeyId>,
     quotas: HashMap<Tenant, Quota>,
+    callbacks: HashMap<Tenant, String>,
 }
 
 impl Table {
@@ -44,7 +45,12 @@ impl Table {
             Credential::Certificate(fingerprint) if key.revoked.is_none() => Some((fingerprint, key.id)),
             _ => None,
         });
+        let callbacks = file.tenants.iter();
+        let callbacks = callbacks
+            .filter_map(|(name, tenant)| Some((name.clone(), tenant.callback_url.clone()?)))
+            .collect();
         Self {
+            callbacks,
             by_certificate: by_certificate.collect(),
             quotas: file.tenants.into_iter().map(|(name, tenant)| (name, tenant.quota.or(default))).collect(),
             by_id: file.keys.into_iter().map(|key| (key.id, key)).collect(),
@@ -136,6 +142,12 @@ impl KeyRing {
         let table = self.table.load();
         let quota = table.quotas.get(tenant).unwrap_or(&self.default_quota);
         self.meters.of(tenant).admit(quota, now)
+    }
+
+    /// Where the ends of a tenant's jobs are told, unless a job says otherwise.
+    #[must_use]
+    pub fn callback_url(&self, tenant: &Tenant) -> Option<String> {
+        self.table.load().callbacks.get(tenant).cloned()
     }
 
     /// What tenants with quotas of their own may store, in bytes.

@@ -36,8 +36,9 @@ pub(super) struct Args {
     action: Action,
 }
 
+/// Where the server is, and how its answers are shown.
 #[derive(clap::Args)]
-struct Place {
+pub(super) struct Place {
     /// The server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
@@ -45,7 +46,7 @@ struct Place {
     access: Access,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(clap::Args)]
@@ -73,6 +74,9 @@ struct SubmitArgs {
     /// Text that makes a second submission the same job
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// URL that is told about the end of the job
+    #[arg(long, value_name = "URL")]
+    callback_url: Option<String>,
     /// Wait for the end of the job, and write its result
     #[arg(long)]
     wait: bool,
@@ -192,11 +196,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn submit(args: &SubmitArgs) -> anyhow::Result<Value> {
     let SubmitArgs {
-        file, circuit, method, image, priority, delay, expires_in, idempotency_key, place, ..
+        file,
+        circuit,
+        method,
+        image,
+        priority,
+        delay,
+        expires_in,
+        idempotency_key,
+        callback_url,
+        place,
+        ..
     } = args;
     let body = files::read(file)?;
     let priority = priority.map(|priority| priority.to_string());
-    let terms = [("image", image), ("priority", &priority), ("delay", delay), ("expires_in", expires_in)];
+    let terms = [
+        ("image", image),
+        ("priority", &priority),
+        ("delay", delay),
+        ("expires_in", expires_in),
+        ("callback_url", callback_url),
+    ];
     let terms = terms.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?)));
     let mut query: Vec<_> = [("async", "true")].into_iter().chain(terms).collect();
     let path = match (method.as_deref(), circuit.as_deref()) {
@@ -219,15 +239,15 @@ fn submit(args: &SubmitArgs) -> anyhow::Result<Value> {
 }
 
 impl Place {
-    fn client(&self) -> anyhow::Result<Client> {
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
         Client::new(&self.server, &self.access, REPLY_BYTES_MAX)
     }
 
-    fn of(&self, method: &'static str, path: &[&str]) -> anyhow::Result<Value> {
+    pub(super) fn of(&self, method: &'static str, path: &[&str]) -> anyhow::Result<Value> {
         self.client()?.send_json(&ApiRequest { method, path, ..ApiRequest::default() })
     }
 
-    fn show(&self, job: &Value) -> anyhow::Result<()> {
+    pub(super) fn show(&self, job: &Value) -> anyhow::Result<()> {
         if self.json {
             outln!("{job}");
             return Ok(());

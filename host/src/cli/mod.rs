@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! bake · serve · oneshot (prove, verify) · snarkjs (calldata) · extract · inspect · size · images · circuits · jobs ·
-//! keys · tenants · settings · doctor · completions  subcommands
+//! keys · tenants · webhooks · settings · doctor · completions  subcommands
 //! calculator · ready      hidden subcommands, which a server runs in processes of their own
 //! man                     a hidden subcommand for those who package the program
 //! setting_args            settings as flags         resolve   finds the image that a user names
 //! client                  requests to a server      progress  bars, stages, printable text
 //! here                    a call without a server   access    who may use a server
 //! tls                     the files of TLS at the start and at SIGHUP
+//! job_engine              the engine of the jobs for a server
 //! files                   reading and writing files output    standard output, with readers that leave
 //! exit                    exit codes
 //! ```
@@ -29,6 +30,7 @@ mod files;
 mod here;
 mod images;
 mod inspect;
+mod job_engine;
 mod jobs;
 mod keys;
 mod man;
@@ -44,6 +46,7 @@ mod size;
 mod snarkjs;
 mod tenants;
 mod tls;
+mod webhooks;
 
 use crate::{config::Config, subprocess};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -110,6 +113,8 @@ enum Command {
     Keys(With<keys::Args>),
     /// Set what each tenant of a server may use
     Tenants(With<tenants::Args>),
+    /// List the webhooks about jobs, send them again, and show what verifies them
+    Webhooks(webhooks::Args),
     /// List or remove the images in the store
     Images(With<images::Args>),
     /// List every setting, with its value and where the value comes from
@@ -189,6 +194,7 @@ fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<(
         Command::Keys(with) => with.run(keys::run),
         Command::Tenants(with) => with.run(tenants::run),
         Command::Man(args) => man::run(&args, self::command()),
+        Command::Webhooks(args) => webhooks::run(&args),
         Command::Completions(args) => completions::run(&args, self::command()),
     }
 }

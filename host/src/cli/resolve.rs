@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    sandbox::{Children, Reach, Sandbox},
+    sandbox::{Reach, Sandbox},
 };
 use anyhow::Context;
 use snapback_snapshot::{
@@ -43,7 +43,7 @@ impl<'a> State<'a> {
         let write = BAKE_DIRECTORIES.iter().map(|name| config.state_dir.join(name)).collect();
         let list = [config.state_dir.clone()].into_iter().chain(directory_of(&config.key_file));
         let read = files.into_iter().chain([config.key_file.clone()]).collect();
-        let reach = Reach { read, write, list: list.collect(), children: Children::None };
+        let reach = Reach { read, write, list: list.collect(), ..Reach::default() };
         Sandbox::enter(config.sandbox, &reach)?;
         Ok(())
     }

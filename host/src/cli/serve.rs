@@ -3,6 +3,7 @@
 use super::{
     access,
     exit::{Exit, Failure},
+    job_engine::{job_clients, job_limits, opening},
     ready,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit, directory_of, own_name},
     setting_args::SettingArgs,
@@ -10,35 +11,34 @@ use super::{
 };
 use crate::{
     circuits::{Recovery, Registries, Registry},
-    config::{Config, JobAcceptance},
+    config::{Config, WebhookDelivery},
     dispatch::{Dispatcher, Services},
     http::{
         App, Public, Tls, directories_of, explain, serve,
         signals::{Signals, on_hangup},
     },
-    ids::{GenerationId, Tenant},
+    ids::GenerationId,
     instance::Generation,
-    jobs::{JobEngine, JobError, JobLimits, SealingKey, SqliteJobs, SystemClock, TenantLimits},
+    jobs::SealingKey,
     memory::process::ProcessMemory,
     policy::Policy,
     sandbox::{Children, Reach, Sandbox},
     seams::Seams,
     telemetry::Telemetry,
-    worker::{JobClients, JobDesk, Worker},
+    webhooks::Webhooks,
+    worker::{JobDesk, Worker},
 };
 use anyhow::Context;
+use futures_util::future::OptionFuture;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use snapback_snapshot::{SealedImage, Ticker, engine, manifest::ImageKind, proof_systems::ProofSystems};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     net::TcpListener,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
 };
-
-/// Directory of the jobs within the state directory.
-const JOBS: &str = "jobs";
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -80,7 +80,11 @@ pub(super) fn run(
     let job_clients = job_clients(config);
     let tenants = keys.stored_bytes();
     let job_key = job_clients.map(|_| SealingKey::load(&config.jobs.key_file, &config.state_dir));
-    let sandbox = Sandbox::enter(config.sandbox, &reach(&state, &names, settings.file().as_deref(), config))?;
+    let webhooks = (job_clients.is_some() && config.webhooks.delivery == WebhookDelivery::On)
+        .then(|| Webhooks::load(&config.webhooks, &config.state_dir))
+        .transpose()?;
+    let reach = reach(&state, &names, settings.file().as_deref(), config, webhooks.as_ref());
+    let sandbox = Sandbox::enter(config.sandbox, &reach)?;
     tracing::info!(landlock = ?sandbox.landlock, "sandbox");
     let sealed = names
         .iter()
@@ -145,7 +149,8 @@ pub(super) fn run(
         config.http.clone(),
         all_registries,
         access::gate(config, Arc::clone(&keys), token, &metrics)?,
-        desk,
+        Arc::clone(&desk),
+        webhooks.as_ref().map(|webhooks| webhooks.callbacks.clone()),
         sandbox,
     );
 
@@ -164,7 +169,15 @@ pub(super) fn run(
         eprintln!("snapback: serving {} on {scheme}://{address}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
         tracing::info!(%address, lanes = config.lanes, ready_us = begun.elapsed().as_micros() as u64, "serving");
         tokio::spawn(access::follow(keys));
-        let worker = job_key.map(|key| tokio::spawn(worker.run(opening(config, tenants, key), app.draining())));
+        let worker = job_key.map(|key| {
+            let works = worker.run(opening(config, tenants, key), app.draining());
+            let tells = webhooks.map(|webhooks| {
+                webhooks.run(async move { desk.engine().await.ok() }, Arc::clone(&metrics), app.draining())
+            });
+            tokio::spawn(async {
+                tokio::join!(works, OptionFuture::from(tells));
+            })
+        });
         let public = Public { listener, tls };
         Ok(serve(app, public, admin, worker, signals, config.drain_deadline).await?)
     });
@@ -176,40 +189,14 @@ pub(super) fn run(
     served
 }
 
-/// Who may use jobs; nobody where they are off.
-pub(super) fn job_clients(config: &Config) -> Option<JobClients> {
-    match config.jobs.acceptance {
-        JobAcceptance::Auto if config.listen.ip().is_loopback() => Some(JobClients::Local),
-        JobAcceptance::On => Some(JobClients::All),
-        JobAcceptance::Auto if config.access.are_needed(config.listen) => Some(JobClients::All),
-        JobAcceptance::Auto | JobAcceptance::Off => None,
-    }
-}
-
-/// Bounds of the jobs.
-fn job_limits(config: &Config) -> JobLimits {
-    config.jobs.limits(config.http.body_bytes_max, config.reply_bytes_max)
-}
-
-/// Returns what opens the engine of the jobs.
-fn opening(
-    config: &Config,
-    tenants: HashMap<Tenant, u64>,
-    key: Result<SealingKey, JobError>,
-) -> impl FnOnce() -> Result<Arc<dyn JobEngine>, JobError> + Send + 'static {
-    let own = |bytes| TenantLimits { queued_bytes_max: Some(bytes), ..TenantLimits::default() };
-    let tenants = tenants.into_iter().map(|(tenant, bytes)| (tenant, own(bytes))).collect();
-    let limits = JobLimits {
-        tenant_queued_bytes_max: config.access.quota.stored_bytes_max.unwrap_or(u64::MAX),
-        tenants,
-        ..job_limits(config)
-    };
-    let directory = config.state_dir.join(JOBS);
-    move || Ok(Arc::new(SqliteJobs::open(&directory, &key?, limits, Arc::new(SystemClock::default()))?))
-}
-
 /// What a server needs to reach once its listeners are bound.
-fn reach(state: &State<'_>, names: &[(&str, &str)], settings: Option<&Path>, config: &Config) -> Reach {
+fn reach(
+    state: &State<'_>,
+    names: &[(&str, &str)],
+    settings: Option<&Path>,
+    config: &Config,
+    webhooks: Option<&Webhooks>,
+) -> Reach {
     // Creates the directory of native code and the key, if they are missing.
     let _ = state.cache.can_keep();
     let images = names.iter().map(|(_, image)| PathBuf::from(image)).filter(|image| image.is_file());
@@ -219,10 +206,17 @@ fn reach(state: &State<'_>, names: &[(&str, &str)], settings: Option<&Path>, con
     // `snapback keys` replaces its file too.
     let keys = access::directory(config);
     Reach {
-        read: images.chain(settings).chain(tls).chain([config.key_file.clone()]).chain(keys).collect(),
+        read: images
+            .chain(settings)
+            .chain(tls)
+            .chain([config.key_file.clone()])
+            .chain(keys)
+            .chain(webhooks.into_iter().flat_map(Webhooks::files))
+            .collect(),
         write: vec![config.state_dir.clone()],
         list: directory_of(&config.key_file).into_iter().collect(),
         children: Children::OfThisProgram,
+        outgoing: webhooks.map(Webhooks::outgoing).unwrap_or_default(),
     }
 }
 

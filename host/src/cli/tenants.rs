@@ -8,6 +8,7 @@ use super::{
 use crate::{
     access::{AccessError, KeyFile, Quota, TenantRecord},
     config::Config,
+    jobs::Callback,
 };
 use anyhow::Context;
 use bytesize::ByteSize;
@@ -26,7 +27,7 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Action {
-    /// Give a tenant quotas of its own; those that are left out stay as they are
+    /// Give a tenant quotas and a callback of its own; those that are left out stay as they are
     Set {
         /// The tenant
         tenant: String,
@@ -42,6 +43,9 @@ enum Action {
         /// Bytes of the files of circuits, and of the bodies of jobs that wait
         #[arg(long, value_name = "SIZE")]
         stored_bytes: Option<ByteSize>,
+        /// Where the ends of its jobs are told, unless a job says otherwise
+        #[arg(long, value_name = "URL")]
+        callback_url: Option<String>,
     },
     /// List the tenants that have quotas of their own
     List {
@@ -49,7 +53,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Remove the quotas of a tenant
+    /// Remove the quotas and the callback of a tenant
     Unset {
         /// The tenant
         tenant: String,
@@ -59,22 +63,28 @@ enum Action {
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let path = &config.access.keys_file;
     match &args.action {
-        Action::Set { tenant, concurrent, per_minute, bytes_per_minute, stored_bytes } => {
+        Action::Set { tenant, concurrent, per_minute, bytes_per_minute, stored_bytes, callback_url } => {
             let name = tenant_of(tenant)?;
+            if let Some(url) = callback_url {
+                let refused = |error| Failure::error(Exit::Usage, format!("--callback-url: {error}"));
+                url.parse::<Callback>().map_err(refused)?;
+            }
             let quota = Quota {
                 concurrent_max: *concurrent,
                 per_minute_max: *per_minute,
                 bytes_per_minute_max: bytes_per_minute.map(|size| size.as_u64()),
                 stored_bytes_max: stored_bytes.map(|size| size.as_u64()),
             };
-            if quota == Quota::default() {
-                let message =
-                    "nothing is set: give --concurrent, --per-minute, --bytes-per-minute or --stored-bytes";
+            if quota == Quota::default() && callback_url.is_none() {
+                let message = "nothing is set: give a quota such as --concurrent, or --callback-url";
                 return Err(Failure::error(Exit::Usage, message));
             }
             KeyFile::update(path, |file| {
                 let tenant = file.tenants.entry(name).or_default();
                 tenant.quota = quota.or(&tenant.quota);
+                if let Some(url) = callback_url {
+                    tenant.callback_url = Some(url.clone());
+                }
                 Ok(())
             })?;
             record(config, "tenants set", tenant);
@@ -83,7 +93,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
         Action::Unset { tenant } => {
             let name = tenant_of(tenant)?;
             KeyFile::update(path, |file| match file.tenants.remove(&name) {
-                Some(TenantRecord { .. }) => Ok(()),
+                Some(_) => Ok(()),
                 None => Err(AccessError::NoSuchTenant(name.to_string())),
             })?;
             record(config, "tenants unset", tenant);
@@ -104,7 +114,7 @@ fn list(file: &KeyFile, json: bool) -> anyhow::Result<()> {
     let count = |max: Option<u64>| max.map_or("-".to_owned(), |max| max.to_string());
     let size = |max: Option<u64>| max.map_or("-".to_owned(), |max| ByteSize(max).to_string());
     outln!("{:<16} {:>10} {:>10} {:>12} {:>12}", "TENANT", "AT ONCE", "A MINUTE", "BYTES/MIN", "STORED");
-    for (name, TenantRecord { quota }) in &file.tenants {
+    for (name, TenantRecord { quota, .. }) in &file.tenants {
         outln!(
             "{name:<16} {:>10} {:>10} {:>12} {:>12}",
             count(quota.concurrent_max),

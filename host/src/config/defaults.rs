@@ -7,6 +7,7 @@ use super::{
     model::{CircuitChanges, CircuitSettings, Config, LogFormat},
     tls::TlsSettings,
     values::default_dir,
+    webhooks::WebhookSettings,
 };
 use crate::{
     policy::{Percent, Policy},
@@ -53,6 +54,7 @@ impl Config {
             },
             jobs: JobSettings::defaults(),
             access: AccessSettings::defaults(),
+            webhooks: WebhookSettings::defaults(),
             circuit_changes: CircuitChanges::Auto,
             log_level: "info".into(),
             log_format: LogFormat::Text,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a key has one reading.
 
-use super::settings::{SETTINGS, Scope};
+use super::{setting::Scope, settings::SETTINGS};
 
 /// Splits a key that concerns one image: `image.NAME.KEY`.
 pub(super) fn of_image(key: &str) -> Option<(&str, &str)> {

@@ -2,12 +2,14 @@
 //! precedence.
 //!
 //! ```text
-//! settings   the table: keys, defaults, meanings     sources   where values come from
+//! setting    one setting, and its names              settings  the table: keys, defaults, meanings
+//! sources    where values come from
 //! values     how values are written                  model     the settings as types
 //! defaults   the default of every setting            error     why settings cannot be used
 //! hosts      host names that a server answers to     jobs      the settings of durable jobs
 //! http       the settings of the HTTP server         tls       the settings of TLS
-//! access     the settings of keys, quotas, audit log  keys      keys of one image or method
+//! access     the settings of keys, quotas, audit log  webhooks  the settings of webhooks
+//! policies   the settings of images                  keys      which keys there are
 //! ```
 //!
 //! Invariant: every error names the key, where its value came from and what is accepted, and all errors are found
@@ -21,19 +23,25 @@ mod http;
 mod jobs;
 mod keys;
 mod model;
+mod policies;
+mod setting;
 mod settings;
 mod sources;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod values;
+mod webhooks;
 
 pub use access::{AccessSettings, KeysNeeded};
 pub use error::ConfigError;
 pub use hosts::Hosts;
 pub use http::{HttpConfig, WitnessExport};
 pub use jobs::{JobAcceptance, JobSettings};
-pub use model::{CircuitChanges, CircuitSettings, Config, LogFormat, set_policy};
-pub use settings::{PREFIX, SETTINGS, Scope, Setting};
+pub use model::{CircuitChanges, CircuitSettings, Config, LogFormat};
+pub use policies::set_policy;
+pub use setting::{PREFIX, Scope, Setting};
+pub use settings::SETTINGS;
 pub use sources::{CONFIG, KEY_FILE, SettingInForce, Sources};
 pub use tls::{TlsFiles, TlsSettings};
+pub use webhooks::{PrivateAddresses, WebhookDelivery, WebhookPorts, WebhookSettings};

@@ -5,13 +5,15 @@ use super::{
     error::ConfigError,
     http::HttpConfig,
     jobs::JobSettings,
-    keys::{of_image, of_method},
+    keys::of_image,
+    policies::set_policy,
     tls::TlsSettings,
     values::{bytes, duration, long_duration, number, one_of, or_off, path, percent},
+    webhooks::WebhookSettings,
 };
 use crate::{
     lanes::LaneConfig,
-    policy::{MethodPolicy, Percent, Policy},
+    policy::{Percent, Policy},
     sandbox::SandboxMode,
     witness::CalculatorLimits,
 };
@@ -93,6 +95,8 @@ pub struct Config {
     pub jobs: JobSettings,
     /// `auth.*`, `tenants.*` and `audit.*`
     pub access: AccessSettings,
+    /// `webhooks.*`
+    pub webhooks: WebhookSettings,
     /// `circuits.changes`
     pub circuit_changes: CircuitChanges,
     /// `log.level`
@@ -179,6 +183,7 @@ impl Config {
             key if key.starts_with("jobs.") => self.jobs.set(key, value)?,
             key if key.starts_with("tls.") => self.tls.set(key, value)?,
             key if HttpConfig::has(key) => self.http.set(key, value)?,
+            key if key.starts_with("webhooks.") => self.webhooks.set(key, value)?,
             "log.level" => {
                 value
                     .parse::<tracing_subscriber::EnvFilter>()
@@ -255,48 +260,4 @@ impl Config {
         }
         if self.state_dir.as_os_str().is_empty() { Err(ConfigError::NoHome) } else { Ok(()) }
     }
-}
-
-/// Sets one key of a policy. Admin requests use the same names.
-///
-/// # Errors
-/// Returns the accepted values if the value is not accepted, or a message that there is no such key.
-pub fn set_policy(policy: &mut Policy, key: &str, value: &str) -> Result<(), String> {
-    match key {
-        "memory.limit" => policy.memory_limit_bytes = bytes(value, 1 << 16, MEMORY_BYTES_MAX)?,
-        "memory.warn" => policy.warn = percent(value)?,
-        "memory.critical" => policy.critical = percent(value)?,
-        "swap.policy" => policy.swap = value.parse()?,
-        "swap.share" => policy.share = percent(value)?,
-        "standby.min" => policy.standby_min = number(value, 0, 1024)?,
-        "swap.calls_max" => {
-            policy.calls_max = or_off(value, |value| number(value, 1, usize::MAX))?.map(|calls| calls as u64);
-        }
-        "swap.age_max" => policy.age_max = or_off(value, duration)?,
-        "swap.idle_max" => policy.idle_max = or_off(value, duration)?,
-        "swap.jitter" => policy.jitter = percent(value)?,
-        "swap.life_min" => {
-            policy.life_min = if value == "0s" { Duration::ZERO } else { duration(value)? };
-        }
-        "swap.per_minute_max" => {
-            policy.swaps_per_minute_max =
-                u32::try_from(number(value, 1, u32::MAX as usize)?).expect("the number is checked");
-        }
-        "call.deadline" => policy.deadline = duration(value)?,
-        "call.stall_timeout" => policy.stall_timeout = duration(value)?,
-        "breaker.failures" => {
-            policy.breaker_failures =
-                u32::try_from(number(value, 1, u32::MAX as usize)?).expect("the number is checked");
-        }
-        "breaker.open_for" => policy.breaker_open_for = duration(value)?,
-        key => {
-            let (method, what) = of_method(key).ok_or("a setting that can be set for one image")?;
-            let method: &mut MethodPolicy = policy.methods.entry(method.into()).or_default();
-            match what {
-                "deadline" => method.deadline = Some(duration(value)?),
-                _ => method.repeatable = Some(value.parse().map_err(|_| "`true` or `false`")?),
-            }
-        }
-    }
-    Ok(())
 }

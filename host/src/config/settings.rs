@@ -1,18 +1,8 @@
 //! The table of settings: keys, defaults, meanings. A test writes docs/settings.md from it.
 //!
-//! Invariant: flags and variables follow from keys, so that a setting is named once.
+//! Invariant: every setting is in it once.
 
-/// One setting, as users see it.
-pub struct Setting {
-    /// Its key in the TOML file; flags and variables follow from it.
-    pub key: &'static str,
-    /// Its default, as users would write it.
-    pub default: &'static str,
-    /// Its meaning, in one line.
-    pub help: &'static str,
-    /// What it applies to.
-    pub scope: Scope,
-}
+use super::setting::{Setting, per_image, setting};
 
 /// Every setting.
 pub const SETTINGS: &[Setting] = &[
@@ -303,40 +293,34 @@ pub const SETTINGS: &[Setting] = &[
         "24h",
         "how long a job and its idempotency key are remembered after its result is deleted, or after its end without one",
     ),
+    setting(
+        "webhooks.deliver",
+        "off",
+        "whether jobs can name a URL that is told about their end: on (the sandbox then lets the server connect to \
+         webhooks.ports), or off",
+    ),
+    setting(
+        "webhooks.secret_file",
+        "~/.local/share/snapback/webhooks.key",
+        "file with the key from which the secrets of webhooks come; created if missing, and never in state_dir",
+    ),
+    setting("webhooks.default_url", "none", "URL that is told about the end of jobs that name none, or none"),
+    setting(
+        "webhooks.private_addresses",
+        "refuse",
+        "whether webhooks are sent to addresses that are not on the public internet: refuse, or allow",
+    ),
+    setting("webhooks.ports", "80,443", "ports that webhooks are sent to, separated by commas, or any"),
+    setting(
+        "webhooks.ca_file",
+        "none",
+        "PEM file with certification authorities that are trusted beside the public ones, or none",
+    ),
+    setting("webhooks.timeout", "15s", "how long an attempt to deliver a webhook may take"),
+    setting("webhooks.concurrent_max", "16", "attempts at once; one receiver has a quarter of them at most"),
+    setting("webhooks.give_up_after", "24h", "how long a webhook is tried; then it is a dead letter"),
+    setting("webhooks.kept", "7d", "how long webhooks that were delivered or given up are listed"),
+    setting("webhooks.waiting_max", "100000", "webhooks that may wait; jobs with more are answered with 429"),
     setting("log.level", "info", "error, warn, info, debug, trace, or a filter such as snapback_host=debug"),
     setting("log.format", "text", "text or json"),
 ];
-
-const fn setting(key: &'static str, default: &'static str, help: &'static str) -> Setting {
-    Setting { key, default, help, scope: Scope::Server }
-}
-
-const fn per_image(key: &'static str, default: &'static str, help: &'static str) -> Setting {
-    Setting { key, default, help, scope: Scope::Image }
-}
-
-/// How the variables of settings begin.
-pub const PREFIX: &str = "SNAPBACK_";
-
-/// What a setting applies to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The server: it takes a restart to change it.
-    Server,
-    /// All images, or one as `image.NAME.KEY`; changed while the server runs.
-    Image,
-}
-
-impl Setting {
-    /// Its flag, without the dashes: `memory.limit` is `memory-limit`.
-    #[must_use]
-    pub fn flag(&self) -> String {
-        self.key.replace(['.', '_'], "-")
-    }
-
-    /// Its variable: `memory.limit` is `SNAPBACK_MEMORY_LIMIT`.
-    #[must_use]
-    pub fn variable(&self) -> String {
-        format!("{PREFIX}{}", self.key.replace('.', "_").to_uppercase())
-    }
-}

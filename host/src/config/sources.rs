@@ -6,7 +6,8 @@ use super::{
     error::ConfigError,
     keys::{is_key, of_image},
     model::Config,
-    settings::{PREFIX, SETTINGS},
+    setting::PREFIX,
+    settings::SETTINGS,
 };
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -1,9 +1,6 @@
 //! Tests of the table, its sources and its types together.
 
-use super::{
-    ConfigError, SETTINGS, Scope, Setting, Sources,
-    model::{Config, set_policy},
-};
+use super::{ConfigError, SETTINGS, Scope, Setting, Sources, model::Config, policies::set_policy};
 use crate::policy::{MethodPolicy, Percent, Policy, SwapPolicy};
 use std::{io::Write, time::Duration};
 
@@ -46,8 +43,16 @@ fn an_unknown_key_names_itself_and_its_file() {
 fn every_setting_refuses_nonsense_and_says_what_it_takes() {
     for Setting { key, .. } in SETTINGS {
         // Any text is a path, except the empty one.
-        let own = ["state_dir", "native.key_file", "jobs.key_file", "auth.keys_file", "admin.token_file"];
-        let value = if own.contains(key) || key.starts_with("tls.") { "" } else { "=nonsense=" };
+        let paths = [
+            "state_dir",
+            "native.key_file",
+            "jobs.key_file",
+            "auth.keys_file",
+            "admin.token_file",
+            "webhooks.secret_file",
+            "webhooks.ca_file",
+        ];
+        let value = if paths.contains(key) || key.starts_with("tls.") { "" } else { "=nonsense=" };
         let error = resolve(|sources| sources.set(key, value.into(), format!("--{key}")));
         let error = error.expect_err(key).to_string();
         assert!(error.contains(key) && error.contains("not accepted"), "{error}");
@@ -57,7 +62,9 @@ fn every_setting_refuses_nonsense_and_says_what_it_takes() {
 #[test]
 fn every_default_is_what_the_table_says() {
     for Setting { key, default, .. } in SETTINGS {
-        if !["lanes", "state_dir", "native.key_file", "jobs.key_file", "auth.keys_file"].contains(key) {
+        let of_home =
+            ["state_dir", "native.key_file", "jobs.key_file", "auth.keys_file", "webhooks.secret_file"];
+        if *key != "lanes" && !of_home.contains(key) {
             let written = resolve(|sources| sources.set(key, (*default).into(), "table".into()));
             let written = format!("{:?}", written.expect(key));
             let unset = format!("{:?}", resolve(|_| Ok(())).expect("defaults"));

@@ -8,6 +8,7 @@ use crate::{
     memory::process::Rollup,
     sandbox::Sandbox,
     telemetry::metrics::Limit,
+    webhooks::Callbacks,
     worker::JobDesk,
 };
 use std::{
@@ -29,6 +30,8 @@ pub struct App {
     pub(super) gate: Gate,
     /// Durable jobs.
     pub(super) jobs: Arc<JobDesk>,
+    /// Decides about the callbacks of jobs; `None` where webhooks are not sent.
+    pub(super) callbacks: Option<Callbacks>,
     /// What the server has given up.
     pub(super) sandbox: Sandbox,
     /// Budget for bodies and replies in memory, in bytes.
@@ -61,6 +64,7 @@ impl App {
         registries: Arc<Registries>,
         gate: Gate,
         jobs: Arc<JobDesk>,
+        callbacks: Option<Callbacks>,
         sandbox: Sandbox,
     ) -> Arc<Self> {
         let metrics = dispatcher.metrics();
@@ -77,6 +81,7 @@ impl App {
             registries,
             gate,
             jobs,
+            callbacks,
             sandbox,
             rollup: Mutex::new(None),
             started: Instant::now(),

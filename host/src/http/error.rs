@@ -10,6 +10,7 @@ use crate::{
     instance::Fault,
     jobs::{JobError, JobFailure},
     telemetry::metrics::Limit,
+    webhooks::CallbackError,
     worker::NoJobs,
 };
 use axum::{
@@ -79,6 +80,10 @@ pub(crate) enum ApiError {
     BadBatch(String),
     NoJobs(NoJobs),
     Job(JobError),
+    /// Webhooks are not sent here.
+    WebhooksOff,
+    BadCallback(CallbackError),
+    NoSuchDelivery,
     /// The job ended in this error.
     JobFailed(JobFailure),
     Lost,

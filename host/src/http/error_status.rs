@@ -1,5 +1,4 @@
-//! The only file that knows the status codes of errors, and the one shape in which clients see them:
-//! `{"code": ..., "message": ..., "request_id": ...}`.
+//! The only file that knows the status codes of errors, and their codes.
 //!
 //! Invariant: docs/http.md lists every code, and a test compares the list with this file.
 
@@ -8,11 +7,7 @@ use crate::{
     circuits::Refused, dispatch::Rejected, instance::Fault, jobs::JobError, witness::CalculatorError,
     worker::NoJobs,
 };
-use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use serde::Serialize;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use snapback_abi::reply::Tag;
 use snapback_snapshot::proof_systems::CircuitError;
 
@@ -23,13 +18,6 @@ pub(super) struct Parts {
     pub(super) message: String,
     /// A header that tells the client what to do.
     pub(super) header: Option<(HeaderName, HeaderValue)>,
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    code: &'a str,
-    message: &'a str,
-    request_id: &'a str,
 }
 
 impl ApiError {
@@ -188,6 +176,15 @@ impl ApiError {
                 let (status, code) = job_status(error);
                 (status, code, job_message(error))
             }
+            Self::WebhooksOff => (
+                StatusCode::FORBIDDEN,
+                "webhooks_off",
+                "webhooks are not sent here: see the setting webhooks.deliver".into(),
+            ),
+            Self::BadCallback(error) => (StatusCode::BAD_REQUEST, "bad_callback", error.to_string()),
+            Self::NoSuchDelivery => {
+                (StatusCode::NOT_FOUND, "unknown_delivery", "there is no webhook about such a job".into())
+            }
             Self::JobFailed(failure) => (
                 StatusCode::CONFLICT,
                 "job_failed",
@@ -214,25 +211,6 @@ impl ApiError {
             _ => None,
         };
         Parts { status, code, message, header }
-    }
-}
-
-impl ApiError {
-    /// Renders the reply, with the id of the request that it answers.
-    pub(crate) fn respond(&self, request_id: &str) -> Response {
-        let Parts { status, code, message, header } = self.parts();
-        let body = Body { code, message: &message, request_id };
-        let json = serde_json::to_vec(&body).expect("three strings");
-        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], json).into_response();
-        if let Some((name, value)) = header {
-            response.headers_mut().insert(name, value);
-        }
-        response
-    }
-
-    /// The code alone, for logs: the message of a guest may hold data of a client.
-    pub(crate) fn code(&self) -> &'static str {
-        self.parts().code
     }
 }
 

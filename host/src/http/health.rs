@@ -1,7 +1,11 @@
 //! Routes for orchestrators and scrapers: liveness, readiness, metrics.
 
 use super::App;
-use crate::{dispatch::Readiness, jobs::State as JobState, policy::Pressure};
+use crate::{
+    dispatch::Readiness,
+    jobs::{DeliveryState, State as JobState},
+    policy::Pressure,
+};
 use axum::{
     Json,
     extract::State,
@@ -61,6 +65,9 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
         let states = JobState::ALL.map(|state| (state.name(), stats.states.of(state)));
         let oldest = stats.oldest_waiting.unwrap_or_default();
         app.dispatcher.metrics().set_jobs(states, stats.queued_bytes, oldest);
+        let webhooks = jobs.delivery_counts();
+        let webhooks = DeliveryState::ALL.map(|state| (state.name(), webhooks.of(state)));
+        app.dispatcher.metrics().set_webhooks(webhooks);
     }
     // The kernel's account of every mapping takes a while, which the runtime's threads must not wait for.
     let text = tokio::task::spawn_blocking(move || {

@@ -92,6 +92,7 @@ struct Item<'a> {
     delay: Option<String>,
     expires_in: Option<String>,
     image_digest: Option<String>,
+    callback_url: Option<String>,
 }
 
 /// Stores many jobs, and answers with 202 and their states, in their order.
@@ -181,13 +182,14 @@ impl Item<'_> {
 
     /// The parameters that the query of a single job has.
     fn query(&self) -> BTreeMap<String, String> {
-        let Self { priority, delay, expires_in, image_digest, .. } = self;
+        let Self { priority, delay, expires_in, image_digest, callback_url, .. } = self;
         let named = [
             ("async", Some("true".to_owned())),
             ("priority", priority.map(|number| number.to_string())),
             ("delay", delay.clone()),
             ("expires_in", expires_in.clone()),
             ("image_digest", image_digest.clone()),
+            ("callback_url", callback_url.clone()),
         ];
         named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }

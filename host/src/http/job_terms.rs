@@ -12,8 +12,8 @@ use super::{
 use crate::{
     access::Caller,
     jobs::{
-        Bound, IdempotencyKey, ImageChoice, InputKind, JobEngine, JobError, NewJob, Priority, Submitted,
-        Tenant, Timestamp,
+        Bound, Callback, IdempotencyKey, ImageChoice, InputKind, JobEngine, JobError, NewJob, Priority,
+        Submitted, Tenant, Timestamp,
     },
     lanes::BodyKind,
     service::Service,
@@ -29,7 +29,8 @@ use std::{collections::BTreeMap, str::FromStr, sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// The parameters of the query that jobs have.
-pub(super) const FIELDS: [&str; 5] = ["async", "priority", "delay", "expires_in", "image_digest"];
+pub(super) const FIELDS: [&str; 6] =
+    ["async", "priority", "delay", "expires_in", "image_digest", "callback_url"];
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Source: RFC 7240.
@@ -46,6 +47,7 @@ pub(super) struct JobTerms {
     delay: Option<Duration>,
     expires_in: Option<Duration>,
     image_digest: Option<String>,
+    callback: Option<Callback>,
     idempotency_key: Option<IdempotencyKey>,
     traceparent: Option<String>,
 }
@@ -93,6 +95,7 @@ impl JobTerms {
                 digest.parse::<Digest>().map_err(|_| bad("image_digest", "64 hexadecimal digits"))?;
             terms.image_digest = Some(digest.to_string());
         }
+        terms.callback = callback(app, caller, query.remove("callback_url").as_deref())?;
         Ok(Some(terms))
     }
 
@@ -117,6 +120,7 @@ impl JobTerms {
             delay: None,
             expires_in: None,
             image_digest: None,
+            callback: None,
             idempotency_key,
             traceparent,
         })
@@ -161,7 +165,16 @@ impl JobTerms {
         service: &Service,
         call: Call,
     ) -> (NewJob, Option<OwnedSemaphorePermit>) {
-        let Self { tenant, priority, delay, expires_in, image_digest, idempotency_key, traceparent } = self;
+        let Self {
+            tenant,
+            priority,
+            delay,
+            expires_in,
+            image_digest,
+            callback,
+            idempotency_key,
+            traceparent,
+        } = self;
         let Call { method, circuit, body, kind, .. } = call;
         let (bytes, share) = body.into_parts();
         let now = Timestamp::now();
@@ -180,7 +193,7 @@ impl JobTerms {
             not_before: delay.map(|delay| now.after(delay)),
             expires_at: expires_in.map(|time| now.after(time)),
             idempotency_key,
-            callback: None,
+            callback,
             traceparent,
         };
         (job, share)
@@ -209,9 +222,23 @@ pub(super) async fn store(
             Bound::Batch => Limit::JobBatch,
             Bound::Remembered => Limit::RememberedJobs,
             Bound::ResultBytes => Limit::JobResults,
+            Bound::Deliveries => Limit::WaitingWebhooks,
         });
     }
     Ok(submitted?)
+}
+
+/// Who is told about the end of a job: what its client asks for, or else its tenant's URL, or else the server's.
+fn callback(app: &App, caller: &Caller, url: Option<&str>) -> Result<Option<Callback>, ApiError> {
+    match (&app.callbacks, url) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(ApiError::WebhooksOff),
+        (Some(callbacks), None) => match app.gate.ring().callback_url(&caller.tenant) {
+            None => Ok(callbacks.default_callback()),
+            Some(url) => callbacks.accept(&url).map(Some).map_err(ApiError::BadCallback),
+        },
+        (Some(callbacks), Some(url)) => callbacks.accept(url).map(Some).map_err(ApiError::BadCallback),
+    }
 }
 
 fn prefers_async(headers: &HeaderMap) -> bool {

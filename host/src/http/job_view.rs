@@ -3,7 +3,7 @@
 //! Invariant: a view holds nothing of a body, a result or an idempotency key.
 
 use super::App;
-use crate::jobs::{ImageChoice, JobFailure, JobId, JobRecord, ResultDigest, State, Timestamp};
+use crate::jobs::{DeliveryState, ImageChoice, JobFailure, JobId, JobRecord, ResultDigest, State, Timestamp};
 use serde::Serialize;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -44,8 +44,18 @@ pub(super) struct JobView {
     error: Option<JobFailure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback: Option<CallbackView>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cancel_requested: bool,
+}
+
+/// Who is told about the end of the job, as far as that is no secret.
+#[derive(Serialize)]
+struct CallbackView {
+    origin: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<DeliveryState>,
 }
 
 #[derive(Serialize)]
@@ -57,7 +67,7 @@ struct ResultView {
     location: String,
 }
 
-fn text(time: Timestamp) -> String {
+pub(super) fn text(time: Timestamp) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(time.as_millis())).to_string()
 }
 
@@ -93,8 +103,17 @@ impl JobView {
                 media_type: result.media_type.clone(),
                 location: format!("/v1/jobs/{id}/result"),
             }),
+            callback: record.callback.clone().map(|origin| CallbackView { origin, delivery: None }),
             cancel_requested: record.cancel_requested && !state.has_ended(),
         }
+    }
+
+    /// Adds what became of the webhook.
+    pub(super) fn with_delivery(mut self, delivery: Option<DeliveryState>) -> Self {
+        if let Some(callback) = &mut self.callback {
+            callback.delivery = delivery;
+        }
+        self
     }
 }
 

@@ -68,11 +68,11 @@ struct Page {
 }
 
 /// Returns the id in a path. Text that is no id names no job.
-fn id_of(path: PathText) -> Result<JobId, ApiError> {
+pub(super) fn id_of(path: PathText) -> Result<JobId, ApiError> {
     segment(path)?.parse().map_err(|_| ApiError::Job(crate::jobs::JobError::NotFound))
 }
 
-fn bad_query(error: &QueryRejection) -> ApiError {
+pub(super) fn bad_query(error: &QueryRejection) -> ApiError {
     ApiError::BadQuery(error.body_text())
 }
 
@@ -100,7 +100,13 @@ pub(super) async fn show(
             }
         }
     }
-    Ok(Json(JobView::of(&app, &record)).into_response())
+    // A job without a callback has no delivery, and one that has not ended has none yet.
+    let delivery = match &record.callback {
+        Some(_) if record.state.has_ended() => follower.engine.delivery(Some(&caller.tenant), id).await.ok(),
+        _ => None,
+    };
+    let view = JobView::of(&app, &record).with_delivery(delivery.map(|delivery| delivery.state));
+    Ok(Json(view).into_response())
 }
 
 /// Answers with the result of a job that has succeeded.

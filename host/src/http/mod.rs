@@ -16,14 +16,15 @@
 //! selection   finds the image of a request             unread        reads on after an early answer
 //! upload      the files of a circuit                   metered       bounds what the parser of an upload keeps
 //! budget      bytes in memory, all together            body · reply  bytes that arrive, bytes that leave
-//! calls · circuits · changes · generations · jobs · listing · status · health · admin   the resources
+//! calls · circuits · changes · generations · jobs · webhooks · listing · status · health · admin   the resources
 //! call        one call, on behalf of a client
 //! job_terms   calls that become jobs                   job_view    a job, as clients see it
 //! job_batch   many jobs in one request              job_access  who may use jobs
 //! off_path    threads for work that blocks             circuit_work  a few of them, for work on circuits
 //! whoami      who a client is, and the audit log
 //! guarded     a body that something accompanies        signals       signals that drain or reload
-//! error       errors, in one shape                     error_status   the only file that knows their status codes
+//! error       why requests are not carried out         error_status   the only file that knows their status codes
+//! error_shape the one shape of errors
 //! ```
 //!
 //! Invariant: handlers wait for bodies and for lanes, and compute nothing on the runtime's threads.
@@ -41,6 +42,7 @@ mod circuits;
 mod connection;
 mod connections;
 mod error;
+mod error_shape;
 mod error_status;
 mod exchange;
 mod gate;
@@ -78,6 +80,7 @@ mod tls;
 mod token;
 mod unread;
 mod upload;
+mod webhooks;
 mod whoami;
 
 pub use app::App;

@@ -2,7 +2,7 @@
 
 use super::{
     App, admin, calls, changes, circuits, error::ApiError, exchange, gate::Door, generations, health,
-    job_batch, jobs, listing, origin, status, whoami,
+    job_batch, jobs, listing, origin, status, webhooks, whoami,
 };
 use axum::{
     Router, middleware,
@@ -32,6 +32,9 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
         .route("/v1/jobs/{id}/result", get(jobs::result))
         .route("/v1/jobs/{id}/events", get(jobs::events))
+        .route("/v1/webhooks/deliveries", get(webhooks::list))
+        .route("/v1/webhooks/deliveries/{id}", get(webhooks::show))
+        .route("/v1/webhooks/deliveries/{id}/resend", post(webhooks::resend))
         .route("/v1/methods", get(listing::methods))
         .route("/v1/methods/{method}", post(calls::method));
     with_layers(with_fallbacks(router), app, Door::Public)

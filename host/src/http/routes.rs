@@ -40,6 +40,9 @@ pub(super) fn needs(route: Option<&str>, method: &Method) -> Needs {
         | "/v1/jobs/{id}"
         | "/v1/jobs/{id}/result"
         | "/v1/jobs/{id}/events"
+        | "/v1/webhooks/deliveries"
+        | "/v1/webhooks/deliveries/{id}"
+        | "/v1/webhooks/deliveries/{id}/resend"
         | "/v1/methods"
         | "/v1/methods/{method}" => Needs::Key(Permission::Prove),
         _ => Needs::Operator,

@@ -76,13 +76,8 @@ pub enum JobError {
     #[error("the jobs in {} were sealed with another key", .0.display())]
     WrongKey(PathBuf),
     /// The file of the sealing key cannot be used.
-    #[error("the sealing key {} cannot be used: {reason}", path.display())]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        reason: String,
-    },
+    #[error("the sealing key {0}")]
+    KeyFile(#[from] KeyFileError),
     /// A body or a result is not what was stored.
     #[error("the {what} of the job is gone, or is not what was stored")]
     Damaged {
@@ -103,6 +98,16 @@ pub enum JobError {
         /// What the operating system or SQLite says.
         reason: String,
     },
+}
+
+/// Why the file of a key cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{} cannot be used: {reason}", path.display())]
+pub struct KeyFileError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why not.
+    pub reason: String,
 }
 
 /// Kinds of faults of the disk.
@@ -145,6 +150,8 @@ pub enum Bound {
     Remembered,
     /// Bytes of the results that are kept.
     ResultBytes,
+    /// Deliveries that wait.
+    Deliveries,
 }
 
 impl fmt::Display for Bound {
@@ -158,6 +165,7 @@ impl fmt::Display for Bound {
             Self::Batch => "the number of jobs in a batch (`jobs.batch_max`)",
             Self::Remembered => "the number of jobs that are remembered (`jobs.remembered_max`)",
             Self::ResultBytes => "the size of results that are kept (`jobs.kept_bytes_max`)",
+            Self::Deliveries => "the number of webhooks that wait (`webhooks.waiting_max`)",
         })
     }
 }

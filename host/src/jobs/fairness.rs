@@ -7,7 +7,10 @@
 //! Invariant: the counts are those of the database, including what the open transaction changed; they are loaded again
 //! when a transaction fails.
 
-use super::{Bound, JobError, JobLimits, JobStats, Priority, State, StateCounts, Tenant, TenantStats};
+use super::{
+    Bound, DeliveryCounts, DeliveryState, JobError, JobLimits, JobStats, Priority, State, StateCounts,
+    Tenant, TenantStats,
+};
 use std::{
     collections::{BTreeSet, HashMap},
     time::Duration,
@@ -33,6 +36,8 @@ pub(super) struct Queues {
     queued_bytes: u64,
     /// Results that are kept, in bytes.
     result_bytes: u64,
+    /// Deliveries, which are nobody's turn.
+    pub(super) deliveries: DeliveryCounts,
 }
 
 /// Waiting jobs of one tenant.
@@ -84,6 +89,12 @@ impl Queues {
         ];
         let exceeded = bounds.into_iter().find(|(_, number, most)| number > most);
         exceeded.map_or(Ok(()), |(which, ..)| Err(JobError::Full { which }))
+    }
+
+    /// Checks that a delivery may wait.
+    pub(super) fn check_deliveries(&self, limits: &JobLimits) -> Result<(), JobError> {
+        let is_full = self.deliveries.of(DeliveryState::Waiting) >= limits.deliveries_max;
+        if is_full { Err(JobError::Full { which: Bound::Deliveries }) } else { Ok(()) }
     }
 
     /// Counts `number` jobs of a state that do not wait.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: no `Debug` output shows a body, a result or an idempotency key.
 
-use super::{IdempotencyKey, ImageChoice, JobRecord, Lease, Priority, Tenant, Timestamp};
+use super::{Callback, IdempotencyKey, ImageChoice, JobRecord, Lease, Priority, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 use zeroize::Zeroizing;
@@ -36,8 +36,8 @@ pub struct NewJob {
     pub expires_at: Option<Timestamp>,
     /// What makes a repeated submission the same job.
     pub idempotency_key: Option<IdempotencyKey>,
-    /// URL that is told about the end of the job. The engine only keeps it.
-    pub callback: Option<String>,
+    /// URL that is told about the end of the job.
+    pub callback: Option<Callback>,
     /// Trace context of the submission. The engine only keeps it.
     pub traceparent: Option<String>,
     /// Expected running time. It decides the tenant's share, and which jobs are small.

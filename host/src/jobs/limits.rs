@@ -47,6 +47,13 @@ pub struct JobLimits {
     pub inline_bytes_max: u64,
     /// Most jobs of one submission.
     pub batch_max: usize,
+    /// Most deliveries that wait. Jobs with a callback are refused then, and what ends nevertheless is a dead letter.
+    pub deliveries_max: u64,
+    /// How long a delivery that has ended is listed, by the wall clock. At most [`remembered_max`](Self::remembered_max)
+    /// are.
+    pub delivery_ttl: Duration,
+    /// How long a claimed delivery is its holder's, by the wall clock.
+    pub delivery_lease: Duration,
     /// What differs for some tenants.
     pub tenants: HashMap<Tenant, TenantLimits>,
 }
@@ -90,6 +97,9 @@ impl Default for JobLimits {
             idempotency_window: Duration::from_hours(24),
             inline_bytes_max: 16 << 10,
             batch_max: 1000,
+            deliveries_max: 100_000,
+            delivery_ttl: Duration::from_hours(7 * 24),
+            delivery_lease: Duration::from_mins(2),
             tenants: HashMap::new(),
         }
     }

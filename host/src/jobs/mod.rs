@@ -6,6 +6,8 @@
 //! |---|---|
 //! | `ids` | identifiers, and the values that a job is looked up and ordered by |
 //! | `timestamp` | times of the wall clock |
+//! | `callback` | URLs that are told about the ends of jobs |
+//! | `delivery` | whether they were told |
 //! | `job` | what is submitted and claimed, and how an attempt ends |
 //! | `record` | what is recorded, listed and counted |
 //! | `limits` | every bound of an engine |
@@ -19,7 +21,9 @@
 //!
 //! Invariant: nothing above [`JobEngine`] knows which engine it uses, and no engine knows HTTP.
 
+mod callback;
 mod clock;
+mod delivery;
 mod error;
 mod fairness;
 mod ids;
@@ -33,10 +37,16 @@ mod timestamp;
 mod watchers;
 
 pub use crate::ids::{InvalidValue, Tenant};
+pub use callback::{Callback, CallbackHost, CallbackScheme, InvalidCallback};
 pub use clock::{JobClock, ManualClock, SystemClock};
-pub use error::{Bound, JobError, StorageFault};
+pub use delivery::{
+    ClaimedDelivery, Deliveries, DeliveryClaim, DeliveryCounts, DeliveryFilter, DeliveryOutcome,
+    DeliveryPage, DeliveryRecord, DeliveryState, JobEnd,
+};
+pub use error::{Bound, JobError, KeyFileError, StorageFault};
 pub use ids::{Cursor, IdempotencyKey, JobId, Lease, Priority, ResultDigest};
 pub use job::{Claimed, InputKind, NewJob, Outcome, Renewal, Stored, Submitted};
+pub use key_file::load_key;
 pub use limits::{JobLimits, TenantLimits};
 pub use record::{
     ImageChoice, JobFailure, JobFilter, JobPage, JobRecord, JobResult, JobStats, ResultRecord, State,
@@ -55,7 +65,7 @@ use tokio::sync::{Notify, watch};
 ///
 /// All operations that change a job resolve once the change is durable. A future that is dropped early may or may not
 /// have had its effect, except that jobs of a dropped `claim` are given back.
-pub trait JobEngine: Send + Sync {
+pub trait JobEngine: Deliveries {
     /// Stores jobs, all or none. Resolves once they are durable.
     ///
     /// # Errors

@@ -119,7 +119,7 @@ pub struct JobRecord {
     pub body_bytes: u64,
     /// Trace context of the submission.
     pub traceparent: Option<String>,
-    /// URL that is told about the end of the job.
+    /// Scheme, host and port of the URL that is told about the end of the job.
     pub callback: Option<String>,
     /// Whether cancellation was requested.
     pub cancel_requested: bool,
@@ -194,6 +194,8 @@ pub struct Swept {
     pub results: u64,
     /// Records that were forgotten.
     pub tombstones: u64,
+    /// Deliveries that were forgotten.
+    pub deliveries: u64,
     /// Files that nothing named.
     pub files: u64,
 }

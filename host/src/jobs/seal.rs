@@ -44,6 +44,8 @@ pub(super) enum Sealed {
     Body,
     /// The result of a job.
     Result,
+    /// The URL that is told about its end.
+    Callback,
 }
 
 impl Sealed {
@@ -51,6 +53,7 @@ impl Sealed {
         match self {
             Self::Body => "body",
             Self::Result => "result",
+            Self::Callback => "callback",
         }
     }
 }
@@ -80,6 +83,13 @@ impl Seal {
     /// Encrypts a value in place, and returns what stands before it.
     pub(super) fn seal(&self, job: JobId, what: Sealed, value: &mut [u8]) -> [u8; HEADER_BYTES] {
         self.seal_for(&aad(job, what), value)
+    }
+
+    /// Encrypts a short value, and returns all of it.
+    pub(super) fn sealed(&self, job: JobId, what: Sealed, value: &str) -> Vec<u8> {
+        let mut value = value.as_bytes().to_vec();
+        let header = self.seal(job, what, &mut value);
+        [&header[..], &value].concat()
     }
 
     /// Decrypts a value in place.

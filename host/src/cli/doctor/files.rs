@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     access::KeyFile,
-    cli::serve::{job_clients, open_files_wanted},
+    cli::{job_engine::job_clients, serve::open_files_wanted},
     config::Config,
     http::Token,
     jobs::SealingKey,

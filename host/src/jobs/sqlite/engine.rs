@@ -12,7 +12,7 @@ use super::{
     opened::SqliteJobs,
     read,
     shared::Shared,
-    submit::{self, Digests, SealedJob},
+    submit::{self, Digests, SealedCallback, SealedJob},
     sweep,
 };
 use crate::jobs::{
@@ -162,7 +162,10 @@ impl JobEngine for SqliteJobs {
                 swept.waiting += part.waiting;
                 swept.results += part.results;
                 swept.tombstones += part.tombstones;
-                if part.waiting + part.results + part.tombstones < sweep::CHUNK.cast_unsigned() {
+                swept.deliveries += part.deliveries;
+                if (part.waiting + part.results + part.tombstones).max(part.deliveries)
+                    < sweep::CHUNK.cast_unsigned()
+                {
                     break;
                 }
             }
@@ -216,7 +219,8 @@ impl SqliteJobs {
             let value = submit::take_body(&mut job);
             let inline_bytes_max = shared.limits.inline_bytes_max;
             let body = shared.bodies.prepare(&shared.seal, id, Sealed::Body, value, inline_bytes_max)?;
-            Ok(SealedJob { id, job, body, digests })
+            let callback = SealedCallback::of(id, &job, &shared.seal);
+            Ok(SealedJob { id, job, body, callback, digests })
         };
         self.with_seal(bytes, seal).await?
     }

@@ -198,6 +198,7 @@ impl Writer {
                 ":message": failure.as_ref().map(|failure| &failure.message),
                 ":seq": live.seq,
             })?;
+        self.add_delivery(live.seq, now)?;
         self.delete("DELETE FROM body WHERE seq = ?1 RETURNING sealed, file", live.seq)?;
         self.leave(live);
         self.count().count(state, 1);

@@ -17,6 +17,12 @@ pub(super) fn queues(connection: &Connection) -> Result<Queues, JobError> {
             queues.count(state, rows::unsigned(row, "number")?);
         }
     }
+    let mut query =
+        connection.prepare_cached("SELECT state, count(*) AS number FROM delivery GROUP BY state")?;
+    let mut counted = query.query([])?;
+    while let Some(row) = counted.next()? {
+        queues.deliveries.add(rows::delivery_state(row)?, rows::unsigned(row, "number")?);
+    }
     let results = "SELECT ifnull(sum(result_bytes), 0) AS bytes FROM job";
     queues.add_result(connection.query_row(results, [], |row| rows::unsigned(row, "bytes"))?);
     let mut query = connection.prepare_cached(

@@ -7,6 +7,7 @@
 //! | `engine` | the interface |
 //! | `writer` | runs commands, many to a transaction |
 //! | `submit`, `claim`, `finish`, `sweep` | the commands |
+//! | `deliveries`, `deliver` | who is told about the ends of jobs: the interface, the commands |
 //! | `load` | counts jobs |
 //! | `read`, `rows` | reads jobs |
 //! | `bodies` | seals values, and keeps the files of large ones |
@@ -19,6 +20,8 @@
 mod bodies;
 mod claim;
 mod deadlines;
+mod deliver;
+mod deliveries;
 mod engine;
 mod finish;
 mod load;

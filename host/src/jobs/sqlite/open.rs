@@ -6,8 +6,8 @@
 //! <directory>/bodies/           bodies and results that are too large for the database
 //! ```
 //!
-//! Invariant: a database that is damaged, missing, of another version or sealed with another key is refused, and left as
-//! it is. A new one appears under its name complete.
+//! Invariant: a database that is damaged, missing, of a newer version or sealed with another key is refused, and left as
+//! it is. One of an older version is upgraded in one transaction. A new one appears under its name complete.
 
 use super::{
     rows,
@@ -94,7 +94,7 @@ impl Directory {
         let connection = connect(&new)?;
         connection.execute_batch(&format!(
             "BEGIN; {} PRAGMA application_id = {}; PRAGMA user_version = {};",
-            schema::TABLES,
+            schema::STEPS.concat(),
             schema::APPLICATION_ID,
             schema::VERSION
         ))?;
@@ -136,7 +136,7 @@ fn check(path: &Path, seal: &Seal) -> Result<Connection, JobError> {
         return Err(corrupt("it is not a database of jobs".into()));
     }
     let found = number("user_version")?;
-    if found != schema::VERSION {
+    if !(1..=schema::VERSION).contains(&found) {
         return Err(JobError::UnknownVersion { path: path.into(), found, expected: schema::VERSION });
     }
     let state: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
@@ -154,7 +154,22 @@ fn check(path: &Path, seal: &Seal) -> Result<Connection, JobError> {
         let reason = format!("its journal mode is `{mode}`, not `wal`");
         return Err(JobError::Storage { fault: StorageFault::Database, reason });
     }
+    upgrade(&connection, found)?;
     Ok(connection)
+}
+
+/// Makes the newest version of a database that has an older one.
+fn upgrade(connection: &Connection, found: i64) -> Result<(), JobError> {
+    let done = usize::try_from(found).unwrap_or_default();
+    let steps = schema::STEPS[done.min(schema::STEPS.len())..].concat();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(from = found, to = schema::VERSION, "the database of the jobs is upgraded");
+    let version = schema::VERSION;
+    // If a statement fails, the connection is closed, which undoes the others.
+    Ok(connection
+        .execute_batch(&format!("BEGIN IMMEDIATE; {steps} PRAGMA user_version = {version}; COMMIT"))?)
 }
 
 /// Names the database in an error that does not know which one it is about.
@@ -214,6 +229,11 @@ pub(super) fn read_all(connection: &Connection, path: &Path) -> Result<(), JobEr
     let mut rows = query.query([])?;
     while let Some(row) = rows.next().map_err(|error| in_database(error.into(), path))? {
         rows::record(row).map_err(|error| in_database(error.into(), path))?;
+    }
+    let mut query = connection.prepare("SELECT * FROM delivery")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next().map_err(|error| in_database(error.into(), path))? {
+        rows::delivery(row).map_err(|error| in_database(error.into(), path))?;
     }
     Ok(())
 }

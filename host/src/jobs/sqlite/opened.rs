@@ -64,8 +64,11 @@ impl SqliteJobs {
             deadlines: Deadlines::default(),
             watchers: Watchers::default(),
             work: Arc::default(),
+            delivery_work: Arc::default(),
         });
         let mut writer = Writer::new(connection, Arc::clone(&shared));
+        // Counted first, because jobs that end now have deliveries.
+        *shared.queues() = load::queues(&writer.connection)?;
         writer.recover(Writer::recover_attempts)?;
         *shared.queues() = load::queues(&writer.connection)?;
         let orphans = open::remove_orphans(&writer.connection, &shared.bodies, &shared.bodies.suspects()?)?;

@@ -146,8 +146,13 @@ pub(super) fn next_due(connection: &Connection) -> Result<Option<Timestamp>, Job
     let mut delayed = connection.prepare_cached(
         "SELECT min(not_before) FROM job INDEXED BY job_delayed WHERE state = 0 AND delay = 1",
     )?;
-    let times: [Option<i64>; 2] =
-        [due.query_row([], |row| row.get(0))?, delayed.query_row([], |row| row.get(0))?];
+    let mut told = connection
+        .prepare_cached("SELECT min(due_at) FROM delivery INDEXED BY delivery_ended WHERE state <> 0")?;
+    let times: [Option<i64>; 3] = [
+        due.query_row([], |row| row.get(0))?,
+        delayed.query_row([], |row| row.get(0))?,
+        told.query_row([], |row| row.get(0))?,
+    ];
     let next = times.into_iter().flatten().min();
     Ok(next.map(|ms| Timestamp::from_millis(u64::try_from(ms).unwrap_or(0))))
 }

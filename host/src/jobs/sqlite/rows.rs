@@ -4,8 +4,8 @@
 
 use super::{bodies::Place, schema};
 use crate::jobs::{
-    ImageChoice, JobError, JobFailure, JobId, JobRecord, Priority, ResultDigest, ResultRecord, State,
-    StorageFault, Tenant, Timestamp,
+    DeliveryRecord, DeliveryState, ImageChoice, JobError, JobFailure, JobId, JobRecord, Priority,
+    ResultDigest, ResultRecord, State, StorageFault, Tenant, Timestamp,
 };
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension as _, Row,
@@ -68,7 +68,7 @@ pub(super) fn unsigned<T: TryFrom<i64>>(row: &Row<'_>, column: &str) -> rusqlite
     converted(row, column, |number: i64| number.try_into().ok())
 }
 
-fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
     converted(row, column, |ms: Option<i64>| match ms {
         None => Some(None),
         Some(ms) => u64::try_from(ms).ok().map(|ms| Some(Timestamp::from_millis(ms))),
@@ -79,7 +79,7 @@ pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<State> {
     converted(row, "state", schema::state)
 }
 
-fn id(row: &Row<'_>) -> rusqlite::Result<JobId> {
+pub(super) fn id(row: &Row<'_>) -> rusqlite::Result<JobId> {
     converted(row, "id", JobId::from_bytes)
 }
 
@@ -89,8 +89,6 @@ pub(super) fn priority(row: &Row<'_>) -> rusqlite::Result<Priority> {
 
 /// The record of a row of `job`. Its place is not known yet.
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
-    let failure = |code| Ok::<_, rusqlite::Error>(JobFailure { code, message: row.get("error_message")? });
-    let code: Option<String> = row.get("error_code")?;
     let digest: Option<[u8; 32]> = row.get("result_digest")?;
     let result = |digest| {
         let (bytes, media_type) = (unsigned(row, "result_bytes")?, row.get("result_media_type")?);
@@ -112,12 +110,41 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
         finished: time(row, "finished")?,
         not_before: time(row, "not_before")?,
         expires_at: time(row, "expires_at")?,
-        error: code.map(failure).transpose()?,
+        error: failure(row)?,
         result: digest.map(result).transpose()?,
         body_bytes: unsigned(row, "body_bytes")?,
         traceparent: row.get("traceparent")?,
         callback: row.get("callback")?,
         cancel_requested: row.get::<_, i64>("cancel")? != 0,
+    })
+}
+
+/// The state of a row of `delivery`.
+pub(super) fn delivery_state(row: &Row<'_>) -> rusqlite::Result<DeliveryState> {
+    converted(row, "state", schema::delivery_state)
+}
+
+/// The failure of a row of `job` or `delivery`.
+pub(super) fn failure(row: &Row<'_>) -> rusqlite::Result<Option<JobFailure>> {
+    let code: Option<String> = row.get("error_code")?;
+    let failure = |code| Ok::<_, rusqlite::Error>(JobFailure { code, message: row.get("error_message")? });
+    code.map(failure).transpose()
+}
+
+/// The record of a row of `delivery`.
+pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
+    let state = delivery_state(row)?;
+    let due = time(row, "due_at")?;
+    Ok(DeliveryRecord {
+        job: id(row)?,
+        tenant: parsed(row, "tenant")?,
+        outcome: converted(row, "outcome", schema::state)?,
+        origin: row.get("origin")?,
+        state,
+        attempts: unsigned(row, "attempts")?,
+        finished: time(row, "finished")?.unwrap_or_default(),
+        next: due.filter(|_| state == DeliveryState::Waiting),
+        reason: row.get("reason")?,
     })
 }
 

@@ -1,20 +1,22 @@
 //! The tables, and the numbers that are stored in them.
 //!
-//! Invariant: a database whose application or version differs is never read. Whoever changes the schema changes
-//! [`VERSION`].
+//! Invariant: a database of another application or a newer version is never read, and one of an older version is upgraded
+//! first. Whoever changes the schema adds to [`STEPS`]; what is there already stays as it is.
 
-use crate::jobs::{InputKind, State};
+use crate::jobs::{DeliveryState, InputKind, State};
 
 /// Name of the database in its directory.
 pub(super) const DATABASE: &str = "jobs.sqlite";
 /// Marks the file as a database of jobs: "snjb".
 pub(super) const APPLICATION_ID: i64 = 0x736e_6a62;
 /// Version of the schema.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+/// What makes each version out of the one before.
+pub(super) const STEPS: [&str; 2] = [JOBS, DELIVERIES];
 
 /// `seq` gives the order of submission; it does not depend on the clock. `due_at` is when time alone changes the job: a
 /// waiting job or a result expires, a tombstone is forgotten. `delay` is a [`Delay`], `state` a number of a state.
-pub(super) const TABLES: &str = "
+const JOBS: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE job (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -77,6 +79,40 @@ CREATE TABLE result (
 ) STRICT;
 ";
 
+/// Who is told about the ends of jobs. `callback` of a job is what may be shown of its URL, and `callback_url` is the URL,
+/// sealed. A delivery is due, is forgotten, or its claim ends, at `due_at`; `tries` counts the attempts since `since`.
+const DELIVERIES: &str = "
+ALTER TABLE job ADD COLUMN callback_url BLOB;
+CREATE TABLE delivery (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+  tenant TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  url BLOB NOT NULL,
+  service TEXT NOT NULL,
+  method TEXT NOT NULL,
+  circuit TEXT,
+  image TEXT,
+  outcome INTEGER NOT NULL CHECK (outcome BETWEEN 2 AND 6),
+  error_code TEXT,
+  error_message TEXT,
+  finished INTEGER NOT NULL,
+  state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2),
+  is_claimed INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  tries INTEGER NOT NULL DEFAULT 0,
+  since INTEGER NOT NULL,
+  due_at INTEGER NOT NULL,
+  reason TEXT
+) STRICT;
+CREATE INDEX delivery_turn ON delivery (origin, due_at) WHERE state = 0;
+CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 0;
+CREATE INDEX delivery_ended ON delivery (due_at) WHERE state <> 0;
+CREATE INDEX delivery_of_tenant ON delivery (tenant, seq);
+CREATE INDEX delivery_of_tenant_in_state ON delivery (tenant, state, seq);
+CREATE INDEX delivery_in_state ON delivery (state, seq);
+";
+
 /// Settings of every connection.
 pub(super) const CONNECTION: &str = "
 PRAGMA foreign_keys = ON;
@@ -103,6 +139,11 @@ pub(super) enum Delay {
 /// The state with this number.
 pub(super) fn state(number: i64) -> Option<State> {
     State::ALL.get(usize::try_from(number).ok()?).copied()
+}
+
+/// The state of a delivery with this number.
+pub(super) fn delivery_state(number: i64) -> Option<DeliveryState> {
+    DeliveryState::ALL.get(usize::try_from(number).ok()?).copied()
 }
 
 /// The kind of input with this number.

@@ -17,6 +17,7 @@ pub(super) struct Shared {
     pub(super) deadlines: Deadlines,
     pub(super) watchers: Watchers,
     pub(super) work: Arc<Notify>,
+    pub(super) delivery_work: Arc<Notify>,
 }
 
 impl Shared {

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::jobs::{
     Bound, ImageChoice, JobError, JobId, JobLimits, JobRecord, NewJob, State, Submitted, Timestamp,
-    fairness::Waiting, seal::Seal,
+    fairness::Waiting,
+    seal::{Seal, Sealed},
 };
 use rusqlite::{OptionalExtension as _, named_params};
 use zeroize::Zeroizing;
@@ -27,7 +28,23 @@ pub(super) struct SealedJob {
     pub(super) id: JobId,
     pub(super) job: NewJob,
     pub(super) body: Prepared,
+    pub(super) callback: Option<SealedCallback>,
     pub(super) digests: Digests,
+}
+
+/// A callback whose URL is sealed.
+pub(super) struct SealedCallback {
+    /// What may be shown of it.
+    pub(super) origin: String,
+    pub(super) url: Vec<u8>,
+}
+
+impl SealedCallback {
+    /// Seals the callback of a job, if it has one.
+    pub(super) fn of(id: JobId, job: &NewJob, seal: &Seal) -> Option<Self> {
+        let callback = job.callback.as_ref()?;
+        Some(Self { origin: callback.origin(), url: seal.sealed(id, Sealed::Callback, callback.as_str()) })
+    }
 }
 
 /// What is kept of a request to compare others with it. All depend on the sealing key.
@@ -84,7 +101,6 @@ pub(super) fn check(jobs: &[NewJob], limits: &JobLimits) -> Result<(), JobError>
             ("image", image),
             ("options", job.options.as_ref()),
             ("media_type", job.media_type.as_ref()),
-            ("callback", job.callback.as_ref()),
             ("traceparent", job.traceparent.as_ref()),
         ];
         let bounded = names.map(|name| (name, NAME_BYTES_MAX)).into_iter();
@@ -108,8 +124,12 @@ impl Writer {
         if let Some(record) = self.existing(&sealed.digests)? {
             return Ok(Submitted::Existing(record));
         }
-        let SealedJob { id, job, body, digests } = sealed;
+        let SealedJob { id, job, body, callback, digests } = sealed;
         self.shared.queues().check(&self.shared.limits, &job.tenant, 1, digests.body_bytes)?;
+        if callback.is_some() {
+            self.shared.queues().check_deliveries(&self.shared.limits)?;
+        }
+        let (origin, url) = callback.map(|callback| (callback.origin, callback.url)).unzip();
         let latest = now.after(self.shared.limits.delay_max);
         if job.not_before.into_iter().chain(job.expires_at).any(|time| time > latest) {
             return Err(JobError::TooLate(self.shared.limits.delay_max));
@@ -125,9 +145,9 @@ impl Writer {
         };
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO job (id, tenant, service, method, circuit, image, kind, options, media_type, callback, \
-             traceparent, state, delay, priority, estimate_ms, submitted, not_before, expires_at, due_at, idempotency, \
+             callback_url, traceparent, state, delay, priority, estimate_ms, submitted, not_before, expires_at, due_at, idempotency, \
              fingerprint, body_bytes, body_digest) VALUES (:id, :tenant, :service, :method, :circuit, :image, :kind, \
-             :options, :media_type, :callback, :traceparent, 0, :delay, :priority, :estimate_ms, :submitted, \
+             :options, :media_type, :callback, :callback_url, :traceparent, 0, :delay, :priority, :estimate_ms, :submitted, \
              :not_before, :expires_at, :expires_at, :idempotency, :fingerprint, :body_bytes, :body_digest)",
         )?;
         let seq = insert.insert(named_params! {
@@ -140,7 +160,8 @@ impl Writer {
             ":kind": input_kind_number(job.kind),
             ":options": job.options,
             ":media_type": job.media_type,
-            ":callback": job.callback,
+            ":callback": origin,
+            ":callback_url": url,
             ":traceparent": job.traceparent,
             ":delay": delay as i64,
             ":priority": job.priority.get(),
@@ -181,7 +202,7 @@ impl Writer {
             result: None,
             body_bytes: digests.body_bytes,
             traceparent: job.traceparent,
-            callback: job.callback,
+            callback: origin,
             cancel_requested: false,
             tenant: job.tenant,
             service: job.service,

@@ -17,7 +17,8 @@ impl Writer {
         let leases = self.end_leases()?;
         self.promote()?;
         self.shared.queues().forget_idle();
-        Ok(Swept { leases, ..self.expire(CHUNK)? })
+        let deliveries = self.forget_deliveries(CHUNK)?;
+        Ok(Swept { leases, deliveries, ..self.expire(CHUNK)? })
     }
 
     /// Ends waiting jobs, results and tombstones whose time to live is over, at most `limit`.
@@ -79,6 +80,6 @@ impl Writer {
             self.lose(&live)?;
         }
         self.connection.execute("UPDATE job SET delay = 0 WHERE state = 0 AND delay = 2", [])?;
-        Ok(())
+        self.recover_deliveries()
     }
 }

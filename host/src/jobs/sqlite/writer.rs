@@ -44,6 +44,8 @@ pub(super) enum Effect {
     Changed(JobId),
     /// A job may have become claimable.
     Work,
+    /// A delivery may have become due.
+    Deliver,
     /// No row names this file any more.
     Unnamed(String),
     /// A row names this file now.
@@ -55,6 +57,8 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) shared: Arc<Shared>,
     pub(super) effects: Vec<Effect>,
+    /// Origin of the last delivery that was claimed.
+    pub(super) turn: String,
     /// Whether the command that runs changed the counts in memory.
     has_counted: bool,
 }
@@ -76,7 +80,7 @@ pub(super) fn command<T: Send + 'static>(
 
 impl Writer {
     pub(super) fn new(connection: Connection, shared: Arc<Shared>) -> Self {
-        Self { connection, shared, effects: Vec::new(), has_counted: false }
+        Self { connection, shared, effects: Vec::new(), turn: String::new(), has_counted: false }
     }
 
     /// Runs until all senders are gone, and closes the database.
@@ -179,6 +183,7 @@ impl Writer {
                 Effect::PauseEnded(until, seq) => shared.deadlines.end_pause(until, seq),
                 Effect::Changed(job) => shared.watchers.changed(job),
                 Effect::Work => has_work = true,
+                Effect::Deliver => shared.delivery_work.notify_one(),
                 Effect::Named(file) => file.keep(),
                 Effect::Unnamed(name) => {
                     if let Err(error) = shared.bodies.remove(&name) {

@@ -71,6 +71,8 @@ pub struct Metrics {
     pub(super) jobs: IntGaugeVec,
     pub(super) jobs_waiting_bytes: IntGauge,
     pub(super) jobs_oldest_waiting_seconds: Gauge,
+    pub(super) webhooks: IntGaugeVec,
+    pub(super) webhook_attempts: IntCounterVec,
     pub(super) witness_seconds: HistogramVec,
 }
 
@@ -142,6 +144,8 @@ impl Metrics {
             jobs: family.gauges("snapback_jobs", "Durable jobs that are remembered, by state.", &["state"]),
             jobs_waiting_bytes: family.gauge("snapback_jobs_waiting_bytes", "Bodies of durable jobs that wait."),
             jobs_oldest_waiting_seconds: family.seconds("snapback_jobs_oldest_waiting_seconds", "How long the oldest durable job that waits has waited; 0 if none waits."),
+            webhooks: family.gauges("snapback_webhooks", "Webhooks that wait, and those that have ended and are listed, by state.", &["state"]),
+            webhook_attempts: family.counters("snapback_webhook_attempts_total", "Attempts to deliver a webhook, by what followed: delivered, retried (another attempt follows), or dead (it was given up).", &["outcome"]),
             witness_seconds: family.histograms("snapback_witness_seconds", "Time that a witness calculator ran.", CALLS, &["image"]),
             registry,
         }

@@ -6,6 +6,9 @@
 
 mod calls;
 mod families;
+mod limit;
+
+pub use limit::Limit;
 
 pub(crate) use calls::RefusedGrowth;
 pub use families::Metrics;
@@ -18,86 +21,7 @@ use crate::{
 };
 use prometheus::{Encoder, IntGauge, TextEncoder};
 use snapback_snapshot::{Miss, Origin};
-use std::{fmt, time::Duration};
-
-/// Limits at which a request is rejected before it becomes a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// `http.body_bytes_max`.
-    BodyBytes,
-    /// `http.buffered_bytes_max`.
-    BufferedBytes,
-    /// `http.body_timeout`.
-    BodyTimeout,
-    /// `queue.depth`.
-    QueueDepth,
-    /// `breaker.failures`.
-    Breaker,
-    /// `circuits.changes_max`.
-    Changes,
-    /// `circuits.upload_bytes_max`.
-    UploadBytes,
-    /// `circuits.upload_rate_min`.
-    UploadRate,
-    /// `jobs.waiting_max`.
-    WaitingJobs,
-    /// `jobs.waiting_bytes_max`.
-    WaitingJobBytes,
-    /// `jobs.batch_max`.
-    JobBatch,
-    /// `jobs.remembered_max`.
-    RememberedJobs,
-    /// `jobs.kept_bytes_max`.
-    JobResults,
-    /// `http.connections_max`.
-    Connections,
-    /// `http.connections_per_peer_max`.
-    PeerConnections,
-    /// `tenants.concurrent_max`.
-    TenantConcurrent,
-    /// `tenants.per_minute_max`.
-    TenantPerMinute,
-    /// `tenants.bytes_per_minute_max`.
-    TenantBytesPerMinute,
-    /// `tenants.stored_bytes_max`.
-    TenantStoredBytes,
-    /// `audit.waiting_max`.
-    AuditLines,
-}
-
-impl Limit {
-    fn label(self) -> &'static str {
-        match self {
-            Self::BodyBytes => "http.body_bytes_max",
-            Self::BufferedBytes => "http.buffered_bytes_max",
-            Self::BodyTimeout => "http.body_timeout",
-            Self::QueueDepth => "queue.depth",
-            Self::Breaker => "breaker.failures",
-            Self::Changes => "circuits.changes_max",
-            Self::UploadBytes => "circuits.upload_bytes_max",
-            Self::UploadRate => "circuits.upload_rate_min",
-            Self::WaitingJobs => "jobs.waiting_max",
-            Self::WaitingJobBytes => "jobs.waiting_bytes_max",
-            Self::JobBatch => "jobs.batch_max",
-            Self::RememberedJobs => "jobs.remembered_max",
-            Self::JobResults => "jobs.kept_bytes_max",
-            Self::Connections => "http.connections_max",
-            Self::PeerConnections => "http.connections_per_peer_max",
-            Self::TenantConcurrent => "tenants.concurrent_max",
-            Self::TenantPerMinute => "tenants.per_minute_max",
-            Self::TenantBytesPerMinute => "tenants.bytes_per_minute_max",
-            Self::TenantStoredBytes => "tenants.stored_bytes_max",
-            Self::AuditLines => "audit.waiting_max",
-        }
-    }
-}
-
-impl fmt::Display for Limit {
-    /// Writes the setting.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
-    }
-}
+use std::time::Duration;
 
 /// Memory gauges of the active instance of one lane and image.
 #[derive(Clone)]
@@ -321,6 +245,18 @@ impl Metrics {
         }
         self.jobs_waiting_bytes.set(gauge(waiting_bytes));
         self.jobs_oldest_waiting_seconds.set(oldest_waiting.as_secs_f64());
+    }
+
+    /// Sets the number of webhooks in each state.
+    pub(crate) fn set_webhooks(&self, states: impl IntoIterator<Item = (&'static str, u64)>) {
+        for (state, webhooks) in states {
+            self.webhooks.with_label_values(&[state]).set(gauge(webhooks));
+        }
+    }
+
+    /// Records what followed from an attempt to deliver a webhook.
+    pub(crate) fn webhook_tried(&self, outcome: &str) {
+        self.webhook_attempts.with_label_values(&[outcome]).inc();
     }
 
     /// Number of swaps so far, over all reasons and images.

@@ -1,0 +1,46 @@
+//! The engine of the jobs for a server: who may use it, its bounds, and what opens it.
+//!
+//! Invariant: opening happens beside the start of the server, which never waits for it.
+
+use crate::{
+    config::{Config, JobAcceptance},
+    ids::Tenant,
+    jobs::{JobEngine, JobError, JobLimits, SealingKey, SqliteJobs, SystemClock, TenantLimits},
+    worker::JobClients,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// Directory of the jobs within the state directory.
+const JOBS: &str = "jobs";
+
+/// Who may use jobs; nobody where they are off.
+pub(super) fn job_clients(config: &Config) -> Option<JobClients> {
+    match config.jobs.acceptance {
+        JobAcceptance::Auto if config.listen.ip().is_loopback() => Some(JobClients::Local),
+        JobAcceptance::On => Some(JobClients::All),
+        JobAcceptance::Auto if config.access.are_needed(config.listen) => Some(JobClients::All),
+        JobAcceptance::Auto | JobAcceptance::Off => None,
+    }
+}
+
+/// Bounds of the jobs.
+pub(super) fn job_limits(config: &Config) -> JobLimits {
+    config.webhooks.limit(config.jobs.limits(config.http.body_bytes_max, config.reply_bytes_max))
+}
+
+/// Returns what opens the engine of the jobs.
+pub(super) fn opening(
+    config: &Config,
+    tenants: HashMap<Tenant, u64>,
+    key: Result<SealingKey, JobError>,
+) -> impl FnOnce() -> Result<Arc<dyn JobEngine>, JobError> + Send + 'static {
+    let own = |bytes| TenantLimits { queued_bytes_max: Some(bytes), ..TenantLimits::default() };
+    let tenants = tenants.into_iter().map(|(tenant, bytes)| (tenant, own(bytes))).collect();
+    let limits = JobLimits {
+        tenant_queued_bytes_max: config.access.quota.stored_bytes_max.unwrap_or(u64::MAX),
+        tenants,
+        ..job_limits(config)
+    };
+    let directory = config.state_dir.join(JOBS);
+    move || Ok(Arc::new(SqliteJobs::open(&directory, &key?, limits, Arc::new(SystemClock::default()))?))
+}
