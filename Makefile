@@ -16,6 +16,7 @@ serve: build ## bake at the first start, then serve on 127.0.0.1:8080
 test: toolchain ## run every test, in release mode: proofs take minutes without it
 	@sh tests/promtool.sh
 	@sh tests/snarkjs.sh
+	@sh tests/browser.sh
 	$(CARGO) test --release --locked --workspace
 
 lint: toolchain

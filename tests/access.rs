@@ -64,7 +64,7 @@ fn a_key_expires() {
 
 /// Requests on every kind of route, and the least role that each needs. Where a role is enough, the answer depends on
 /// what the request asks for, and is neither 401 nor 403.
-const ROUTES: [(&str, &str, u8); 31] = [
+const ROUTES: [(&str, &str, u8); 33] = [
     ("GET", "/v1/whoami", 0),
     ("GET", "/v1/status", 0),
     ("GET", "/v1/circuits", 0),
@@ -81,6 +81,8 @@ const ROUTES: [(&str, &str, u8); 31] = [
     ("GET", "/v1/jobs/01890a5d-ac96-774b-bcce-b302099a8057/events", 0),
     ("GET", "/v1/webhooks/deliveries", 0),
     ("GET", "/v1/webhooks/deliveries/01890a5d-ac96-774b-bcce-b302099a8057", 0),
+    ("GET", "/v1/history", 0),
+    ("GET", "/v1/history/settings", 0),
     ("GET", "/v1/changes", 0),
     ("GET", "/v1/changes/7", 0),
     ("GET", "/v1/generations", 0),

@@ -17,7 +17,9 @@ use crate::{
     telemetry::{
         Telemetry,
         events::{EventKind, Events},
+        history::History,
         metrics::Metrics,
+        setting_changes::{Author, SettingChanges},
     },
 };
 use arc_swap::ArcSwapOption;
@@ -173,8 +175,10 @@ impl Dispatcher {
     }
 
     /// Replaces the policy of a service. A running call keeps the policy that it began with.
-    pub fn set_policy(&self, service: &Service, policy: Policy) {
-        if *service.policy() != policy {
+    pub fn set_policy(&self, service: &Service, policy: Policy, by: &Author) {
+        let before = service.policy();
+        if *before != policy {
+            self.telemetry.setting_changes.record(service.name(), by, &before, &policy);
             service.set_policy(policy);
             self.telemetry.events.emit(service.name(), None, EventKind::Policy);
             self.lanes.wake();
@@ -190,6 +194,18 @@ impl Dispatcher {
     #[must_use]
     pub fn events(&self) -> &Events {
         &self.telemetry.events
+    }
+
+    /// The last hour of calls.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.telemetry.history
+    }
+
+    /// The latest changes of settings.
+    #[must_use]
+    pub fn setting_changes(&self) -> &SettingChanges {
+        &self.telemetry.setting_changes
     }
 
     /// Memory of the process.

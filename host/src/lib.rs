@@ -17,7 +17,7 @@
 //! | [`dispatch`] | admission, and the queue in front of the lanes |
 //! | [`lanes`] | compute threads, with their active instances and standbys |
 //! | [`service`] | one served image, with its policy and circuit breaker |
-//! | [`telemetry`] | metrics and events |
+//! | [`telemetry`] | metrics, events, the last hour of calls |
 //! | [`instance`] | a generation, and one instance of it |
 //! | [`witness`] | inputs as JSON, and the calculators that make witnesses from them |
 //! | [`policy`], [`memory`] | decisions; measurements |

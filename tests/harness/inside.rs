@@ -10,7 +10,7 @@ use snapback_host::{
     policy::{MethodPolicy, Percent, Policy, SwapPolicy},
     seams::Seams,
     service::Service,
-    telemetry::Telemetry,
+    telemetry::{Telemetry, setting_changes::Author},
 };
 use snapback_snapshot::{
     BakeEnvironment, BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Portion, Progress, Stage,
@@ -134,7 +134,7 @@ impl Host {
     }
 
     pub(crate) fn set_policy(&self, policy: Policy) {
-        self.dispatcher.set_policy(self.service(), policy);
+        self.dispatcher.set_policy(self.service(), policy, &Author::Operator);
     }
 
     pub(crate) fn is_swap_limited(&self) -> bool {

@@ -24,7 +24,7 @@ use crate::{
     policy::Policy,
     sandbox::{Children, Reach, Sandbox},
     seams::Seams,
-    telemetry::Telemetry,
+    telemetry::{Telemetry, setting_changes::Author},
     webhooks::Webhooks,
     worker::{JobDesk, Worker},
 };
@@ -240,7 +240,7 @@ fn reload(settings: &SettingArgs, dispatcher: &Dispatcher, tls: Option<&Tls>) {
     match policies {
         Ok(policies) => {
             for (service, policy) in policies {
-                dispatcher.set_policy(service, policy);
+                dispatcher.set_policy(service, policy, &Author::Reload);
             }
             tracing::info!("the settings were read again; those of the server itself need a restart");
         }

@@ -4,11 +4,17 @@
 
 use super::{App, error::ApiError, off_path::off_path};
 use crate::{
-    config::set_policy, dispatch::Dispatcher, ids::LaneId, lanes::LaneCommand, policy::Policy,
-    service::Service, telemetry::events::Event,
+    access::Caller,
+    config::set_policy,
+    dispatch::Dispatcher,
+    ids::LaneId,
+    lanes::LaneCommand,
+    policy::Policy,
+    service::Service,
+    telemetry::{events::Event, setting_changes::Author},
 };
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{
         Query, State,
@@ -86,6 +92,7 @@ pub(super) async fn policy(
 pub(super) async fn change_policy(
     State(app): State<Arc<App>>,
     target: TargetQuery,
+    Extension(caller): Extension<Arc<Caller>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, ApiError> {
     let (services, _) = find(&app, target)?;
@@ -93,8 +100,9 @@ pub(super) async fn change_policy(
     let body = body.map_err(|error| bad(error.body_text()))?;
     let changes: BTreeMap<String, serde_json::Value> =
         serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
+    let by = caller.key.map_or(Author::Operator, |key| Author::Key(key.to_string()));
     // Waits for a publication that is under way.
-    off_path(move || set_policies(&app.dispatcher, &services, &changes)).await??;
+    off_path(move || set_policies(&app.dispatcher, &services, &changes, &by)).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -102,6 +110,7 @@ fn set_policies(
     dispatcher: &Dispatcher,
     services: &[Arc<Service>],
     changes: &BTreeMap<String, serde_json::Value>,
+    by: &Author,
 ) -> Result<(), ApiError> {
     let bad = |reason: String| ApiError::BadSettings(reason);
     let _policies = dispatcher.lock_policies();
@@ -118,7 +127,7 @@ fn set_policies(
         changed.push((service, policy));
     }
     for (service, policy) in changed {
-        dispatcher.set_policy(service, policy);
+        dispatcher.set_policy(service, policy, by);
     }
     Ok(())
 }

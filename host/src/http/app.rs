@@ -1,6 +1,6 @@
 //! What every handler shares.
 
-use super::{budget::Budget, circuit_work::CircuitWork, gate::Gate, reply::Replies};
+use super::{budget::Budget, circuit_work::CircuitWork, gate::Gate, reply::Replies, watchers::Watchers};
 use crate::{
     circuits::{Registries, Registry},
     config::HttpConfig,
@@ -46,6 +46,8 @@ pub struct App {
     pub(super) replies: Replies,
     /// Threads for work on circuits.
     pub(super) circuit_work: CircuitWork,
+    /// The streams to pages.
+    pub(super) watchers: Watchers,
     /// The kernel's last account of the process's memory, and when it was taken.
     rollup: Mutex<Option<(Instant, Rollup)>>,
     pub(super) started: Instant,
@@ -74,6 +76,7 @@ impl App {
             under_way: UnderWay::default(),
             replies: Replies::new(&buffered),
             circuit_work: CircuitWork::new(registries.changes_max(), metrics),
+            watchers: Watchers::new(http.connections_max),
             uploaded: Budget::new(http.upload_bytes_max, Limit::UploadBytes, metrics),
             buffered,
             dispatcher,

@@ -16,7 +16,8 @@
 //! selection   finds the image of a request             unread        reads on after an early answer
 //! upload      the files of a circuit                   metered       bounds what the parser of an upload keeps
 //! budget      bytes in memory, all together            body · reply  bytes that arrive, bytes that leave
-//! calls · circuits · changes · generations · jobs · webhooks · listing · status · health · admin   the resources
+//! calls · circuits · changes · generations · history · jobs · webhooks · listing · status · health · admin   the resources
+//! page        the page for browsers                    live · watchers   what streams to it
 //! call        one call, on behalf of a client
 //! job_terms   calls that become jobs                   job_view    a job, as clients see it
 //! job_batch   many jobs in one request              job_access  who may use jobs
@@ -49,6 +50,7 @@ mod gate;
 mod generations;
 mod guarded;
 mod health;
+mod history;
 mod http1;
 mod http2;
 mod job_access;
@@ -57,11 +59,13 @@ mod job_terms;
 mod job_view;
 mod jobs;
 mod listing;
+mod live;
 mod metered;
 mod occupancy;
 mod off_path;
 mod opening;
 mod origin;
+mod page;
 mod permission;
 mod pieces;
 mod protocol;
@@ -80,6 +84,7 @@ mod tls;
 mod token;
 mod unread;
 mod upload;
+mod watchers;
 mod webhooks;
 mod whoami;
 

@@ -2,7 +2,7 @@
 
 use super::{
     App, admin, calls, changes, circuits, error::ApiError, exchange, gate::Door, generations, health,
-    job_batch, jobs, listing, origin, status, webhooks, whoami,
+    history, job_batch, jobs, listing, live, origin, page, status, webhooks, whoami,
 };
 use axum::{
     Router, middleware,
@@ -14,10 +14,16 @@ use std::sync::Arc;
 pub(super) fn public(app: &Arc<App>) -> Router {
     let change = put(circuits::add).delete(circuits::remove);
     let router = operators()
+        .route("/", get(page::index))
+        .route("/ui", get(page::index))
+        .route("/ui/{asset}", get(page::asset))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/v1/status", get(status::status))
+        .route("/v1/history", get(history::calls))
+        .route("/v1/history/settings", get(history::settings))
+        .route("/v1/events", get(live::events))
         .route("/v1/circuits", get(listing::circuits))
         .route("/v1/circuits/{circuit}/prove", post(calls::prove))
         .route("/v1/circuits/{circuit}/verify", post(calls::verify))

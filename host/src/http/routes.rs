@@ -21,7 +21,7 @@ pub(super) fn needs(route: Option<&str>, method: &Method) -> Needs {
     let Some(route) = route else { return Needs::Key(Permission::Prove) };
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match route {
-        "/healthz" | "/readyz" => Needs::Nothing,
+        "/healthz" | "/readyz" | "/" | "/ui" | "/ui/{asset}" => Needs::Nothing,
         "/v1/circuits/{circuit}" if !reads => Needs::Key(Permission::ChangeCircuits),
         "/v1/changes/{id}" if !reads => Needs::Key(Permission::ChangeCircuits),
         "/metrics" | "/v1/generations/{id}/activate" => Needs::Key(Permission::Operate),
@@ -32,6 +32,9 @@ pub(super) fn needs(route: Option<&str>, method: &Method) -> Needs {
         | "/v1/circuits/{circuit}/prove"
         | "/v1/circuits/{circuit}/verify"
         | "/v1/circuits/{circuit}/witness"
+        | "/v1/events"
+        | "/v1/history"
+        | "/v1/history/settings"
         | "/v1/changes"
         | "/v1/changes/{id}"
         | "/v1/changes/{id}/events"

@@ -3,7 +3,7 @@
 //! Stopping takes four steps: connections that the kernel has accepted are accepted; the listener closes; requests
 //! under way are answered; the lanes end. `drain.deadline` bounds all of it, and a second signal cuts it short.
 
-use super::{App, Tls, connections::Connections, router, signals::Signals};
+use super::{App, Tls, connections::Connections, live, router, signals::Signals};
 use crate::dispatch::Joined;
 use std::{
     io,
@@ -57,6 +57,7 @@ pub async fn serve(
     let mut connections = Connections::new(&app, router::public(&app), &app.connections, public.tls);
     let buffered = Arc::clone(&app.buffered);
     let _returns_memory = AbortOnDrop(tokio::spawn(async move { buffered.return_memory().await }));
+    let _pulse = AbortOnDrop(tokio::spawn(live::pulse(Arc::clone(&app))));
     // Operators can watch a drain to its end: their connections end with the server, and the drain does not wait for
     // them.
     let admin = admin.map(|admin| spawn_admin(&app, admin)).transpose()?;

@@ -80,14 +80,33 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
     Json(read(&app))
 }
 
+/// The status as it streams to the page: with the instances, without their samples and the calls.
+#[derive(Serialize)]
+pub(super) struct LiveStatus {
+    #[serde(flatten)]
+    status: Status,
+    instances: BTreeMap<String, Vec<ExecutorStatus>>,
+}
+
+impl LiveStatus {
+    pub(super) fn of(app: &App) -> Self {
+        let mut instances = instances(app);
+        instances.values_mut().flatten().for_each(|lane| lane.samples.clear());
+        Self { status: read(app), instances }
+    }
+}
+
+fn instances(app: &App) -> BTreeMap<String, Vec<ExecutorStatus>> {
+    let services = app.dispatcher.services().iter();
+    services.map(|service| (service.name().to_owned(), app.dispatcher.executors(service))).collect()
+}
+
 pub(super) async fn admin_status(State(app): State<Arc<App>>) -> Json<AdminStatus> {
     let services = app.dispatcher.services();
     let name = |service: &Service| service.name().to_owned();
-    let instances =
-        services.iter().map(|service| (name(service), app.dispatcher.executors(service))).collect();
     let metrics = app.dispatcher.metrics();
     let calls = services.iter().map(|service| (name(service), metrics.calls_by_method(service.name())));
-    Json(AdminStatus { status: read(&app), instances, calls: calls.collect() })
+    Json(AdminStatus { status: read(&app), instances: instances(&app), calls: calls.collect() })
 }
 
 fn read(app: &App) -> Status {

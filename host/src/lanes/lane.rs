@@ -127,6 +127,7 @@ impl Lane {
         };
         let took = begun.elapsed();
         metrics.call_ended(service.name(), &request.method, swap, took, &result);
+        telemetry.history.call_ended(took, &result);
         let Progress { reached, witness_took } = executor.progress();
         match (reached, &result) {
             // A call that was stopped says nothing about its image.

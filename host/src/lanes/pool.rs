@@ -197,6 +197,7 @@ impl LanePool {
             let result = Err(Fault::Stalled(stall_timeout));
             let took = begun.elapsed();
             telemetry.metrics.call_ended(service.name(), &method, swap, took, &result);
+            telemetry.history.call_ended(took, &result);
             telemetry.metrics.call_stalled(service.name());
             let after_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             telemetry.events.emit(service.name(), Some(lane), EventKind::Stall { after_ms });

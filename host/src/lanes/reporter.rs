@@ -51,6 +51,7 @@ impl Reporter {
         let took = begun.elapsed();
         let metrics = &context.telemetry.metrics;
         metrics.swap_ended(self.service.name(), reason);
+        context.telemetry.history.swapped();
         metrics.swap_lasted(self.service.name(), took);
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.emit(context, || EventKind::SwapComplete { reason, took_us });

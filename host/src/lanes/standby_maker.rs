@@ -76,7 +76,7 @@ impl StandbyMaker {
 impl Order {
     fn fill(self, telemetry: &Telemetry, seams: &Seams) {
         let Self { service, lane, made, is_awaited, wake } = self;
-        let Telemetry { metrics, events } = telemetry;
+        let Telemetry { metrics, events, .. } = telemetry;
         let begun = Instant::now();
         events.emit(service.name(), Some(lane), EventKind::StandbyPrepareStart);
         // A panic costs one standby, not the thread that makes all of them.
