@@ -7,17 +7,14 @@ mod harness;
 
 #[path = "browser/driver.rs"]
 mod driver;
-#[path = "browser/front.rs"]
-mod front;
 
 use driver::{Browser, Screen};
-use front::{Behind, Front};
 use harness::{
     Server,
     circuits::{own_state, own_state_with, serve, squares::squares, verifies_natively},
     fixture,
     jobs::{ended, fixtures},
-    operated::Operated,
+    keyed::{Keyed, ask},
     run_ok, snapback, until,
 };
 use serde_json::{Value, json};
@@ -124,32 +121,31 @@ fn a_circuit_is_added_proven_verified_replaced_and_rolled_back() {
 #[test]
 fn operators_swap_and_change_settings_and_a_wrong_key_is_refused() {
     let Some(browser) = Browser::start(Screen::Desk) else { return };
-    let operated = Operated::start(2, &["--swap-policy", "threshold"]);
-    let admin =
-        operated.admin.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("an address");
-    let front = Front::start(Behind {
-        server: operated.server.address,
-        admin: Some(admin.parse().expect("an address")),
-        keys: &[("the-key-of-an-operator", "operator"), ("the-key-of-a-prover", "prover")],
-    });
+    let keyed = Keyed::new(own_state_with("fixtures"));
+    let [operator, prover] = ["operator", "prover"].map(|role| keyed.key("acme", role));
+    let server = keyed.serve("fixtures", &["--swap-policy", "threshold", "--lanes", "2"]);
+    let swaps = || {
+        let metrics = ask(&server, &operator, "GET", "/metrics", b"");
+        metrics.metric(r#"snapback_swaps_total{image="fixtures",reason="operator"}"#)
+    };
     let sign_in = |key: &str| {
         browser.fill("#key", key);
         browser.click("#sign-in button", Some("Sign in"));
     };
-    browser.open(&front.url());
+    browser.open(&server.url("/"));
     browser.until("document.querySelector('#sign-in').open");
     sign_in("a wrong key");
     browser.until_text("#sign-in-error", "The server does not accept this key.");
     assert_eq!(browser.run("return sessionStorage.length;", &[]), 0, "a key that is refused is not kept");
-    sign_in("the-key-of-an-operator");
+    sign_in(&operator);
     browser.until("!document.querySelector('#sign-in').open");
     browser.until_text("#who", "operator");
 
-    let swaps = operated.swaps("operator");
+    let before = swaps();
     browser.click(".lane button", Some("Swap"));
     browser.until_text(".lanes", "operator");
     browser.until_text(".feed", "swapped (operator)");
-    until("the lane has swapped", || operated.swaps("operator") > swaps);
+    until("the lane has swapped", || swaps() > before);
 
     browser.click("#tabs a", Some("Settings"));
     browser.fill("[id='setting-fixtures-swap.policy']", "never");
@@ -158,13 +154,14 @@ fn operators_swap_and_change_settings_and_a_wrong_key_is_refused() {
     browser.fill("[id='setting-fixtures-swap.policy']", "every-call");
     browser.press("\u{e007}");
     browser.until_text("#view-settings", "swap.policy: threshold → every-call");
-    browser.until_text("#view-settings", "operator");
-    assert_eq!(operated.shown("swap.policy"), "every-call");
+    browser.until_text("#view-settings", "key ");
+    let policies = ask(&server, &operator, "GET", "/v1/admin/policy", b"").json();
+    assert_eq!(policies["fixtures"]["swap.policy"], "every-call");
 
     browser.click("#sign-out", None);
     browser.until("document.querySelector('#sign-in').open");
     assert_eq!(browser.run("return sessionStorage.length;", &[]), 0);
-    sign_in("the-key-of-a-prover");
+    sign_in(&prover);
     browser.until_text("#who", "prover");
     browser.until("document.querySelector('#view-settings td span')?.checkVisibility()");
     browser.click("#tabs a", Some("Now"));
@@ -178,16 +175,15 @@ fn a_server_that_dies_is_missed_and_found_again() {
     let Some(browser) = Browser::start(Screen::Desk) else { return };
     let state = own_state_with("fixtures");
     let server = fixtures(state.path(), &[]);
-    let front = Front::start(Behind { server: server.address, admin: None, keys: &[] });
-    open(&browser, &front.url());
+    let address = server.address.to_string();
+    open(&browser, &server.url("/"));
     server.signal(rustix::process::Signal::KILL);
     browser.until_text("#lost", "No connection to the server since");
     browser.until_text("#state", "unreachable");
     browser.click("#tabs a", Some("Jobs"));
     browser.until_text("#view-jobs", "the server does not answer");
     drop(server);
-    let server = fixtures(state.path(), &[]);
-    front.move_to(server.address);
+    let server = fixtures(state.path(), &["--listen", &address]);
     browser.until("document.querySelector('#lost').hidden");
     browser.until_text("#state", "ready");
 

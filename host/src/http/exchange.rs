@@ -12,7 +12,7 @@ use super::{
     origin,
     request_id::{self, RequestId},
     requests::Peer,
-    routes::is_change,
+    routes::{is_change, needs},
     unread,
 };
 use crate::access::{AuditEntry, Verdict};
@@ -39,8 +39,9 @@ pub(super) async fn layer(
     let uri = request.uri().clone();
     let from = request.extensions().get::<Peer>().map(|Peer(address)| *address);
     let route = matched.as_ref().map(MatchedPath::as_str);
+    let needs = needs(route, &method);
     let Judged { caller, verdict } = match origin::check(&app, &request) {
-        Ok(()) => app.gate.judge(door, route, &request, app.dispatcher.metrics()),
+        Ok(()) => app.gate.judge(door, needs, &request, app.dispatcher.metrics()),
         Err(error) => Judged { caller: None, verdict: Err(error) },
     };
     let (mut request, rest) = unread::keep(request, verdict.as_ref().ok().cloned().flatten());
@@ -55,7 +56,7 @@ pub(super) async fn layer(
         }
     };
 
-    let is_change = is_change(route, &method);
+    let is_change = is_change(needs, &method);
     let route = route.unwrap_or("none");
     let error = response.extensions().get::<Arc<ApiError>>().cloned();
     let mut response = error.as_ref().map_or(response, |error| error.respond(id.as_str()));

@@ -10,12 +10,7 @@
 //! caller is known.
 
 use super::{
-    Token,
-    error::ApiError,
-    permission::PublicChanges,
-    routes::{Needs, needs},
-    tls::ClientCertificate,
-    token,
+    Token, error::ApiError, permission::PublicChanges, routes::Needs, tls::ClientCertificate, token,
 };
 use crate::{
     access::{Admission, AuditEntry, AuditLog, Caller, Denied, KeyRing, Permission},
@@ -78,15 +73,9 @@ impl Gate {
     }
 
     /// Finds out who makes a request, and whether they may.
-    pub(super) fn judge(
-        &self,
-        door: Door,
-        route: Option<&str>,
-        request: &Request,
-        metrics: &Metrics,
-    ) -> Judged {
+    pub(super) fn judge(&self, door: Door, needs: Needs, request: &Request, metrics: &Metrics) -> Judged {
         let unchecked = || Judged { caller: Some(Arc::clone(&self.local)), verdict: Ok(None) };
-        let permission = match (door, needs(route, request.method())) {
+        let permission = match (door, needs) {
             (Door::Public, Needs::Nothing) => return unchecked(),
             (Door::Public, Needs::Key(_)) if self.keys == Keys::NotNeeded => return unchecked(),
             (Door::Public, Needs::Key(permission)) => permission,
