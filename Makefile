@@ -17,6 +17,7 @@ test: toolchain ## run every test, in release mode: proofs take minutes without 
 	@sh tests/promtool.sh
 	@sh tests/snarkjs.sh
 	@sh tests/browser.sh
+	@sh tests/openapi.sh
 	$(CARGO) test --release --locked --workspace
 
 lint: toolchain

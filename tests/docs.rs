@@ -110,6 +110,32 @@ fn the_list_of_error_codes_is_that_of_the_source() {
 }
 
 #[test]
+fn the_openapi_document_has_the_error_codes_of_the_source() {
+    let document: serde_json::Value =
+        serde_json::from_str(snapback_host::http::openapi()).expect("a document of JSON");
+    let pair = |status: u64, code: &str| (u16::try_from(status).expect("a status"), code.to_owned());
+    let table = document["x-error-codes"].as_array().expect("a table").iter();
+    let table: BTreeSet<_> = table
+        .map(|row| pair(row["status"].as_u64().expect("a number"), row["code"].as_str().expect("a code")))
+        .collect();
+    assert_eq!(table, codes_of_the_source());
+
+    let operations = document["paths"].as_object().expect("paths").values();
+    let operations = operations.flat_map(|path| path.as_object().expect("operations").values());
+    let responses = operations.flat_map(|operation| operation["responses"].as_object().expect("responses"));
+    let documented: BTreeSet<_> = responses
+        .flat_map(|(status, response)| {
+            let examples = response["content"]["application/json"]["examples"].as_object();
+            examples.into_iter().flatten().map(|(code, _)| pair(status.parse().expect("a number"), code))
+        })
+        .collect();
+    // What is no operation has no place in it.
+    let missing: Vec<_> = table.difference(&documented).map(|(_, code)| code.as_str()).collect();
+    assert_eq!(missing, ["wrong_method"], "add the codes to groups in host/src/http/openapi/errors.rs");
+    assert!(documented.is_subset(&table), "{documented:?}");
+}
+
+#[test]
 fn links_between_the_documents_lead_somewhere() {
     let docs = fs::read_dir(root().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path());
     let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));

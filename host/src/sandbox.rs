@@ -89,7 +89,7 @@ pub(crate) enum Children {
 }
 
 /// What a process has given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Sandbox {
     /// How much of Landlock is in force.
     pub landlock: Landlock,
@@ -100,7 +100,7 @@ pub struct Sandbox {
 }
 
 /// How much of Landlock is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Landlock {
     /// All that was asked for.

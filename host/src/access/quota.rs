@@ -18,7 +18,7 @@ use std::{
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What a tenant may use; `None` is no limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
     /// Requests that call or change circuits at once.

@@ -37,12 +37,14 @@ pub struct Catalogue {
 }
 
 /// One generation, as the catalogue records it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GenerationRecord {
     /// Number of the generation.
+    #[schema(value_type = u64)]
     pub id: GenerationId,
     /// Digest of its image.
+    #[schema(value_type = String)]
     pub image: Digest,
     /// When it was published, in seconds since 1970.
     pub created: u64,

@@ -11,34 +11,41 @@ use snapback_snapshot::{
 use std::{collections::BTreeMap, net::IpAddr};
 
 /// A circuit in the catalogue.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CircuitEntry)]
 pub struct Entry {
     /// The digest that identifies the circuit; `None` for a circuit that came with the first image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub circuit: Option<Digest>,
     /// SHA-256 of each of its files; empty for a circuit that came with the first image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
     pub files: BTreeMap<FileKind, Digest>,
     /// Its shape, where the proof system knows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
     pub shape: Option<CircuitShape>,
     /// When it was added, and by whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
     pub added: Option<Added>,
 }
 
 /// When a circuit was added, and by whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Added {
     /// When its change was accepted, in seconds since 1970.
     pub at: u64,
     /// The address of the sender; `None` for operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub by: Option<IpAddr>,
     /// The tenant that the circuit belongs to; `None` if it is for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub tenant: Option<Tenant>,
 }
 

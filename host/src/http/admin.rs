@@ -27,12 +27,16 @@ use futures_util::{Stream, stream};
 use serde::Deserialize;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use tokio::sync::broadcast::error::RecvError;
+use utoipa::IntoParams;
 
 /// The lane and the image that a request concerns; without them, all lanes or images.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Target {
+    /// The image; all of them without it.
     image: Option<String>,
+    /// The lane; all of them without it.
     lane: Option<usize>,
 }
 

@@ -24,12 +24,19 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::Response,
 };
-use serde_json::json;
+use serde::Serialize;
 use snapback_abi::{METHOD_PROVE, METHOD_VERIFY, methods, options as abi_options};
 use std::{collections::BTreeMap, sync::Arc};
+use utoipa::ToSchema;
 
 /// The method in metrics of calls that compute a witness and do not reach the guest. No function of Rust has this name.
 const METHOD_WITNESS: &str = "witness-export";
+
+/// The answer to a proof that verifies. One that does not is an error.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Verified {
+    valid: bool,
+}
 
 pub(super) async fn prove(
     State(app): State<Arc<App>>,
@@ -112,7 +119,7 @@ pub(super) async fn verify(
         return terms.submit(&app, &headers, call).await;
     }
     let answered = call.run(&app).await?;
-    Ok(timed(axum::Json(json!({ "valid": true })), answered.took))
+    Ok(timed(axum::Json(Verified { valid: true }), answered.took))
 }
 
 pub(super) async fn method(

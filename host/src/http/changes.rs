@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     access::Caller,
-    circuits::{Change, ChangeState, Progress, Refused, Registry},
-    ids::ChangeId,
+    circuits::{Change, ChangeKind, ChangeState, Entry, Progress, Refused, Registry},
+    ids::{ChangeId, GenerationId},
 };
 use axum::{
     Extension, Json,
@@ -24,15 +24,18 @@ use futures_util::{Stream, stream};
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 /// A change, as clients see it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Change)]
 pub(super) struct ChangeView {
+    #[schema(value_type = u64)]
     id: ChangeId,
     image: String,
-    change: serde_json::Value,
+    change: KindView,
     #[serde(flatten)]
-    state: ChangeState,
+    state: StateView,
     /// The stage of the bake.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<String>,
@@ -42,6 +45,91 @@ pub(super) struct ChangeView {
     left_s: Option<u64>,
 }
 
+/// What is to change.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ChangeKind)]
+enum KindView {
+    Add(AddedCircuit),
+    Remove(RemovedCircuit),
+    Rebuild,
+    Compact,
+}
+
+/// A circuit that is added, or replaces another of its name.
+#[derive(Serialize, ToSchema)]
+struct AddedCircuit {
+    name: String,
+    entry: Box<Entry>,
+}
+
+/// A circuit that is removed.
+#[derive(Serialize, ToSchema)]
+struct RemovedCircuit {
+    name: String,
+}
+
+impl From<ChangeKind> for KindView {
+    fn from(kind: ChangeKind) -> Self {
+        match kind {
+            ChangeKind::Add { name, mut entry } => {
+                // What is known of a circuit is in the list of circuits, and who sent a change is for operators.
+                (entry.shape, entry.added) = (None, None);
+                Self::Add(AddedCircuit { name, entry })
+            }
+            ChangeKind::Remove { name } => Self::Remove(RemovedCircuit { name }),
+            ChangeKind::Rebuild => Self::Rebuild,
+            ChangeKind::Compact => Self::Compact,
+        }
+    }
+}
+
+/// The state of a change.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangeState)]
+struct StateView {
+    state: StateName,
+    /// The first generation that has a change that is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    generation: Option<GenerationId>,
+    /// Why a change failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// What becomes of a change.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ChangeStateName)]
+enum StateName {
+    Waiting,
+    Baking,
+    Done,
+    Failed,
+    Cancelled,
+}
+
+impl From<ChangeState> for StateView {
+    fn from(state: ChangeState) -> Self {
+        let (state, generation, reason) = match state {
+            ChangeState::Waiting => (StateName::Waiting, None, None),
+            ChangeState::Baking => (StateName::Baking, None, None),
+            ChangeState::Done { generation } => (StateName::Done, Some(generation), None),
+            ChangeState::Failed { reason } => (StateName::Failed, None, Some(reason)),
+            ChangeState::Cancelled => (StateName::Cancelled, None, None),
+        };
+        Self { state, generation, reason }
+    }
+}
+
+/// The changes that wait, and the latest that ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangeList)]
+pub(super) struct Changes {
+    changes: Vec<ChangeView>,
+}
+
 impl ChangeView {
     /// Returns the view of a change; `None` if there is none that the caller sees.
     pub(super) fn of(registry: &Registry, id: ChangeId, caller: &Caller) -> Option<Self> {
@@ -49,17 +137,13 @@ impl ChangeView {
         if !caller.sees(tenant.as_ref()) {
             return None;
         }
-        let mut change = serde_json::to_value(kind).expect("a change has string keys only");
-        // What is known of a circuit is in the list of circuits, and who sent a change is for operators.
-        if let Some(entry) = change.pointer_mut("/add/entry").and_then(serde_json::Value::as_object_mut) {
-            entry.retain(|key, _| ["circuit", "files"].contains(&key.as_str()));
-        }
         let (stage, percent, left_s) = match (&state, progress) {
             (ChangeState::Done { .. }, _) => (None, 100, None),
             (_, Some(Progress { stage, percent, left_s })) => (Some(stage), percent, left_s),
             (_, None) => (None, 0, None),
         };
-        Some(Self { id, image: registry.service().name().to_owned(), change, state, stage, percent, left_s })
+        let image = registry.service().name().to_owned();
+        Some(Self { id, image, change: kind.into(), state: state.into(), stage, percent, left_s })
     }
 }
 
@@ -71,9 +155,9 @@ pub(super) async fn list(
     let registry = registry(&app, &which(query)?)?;
     let changes = off_path(move || {
         let ids = registry.changes();
-        ids.into_iter().filter_map(|id| ChangeView::of(&registry, id, &caller)).collect::<Vec<_>>()
+        ids.into_iter().filter_map(|id| ChangeView::of(&registry, id, &caller)).collect()
     });
-    Ok(Json(serde_json::json!({ "changes": changes.await? })).into_response())
+    Ok(Json(Changes { changes: changes.await? }).into_response())
 }
 
 type ChangePath = Result<Path<ChangeId>, PathRejection>;
@@ -173,7 +257,7 @@ impl Follower {
         loop {
             self.changes.mark_unchanged();
             let view = view(&self.registry, self.id, &self.caller).await.ok()??;
-            self.has_ended = !view.state.is_open();
+            self.has_ended = !matches!(view.state.state, StateName::Waiting | StateName::Baking);
             let text = serde_json::to_string(&view).expect("a view has string keys only");
             if text != self.last {
                 self.last.clone_from(&text);

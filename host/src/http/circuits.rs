@@ -13,6 +13,7 @@ use super::{
 use crate::{
     access::{Caller, Permission},
     circuits::{Reach, Refused, Registry, Replace, Sender, Submitted},
+    ids::GenerationId,
 };
 use axum::{
     Extension, Json,
@@ -21,8 +22,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, sync::Arc};
+use utoipa::{IntoParams, ToSchema};
 
 /// Gives routes that take circuits a limit of their own for bodies.
 pub(super) fn with_upload_limit(app: &App, routes: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
@@ -31,12 +33,25 @@ pub(super) fn with_upload_limit(app: &App, routes: MethodRouter<Arc<App>>) -> Me
 }
 
 /// The query of a request that adds a circuit.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct How {
+    /// The image, if several take circuits.
     image: Option<String>,
+    /// Whether the parts that are sent replace all of the circuit's files.
     #[serde(default)]
     replace: bool,
+}
+
+/// The answer to a change that is not needed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Unchanged {
+    #[schema(pattern = "^unchanged$")]
+    state: &'static str,
+    /// The generation that is served.
+    #[schema(value_type = u64)]
+    generation: GenerationId,
 }
 
 pub(super) type HowQuery = Result<Query<How>, QueryRejection>;
@@ -137,7 +152,7 @@ async fn remove_from(
 fn answer(registry: &Registry, submitted: Submitted, caller: &Caller) -> Result<Response, ApiError> {
     match submitted {
         Submitted::Unchanged(generation) => {
-            Ok(Json(serde_json::json!({ "state": "unchanged", "generation": generation })).into_response())
+            Ok(Json(Unchanged { state: "unchanged", generation }).into_response())
         }
         Submitted::Accepted(id) => {
             let view = ChangeView::of(registry, id, caller).ok_or(Refused::NoSuchChange(id))?;

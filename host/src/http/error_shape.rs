@@ -9,8 +9,9 @@ use axum::{
 };
 use serde::Serialize;
 
-#[derive(Serialize)]
-struct Body<'a> {
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Body<'a> {
     code: &'a str,
     message: &'a str,
     request_id: &'a str,

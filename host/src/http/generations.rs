@@ -15,14 +15,34 @@ use axum::{
 };
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// A generation, and what it costs to keep it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Generation)]
 struct GenerationView {
     #[serde(flatten)]
     record: GenerationRecord,
     /// Size of its image and native code on disk, in bytes. Generations with the same image share them.
     disk_bytes: u64,
+}
+
+/// The generations of an image that are kept.
+#[derive(Serialize, ToSchema)]
+#[schema(as = GenerationList)]
+pub(super) struct Generations {
+    image: String,
+    /// The one that is served.
+    #[schema(value_type = u64)]
+    active: GenerationId,
+    generations: Vec<GenerationView>,
+}
+
+/// The answer to an activation.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Activated {
+    #[schema(value_type = u64)]
+    active: GenerationId,
 }
 
 pub(super) async fn list(
@@ -43,8 +63,7 @@ pub(super) async fn list(
         (generations.into_iter().map(view).collect::<Vec<_>>(), active)
     });
     let (generations, active) = view.await?;
-    let list = serde_json::json!({ "image": image, "active": active, "generations": generations });
-    Ok(Json(list).into_response())
+    Ok(Json(Generations { image, active, generations }).into_response())
 }
 
 type GenerationPath = Result<Path<GenerationId>, PathRejection>;
@@ -67,5 +86,5 @@ pub(super) async fn activate_as_operator(
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let registry = registry(&app, &which(query)?)?;
     app.circuit_work.run(&app.draining, move || registry.activate(id)).await??;
-    Ok(Json(serde_json::json!({ "active": id })).into_response())
+    Ok(Json(Activated { active: id }).into_response())
 }

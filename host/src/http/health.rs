@@ -14,15 +14,18 @@ use axum::{
 };
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// The answer of a process that is alive, with its memory at the last sample.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Health {
     status: &'static str,
     memory: Memory,
 }
 
-#[derive(Serialize)]
+/// The memory of the process at its last sample.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HealthMemory)]
 struct Memory {
     private_resident_bytes: u64,
     granted_bytes: u64,

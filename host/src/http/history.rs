@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::{sync::Arc, time::Instant};
 
 /// The latest changes of settings, newest first.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct SettingChanges {
     changes: Vec<SettingChange>,
 }

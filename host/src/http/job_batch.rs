@@ -27,21 +27,24 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{self, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use snapback_abi::METHOD_PROVE;
 use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 /// Most jobs that are read of a batch: what `jobs.batch_max` may be set to.
 const ITEMS_MAX: usize = 10_000;
 
-#[derive(Deserialize)]
+/// Many jobs.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Batch<'a> {
+pub(super) struct Batch<'a> {
     #[serde(borrow)]
+    #[schema(value_type = Vec<Item>, min_items = 1, max_items = 10000)]
     jobs: Items<'a>,
 }
 
@@ -75,24 +78,41 @@ impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
 }
 
 /// One job: a proof of inputs, or a call of a method with a body in Base64.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = BatchItem)]
 struct Item<'a> {
+    /// The image, if several have the circuit or the method.
     image: Option<String>,
     #[serde(default)]
     circuit: String,
+    /// The method; `prove` without it.
     method: Option<String>,
+    /// The inputs of the circuit by name, for circuits as data.
     #[serde(borrow)]
+    #[schema(value_type = Option<Object>)]
     inputs: Option<&'a RawValue>,
-    /// A string.
+    /// The body in Base64, instead of inputs.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
     body: Option<&'a RawValue>,
     idempotency_key: Option<String>,
+    #[schema(maximum = 9)]
     priority: Option<u8>,
+    /// How long the job waits at least, such as `30s`.
     delay: Option<String>,
+    /// How long the job may wait, and its result is kept, such as `2h`.
     expires_in: Option<String>,
+    /// The image that the job runs on: 64 hexadecimal digits.
     image_digest: Option<String>,
     callback_url: Option<String>,
+}
+
+/// The jobs of a batch, in its order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobBatch)]
+pub(super) struct Accepted {
+    jobs: Vec<JobView>,
 }
 
 /// Stores many jobs, and answers with 202 and their states, in their order.
@@ -118,8 +138,8 @@ pub(super) async fn submit(
     });
     let (jobs, share) = jobs.await??;
     let submitted = store(&app, engine, jobs, Some(share)).await?;
-    let views: Vec<JobView> = submitted.iter().map(|job| JobView::of(&app, job.record())).collect();
-    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({ "jobs": views }))).into_response())
+    let jobs = submitted.iter().map(|job| JobView::of(&app, job.record())).collect();
+    Ok((StatusCode::ACCEPTED, Json(Accepted { jobs })).into_response())
 }
 
 fn jobs_of(

@@ -6,10 +6,13 @@ use super::App;
 use crate::jobs::{DeliveryState, ImageChoice, JobFailure, JobId, JobRecord, ResultDigest, State, Timestamp};
 use serde::Serialize;
 use std::time::{Duration, UNIX_EPOCH};
+use utoipa::ToSchema;
 
 /// A job, as clients see it. Times are of RFC 3339.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Job)]
 pub(super) struct JobView {
+    #[schema(value_type = String, format = "uuid")]
     id: JobId,
     state: State,
     image: String,
@@ -22,23 +25,30 @@ pub(super) struct JobView {
     priority: u8,
     attempts: u32,
     body_bytes: u64,
+    #[schema(format = DateTime)]
     submitted: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     not_before: Option<String>,
     /// When it ends if it still waits, or when its result is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     expires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     claimed: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     finished: Option<String>,
     /// Jobs that come before this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<u64>,
     /// Estimates from what calls of this kind took.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     expected_start: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     expected_end: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<JobFailure>,
@@ -51,19 +61,25 @@ pub(super) struct JobView {
 }
 
 /// Who is told about the end of the job, as far as that is no secret.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobCallback)]
 struct CallbackView {
     origin: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<DeliveryState>,
 }
 
-#[derive(Serialize)]
+/// The result of a job.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobResult)]
 struct ResultView {
+    /// BLAKE3 digest of its bytes.
+    #[schema(value_type = String)]
     digest: ResultDigest,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     media_type: Option<String>,
+    /// The path that returns it.
     location: String,
 }
 

@@ -33,6 +33,7 @@ use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
+use utoipa::{IntoParams, ToSchema};
 use zeroize::Zeroizing;
 
 /// Longest time that a request waits for the end of a job.
@@ -42,28 +43,39 @@ const PAGE_LEN: usize = 50;
 const PAGE_LEN_MAX: usize = 1000;
 
 /// The query of a job.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct WaitQuery {
+    /// How long to wait for the end of the job, such as `30s`; at most five minutes.
     wait: Option<String>,
 }
 
 /// The query of the list.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// Jobs in this state alone.
     state: Option<JobState>,
+    /// Jobs of this image alone.
     image: Option<String>,
+    /// Jobs of this circuit alone.
     circuit: Option<String>,
+    /// Jobs of a page; 50 without it.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// Where the page begins: the field `next` of the page before it.
     cursor: Option<String>,
 }
 
 /// A page of the list.
-#[derive(Serialize)]
-struct Page {
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobPage)]
+pub(super) struct Page {
     jobs: Vec<JobView>,
     /// Where the next page begins.
+    #[schema(value_type = Option<String>)]
     next: Option<Cursor>,
 }
 

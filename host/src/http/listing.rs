@@ -1,6 +1,6 @@
 //! Lists the circuits and methods of all images.
 
-use super::{App, error::ApiError, off_path::off_path};
+use super::{App, error::ApiError, off_path::off_path, shape::Shape};
 use crate::{
     access::Caller,
     circuits::{Added, Entry},
@@ -8,37 +8,44 @@ use crate::{
 };
 use axum::{Extension, Json, extract::State};
 use serde::Serialize;
-use snapback_snapshot::{Digest, proof_systems::CircuitShape};
+use snapback_snapshot::Digest;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CircuitList)]
 pub(super) struct Circuits {
     circuits: Vec<Circuit>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Circuit {
     name: String,
     /// The digest that proofs carry; `None` for a circuit that came with the image.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     circuit: Option<Digest>,
+    /// Digest of its verifying key.
+    #[schema(value_type = String)]
     vk_digest: Digest,
     image: String,
+    #[schema(value_type = String)]
     image_digest: Digest,
     /// Size of the memory of the image, which all its circuits share, in bytes.
     image_bytes: u64,
     #[serde(flatten)]
-    shape: Option<CircuitShape>,
+    shape: Shape,
     #[serde(skip_serializing_if = "Option::is_none")]
     added: Option<Added>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MethodList)]
 pub(super) struct Methods {
     methods: Vec<Method>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Method {
     name: String,
     image: String,
@@ -85,7 +92,7 @@ fn of_service(app: &App, service: &Service, caller: &Caller) -> Vec<Circuit> {
             image: service.name().into(),
             image_digest: image.digest,
             image_bytes: image.manifest.memory_bytes,
-            shape,
+            shape: shape.map(Shape::from).unwrap_or_default(),
             added,
         }
     });

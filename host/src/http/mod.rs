@@ -22,7 +22,8 @@
 //! job_terms   calls that become jobs                   job_view    a job, as clients see it
 //! job_batch   many jobs in one request              job_access  who may use jobs
 //! off_path    threads for work that blocks             circuit_work  a few of them, for work on circuits
-//! whoami      who a client is, and the audit log
+//! whoami      who a client is, and the audit log          shape     the shape of a circuit, as clients see it
+//! openapi     the document of all of it, and a page that shows it
 //! guarded     a body that something accompanies        signals       signals that drain or reload
 //! error       why requests are not carried out         error_status   the only file that knows their status codes
 //! error_shape the one shape of errors
@@ -63,6 +64,7 @@ mod live;
 mod metered;
 mod occupancy;
 mod off_path;
+mod openapi;
 mod opening;
 mod origin;
 mod page;
@@ -77,6 +79,7 @@ mod router;
 mod routes;
 mod selection;
 mod server;
+mod shape;
 pub mod signals;
 mod status;
 mod stream;
@@ -92,6 +95,7 @@ pub use app::App;
 pub(crate) use call::explain;
 pub use certificates::TlsError;
 pub use gate::{Gate, Keys};
+pub use openapi::text as openapi;
 pub use permission::PublicChanges;
 pub use server::{Public, ServeError, serve};
 pub use tls::{ClientCertificate, Tls, directories_of};

@@ -2,7 +2,7 @@
 
 use super::{
     App, admin, calls, changes, circuits, error::ApiError, exchange, gate::Door, generations, health,
-    history, job_batch, jobs, listing, live, origin, page, status, webhooks, whoami,
+    history, job_batch, jobs, listing, live, openapi, origin, page, status, webhooks, whoami,
 };
 use axum::{
     Router, middleware,
@@ -41,6 +41,10 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route("/v1/webhooks/deliveries", get(webhooks::list))
         .route("/v1/webhooks/deliveries/{id}", get(webhooks::show))
         .route("/v1/webhooks/deliveries/{id}/resend", post(webhooks::resend))
+        .route("/v1/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page))
+        .route("/docs/page.js", get(openapi::script))
+        .route("/docs/page.css", get(openapi::style))
         .route("/v1/methods", get(listing::methods))
         .route("/v1/methods/{method}", post(calls::method));
     with_layers(with_fallbacks(router), app, Door::Public)

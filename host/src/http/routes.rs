@@ -22,6 +22,7 @@ pub(super) fn needs(route: Option<&str>, method: &Method) -> Needs {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match route {
         "/healthz" | "/readyz" | "/" | "/ui" | "/ui/{asset}" => Needs::Nothing,
+        "/v1/openapi.json" | "/docs" | "/docs/page.js" | "/docs/page.css" => Needs::Nothing,
         "/v1/circuits/{circuit}" if !reads => Needs::Key(Permission::ChangeCircuits),
         "/v1/changes/{id}" if !reads => Needs::Key(Permission::ChangeCircuits),
         "/metrics" | "/v1/generations/{id}/activate" => Needs::Key(Permission::Operate),

@@ -11,14 +11,17 @@ use axum::extract::{
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
+use utoipa::IntoParams;
 
 /// The query of requests that concern one image.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Which {
+    /// The image, if several have what the path names.
     image: Option<String>,
-    /// The circuit that the call of a method concerns, if the path does not name it.
-    #[serde(default)]
+    /// The circuit that the call of a method concerns, which is in its own query.
+    #[serde(skip)]
     pub(super) circuit: String,
 }
 

@@ -13,8 +13,10 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use snapback_snapshot::Digest;
 use std::{collections::BTreeMap, fs, sync::Arc};
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+/// The status of the server.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Status {
     version: &'static str,
     uptime_seconds: u64,
@@ -27,27 +29,32 @@ pub(super) struct Status {
     sandbox: Sandbox,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServedImage)]
 struct Image {
     name: String,
+    #[schema(value_type = String)]
     digest: Digest,
     /// Number of the generation, as in `/v1/generations`.
+    #[schema(value_type = u64)]
     generation: GenerationId,
     guest: String,
     circuits: Vec<String>,
     native_bytes: u64,
     memory_bytes: u64,
     breaker: BreakerState,
+    /// The value of each setting.
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     policy: Policy,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Queue {
     length: usize,
     depth: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Memory {
     resident_bytes: Option<u64>,
     private_resident_bytes: u64,
@@ -55,19 +62,19 @@ struct Memory {
     process_limit_bytes: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Lanes {
     configured: usize,
     at_work: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Swaps {
     total: u64,
 }
 
 /// The status for operators: what `/v1/status` has, and the instances of every image on every lane.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct AdminStatus {
     #[serde(flatten)]
     status: Status,

@@ -21,13 +21,15 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 
 /// Webhooks of a page, and most that a client may ask for.
 const PAGE_LEN: usize = 50;
 const PAGE_LEN_MAX: usize = 1000;
 
 /// The query of the list.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     state: Option<DeliveryState>,
@@ -36,17 +38,21 @@ pub(super) struct ListQuery {
 }
 
 /// A webhook, as clients see it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Webhook)]
 pub(super) struct DeliveryView {
     /// The job, and the `webhook-id`.
+    #[schema(value_type = String, format = "uuid")]
     id: JobId,
     state: DeliveryState,
     /// The state in which the job ended.
     job_state: JobState,
     origin: String,
     attempts: u32,
+    #[schema(format = DateTime)]
     finished: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     next_attempt: Option<String>,
     /// Why the last attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,10 +68,12 @@ impl From<DeliveryRecord> for DeliveryView {
 }
 
 /// A page of the list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookPage)]
 pub(super) struct Page {
     deliveries: Vec<DeliveryView>,
     /// Where the next page begins.
+    #[schema(value_type = Option<String>)]
     next: Option<Cursor>,
 }
 

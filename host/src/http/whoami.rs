@@ -5,21 +5,32 @@ use crate::access::{Caller, KeyId, Quota, Role};
 use axum::{
     Extension, Json,
     extract::State,
-    http::header,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// The caller of a request, as it is told.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Whoami {
-    /// Whether requests need a key here.
+    /// Whether requests need a key here: `required` or `off`.
     keys: &'static str,
     tenant: String,
     role: Role,
+    /// The id of its key; `null` if it has none.
+    #[schema(value_type = Option<String>)]
     key: Option<KeyId>,
     quota: Quota,
+}
+
+/// The latest changes and refusals, oldest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditList)]
+pub(super) struct Audit {
+    #[schema(value_type = Vec<Object>)]
+    entries: Vec<Box<RawValue>>,
 }
 
 pub(super) async fn whoami(
@@ -38,6 +49,7 @@ pub(super) async fn whoami(
 /// Answers with the latest changes and refusals, oldest first.
 pub(super) async fn audit(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let entries = app.gate.recent().ok_or(ApiError::NoAuditLog)?;
-    let list = format!("{{\"entries\":[{}]}}", entries.join(","));
-    Ok(([(header::CONTENT_TYPE, "application/json")], list).into_response())
+    let entries = entries.iter().map(|entry| RawValue::from_string(entry.to_string()));
+    let entries = entries.collect::<Result<_, _>>().map_err(|_| ApiError::Lost)?;
+    Ok(Json(Audit { entries }).into_response())
 }

@@ -14,9 +14,10 @@ use std::{
 const SAMPLES_MAX: usize = 100;
 
 /// Status of the active instance and the standbys of one lane and service.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ExecutorStatus {
     /// The lane.
+    #[schema(value_type = usize)]
     pub lane: LaneId,
     /// Calls that the active instance has served; `None` while there is no active instance.
     pub calls: Option<u64>,
@@ -37,7 +38,7 @@ pub struct ExecutorStatus {
 }
 
 /// Whether a standby is ready.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StandbyStatus {
     /// None is ready, and none is being made.
@@ -50,7 +51,7 @@ pub enum StandbyStatus {
 }
 
 /// One sample of the memory of an active instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct MemorySample {
     /// When it was taken, in milliseconds since 1970.
     pub at_ms: u64,

@@ -4,7 +4,7 @@ use super::percent::Percent;
 use serde::Serialize;
 
 /// How full memory is, against the two thresholds of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pressure {
     /// Below the warn threshold.

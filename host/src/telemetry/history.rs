@@ -133,7 +133,8 @@ struct Bucket {
 }
 
 /// The history as a table by columns, each with the oldest bucket first. The last bucket is the one under way.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = History)]
 pub(crate) struct HistoryView {
     /// Length of a bucket, in seconds.
     bucket_seconds: u64,

@@ -35,13 +35,15 @@ impl Serialize for Author {
 }
 
 /// One change of the settings of one image.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct SettingChange {
     /// Milliseconds since 1970.
     at_ms: u64,
     image: String,
+    #[schema(value_type = String)]
     by: Author,
     /// The settings that changed: before, and now. A value is `null` where the setting was not given.
+    #[schema(value_type = BTreeMap<String, Vec<serde_json::Value>>)]
     changed: BTreeMap<String, [serde_json::Value; 2]>,
 }
 
