@@ -176,7 +176,14 @@ fn what_belongs_to_another_tenant_does_not_exist() {
     }
     assert_eq!(ask(&server, &beta, "GET", "/v1/jobs", b"").json()["jobs"], json!([]));
 
-    // A circuit of an operator's replacement stays its owner's; what an operator of the server adds with the token is for all.
+    // A guest's own list and the status know tenants as well.
+    ask(&server, &beta, "POST", "/v1/methods/circuits", b"").error(404, "unknown_method");
+    let batch = json!({ "jobs": [{ "method": "circuits", "body": "" }] }).to_string();
+    ask(&server, &beta, "POST", "/v1/jobs", batch.as_bytes()).error(404, "unknown_method");
+    assert!(!ask(&server, &beta, "GET", "/v1/status", b"").text().contains("secret"));
+    assert_eq!(ask(&server, &operator, "POST", "/v1/methods/circuits", b"").status, 200);
+
+    // A circuit that an operator replaces stays its owner's.
     done(upload(&server, &operator, "secret?replace=true", &other), &operator);
     assert!(names(&beta).is_empty() && names(&acme) == ["secret"]);
     drop(server);
@@ -200,6 +207,13 @@ fn the_token_is_an_operators_and_an_operators_key_opens_the_admin_routes() {
     until("the change is done", || ask(&server, TOKEN, "GET", &place, b"").json()["state"] == "done");
     let list = ask(&server, &registrar, "GET", "/v1/circuits", b"").json();
     assert_eq!(list["circuits"][0]["name"], "shared", "what the token adds is for all");
+    ask(&server, &registrar, "DELETE", &place, b"").error(403, "forbidden");
+    let (other, _) = squares(6, 3);
+    let place = upload(&server, &operator, "shared?replace=true", &other);
+    let place = place.header("location").expect("it is accepted").to_owned();
+    until("it is replaced", || ask(&server, TOKEN, "GET", &place, b"").json()["state"] == "done");
+    let list = ask(&server, &registrar, "GET", "/v1/circuits", b"").json();
+    assert_eq!(list["circuits"][0]["name"], "shared", "it is for all, whoever replaced it");
     assert!(
         ask(&server, &registrar, "DELETE", "/v1/circuits/shared", b"")
             .error(403, "forbidden")

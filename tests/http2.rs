@@ -9,7 +9,11 @@ use harness::{SECONDS_OF_WORK, Server, until};
 use http2::{
     CONTINUATION, DATA, END_STREAM, Frames, GOAWAY, HEADERS, Http2, Pending, RST_STREAM, SETTINGS, slow_body,
 };
-use std::io::{Read, Write};
+use socket2::{Domain, Socket, Type};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
 
 const MIB: usize = 1 << 20;
 const ECHO: &str = "/v1/methods/echo";
@@ -27,8 +31,22 @@ fn slow(
             (send, client.send("POST", ECHO, body))
         })
         .collect();
-    until("the bodies are read", || server.metric("snapback_http_buffered_bytes") >= (4 * count) as f64);
+    until("the bodies are read", || buffered_bytes(server) >= (4 * count) as f64);
     slow
+}
+
+/// Reads a metric from another address than that of the clients, whose connections are counted.
+fn buffered_bytes(server: &Server) -> f64 {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).expect("an address of this machine");
+    socket.connect(&server.address.into()).expect("the server listens");
+    let mut stream = TcpStream::from(socket);
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).expect("the server reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the server answers");
+    let value = answer.lines().find_map(|line| line.strip_prefix("snapback_http_buffered_bytes "));
+    value.expect("the metric").parse().expect("a number")
 }
 
 #[test]

@@ -190,6 +190,7 @@ impl Host {
             circuit: circuit.into(),
             body: body.to_vec().into(),
             kind: BodyKind::Raw,
+            tenant: None,
             stop: None,
         };
         let (sink, outcome) = tokio::sync::oneshot::channel();

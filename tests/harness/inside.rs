@@ -118,6 +118,7 @@ impl Host {
             circuit: String::new(),
             body: body.to_vec().into(),
             kind: BodyKind::Raw,
+            tenant: None,
             stop,
         };
         let (sink, outcome) = oneshot::channel();

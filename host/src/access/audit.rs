@@ -19,11 +19,14 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 /// Name of the file within its directory.
 const FILE: &str = "audit.jsonl";
+/// Refusals of unknown callers that are recorded in a second, and at once.
+const STRANGERS_PER_SECOND: f64 = 1.0;
+const STRANGERS_BURST: f64 = 60.0;
 /// Entries that are kept in memory.
 const RECENT_MAX: usize = 256;
 
@@ -94,6 +97,8 @@ pub struct AuditLog {
     lines: Option<Sender<Arc<str>>>,
     recent: Mutex<VecDeque<Arc<str>>>,
     missed: Arc<AtomicU64>,
+    /// What is left for refusals of unknown callers, and when it was filled.
+    strangers: Mutex<(f64, Instant)>,
     metrics: Arc<Metrics>,
     writer: Option<JoinHandle<()>>,
 }
@@ -114,6 +119,7 @@ impl AuditLog {
             lines: Some(lines),
             recent: Mutex::default(),
             missed,
+            strangers: Mutex::new((STRANGERS_BURST, Instant::now())),
             metrics: Arc::clone(metrics),
             writer: Some(writer),
         })
@@ -121,6 +127,9 @@ impl AuditLog {
 
     /// Records a change or a refusal.
     pub fn record(&self, entry: &AuditEntry<'_>) {
+        if entry.who.is_none() && !self.has_room_for_stranger(Instant::now()) {
+            return self.miss();
+        }
         let line = line_of(entry);
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() == RECENT_MAX {
@@ -129,9 +138,25 @@ impl AuditLog {
         recent.push_back(Arc::clone(&line));
         drop(recent);
         if self.lines.as_ref().is_some_and(|lines| lines.try_send(line).is_err()) {
-            self.missed.fetch_add(1, Ordering::Relaxed);
-            self.metrics.request_rejected(Limit::AuditLines);
+            self.miss();
         }
+    }
+
+    fn miss(&self) {
+        self.missed.fetch_add(1, Ordering::Relaxed);
+        self.metrics.request_rejected(Limit::AuditLines);
+    }
+
+    /// Whether one more refusal of an unknown caller is recorded: anybody can cause those, and they must not displace the
+    /// changes of others.
+    fn has_room_for_stranger(&self, now: Instant) -> bool {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (left, filled) = *strangers;
+        let more = now.saturating_duration_since(filled).as_secs_f64() * STRANGERS_PER_SECOND;
+        let left = (left + more).min(STRANGERS_BURST);
+        let has_room = left >= 1.0;
+        *strangers = (if has_room { left - 1.0 } else { left }, now);
+        has_room
     }
 
     /// The latest entries, oldest first, each a JSON object.
@@ -169,7 +194,8 @@ fn line_of(entry: &AuditEntry<'_>) -> Arc<str> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    opened.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 /// The thread that writes.
@@ -192,6 +218,8 @@ impl Writer {
                 text.push('\n');
             }
             if let Err(error) = self.file.write(text.as_bytes()) {
+                let lost = text.lines().count() as u64 - u64::from(missed > 0);
+                self.missed.fetch_add(missed + lost, Ordering::Relaxed);
                 tracing::error!(%error, path = %self.file.path.display(), "the audit log cannot be written");
             }
         }
@@ -240,7 +268,7 @@ impl LogFile {
         } else {
             fs::rename(&self.path, aside(1))?
         }
-        *self = Self::open(std::mem::take(&mut self.path), self.settings)?;
+        *self = Self::open(self.path.clone(), self.settings)?;
         Ok(())
     }
 }

@@ -33,6 +33,12 @@ impl Caller {
         self.role == Role::Operator || owner.is_none_or(|owner| *owner == self.tenant)
     }
 
+    /// The tenant whose circuits the caller sees, beside those for all; `None` if it sees everybody's.
+    #[must_use]
+    pub fn view(&self) -> Option<Tenant> {
+        (self.role != Role::Operator).then(|| self.tenant.clone())
+    }
+
     /// The tenant that owns the circuits which the caller adds. Those of a server without keys belong to nobody.
     #[must_use]
     pub fn owner(&self) -> Option<Tenant> {

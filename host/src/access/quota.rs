@@ -184,6 +184,12 @@ impl Meter {
 pub struct Admission(Arc<Meter>);
 
 impl Admission {
+    /// Charges requests that come in one, on credit if need be.
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
+    pub fn charge_requests(&self, requests: usize) {
+        self.0.used().requests.left -= requests as f64;
+    }
+
     /// Charges bytes of the request's body.
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
     pub fn charge(&self, bytes: u64) {

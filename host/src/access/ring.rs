@@ -84,9 +84,16 @@ impl KeyRing {
         if at == *seen {
             return Ok(None);
         }
-        // Before it is read, so that a file that cannot be is reported once.
-        *seen = at;
-        let (file, stamp) = KeyFile::open(&self.path)?.unzip();
+        let (file, stamp) = match KeyFile::open(&self.path) {
+            Ok(opened) => opened.unzip(),
+            Err(error) => {
+                // A version that must not be used is reported once. One that could not be read is read again.
+                if let AccessError::Refused { .. } = error {
+                    *seen = at;
+                }
+                return Err(error);
+            }
+        };
         *seen = stamp;
         let file = file.unwrap_or_default();
         let keys = file.keys.len();

@@ -253,8 +253,8 @@ impl Registry {
         if let Some(there) = there {
             sender.check(name, there)?;
             // Whoever replaces a circuit, it stays its owner's.
-            if let (Some(added), Some(owner)) = (&mut entry.added, there.owner()) {
-                added.tenant = Some(owner.clone());
+            if let Some(added) = &mut entry.added {
+                added.tenant = there.owner().cloned();
             }
         }
         let has_names = entry.files.contains_key(&FileKind::SYM);

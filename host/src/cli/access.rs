@@ -75,9 +75,7 @@ pub(super) fn gate(
     let keys = if config.access.are_needed(config.listen) { Keys::Needed } else { Keys::NotNeeded };
     let directory = config.state_dir.join(AUDIT);
     let audit = config.access.is_audited.then(|| AuditLog::open(&directory, config.access.audit, metrics));
-    let audit = audit
-        .transpose()
-        .with_context(|| format!("cannot write the audit log in {}", directory.display()))?;
+    let audit = audit.transpose().context("cannot write the audit log: see the settings audit.*")?;
     let changes = public_changes(config, token.as_ref());
     Ok(Gate::new(keys, ring, token, changes, audit))
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     circuits::{ProofTimes, Registry},
     dispatch::Rejected,
-    ids::ServiceId,
+    ids::{ServiceId, Tenant},
     instance::Fault,
     jobs::JobFailure,
     lanes::{self, BodyKind, CallRequest, Outcome},
@@ -42,14 +42,16 @@ pub(super) struct Call {
     pub(super) circuit: String,
     pub(super) body: lanes::Body,
     pub(super) kind: BodyKind,
+    /// Whose circuits it may concern, beside those for all; `None` if everybody's.
+    pub(super) tenant: Option<Tenant>,
 }
 
 impl Call {
     /// Submits the call and waits for its reply.
     pub(super) async fn run(self, app: &App) -> Result<Answered, ApiError> {
-        let Self { service, method, circuit, body, kind } = self;
+        let Self { service, method, circuit, body, kind, tenant } = self;
         let media_type = media_type(app, service, &method);
-        let request = CallRequest { service, method, circuit, body, kind, stop: None };
+        let request = CallRequest { service, method, circuit, body, kind, tenant, stop: None };
         let (sink, outcome) = oneshot::channel();
         app.dispatcher.submit(request, Box::new(sink)).map_err(|rejected| {
             match rejected {

@@ -7,7 +7,8 @@ use super::{
     job_terms::{self, JobTerms},
     off_path::off_path,
     selection::{
-        self, MethodQuery, PathText, Which, WhichQuery, has_circuit, segment, service_of_circuit, which,
+        self, MethodQuery, PathText, Which, WhichQuery, has_circuit, has_method, segment, service_of_circuit,
+        which,
     },
 };
 use crate::{
@@ -52,7 +53,14 @@ pub(super) async fn prove(
     let registry = app.registries.get(service).cloned();
     let body = body::take(&app, body).await?;
     let kind = if registry.is_some() && is_json(&headers, &body) { BodyKind::Inputs } else { BodyKind::Raw };
-    let call = Call { service, method: METHOD_PROVE.into(), circuit: circuit.clone(), body, kind };
+    let call = Call {
+        service,
+        method: METHOD_PROVE.into(),
+        circuit: circuit.clone(),
+        body,
+        kind,
+        tenant: caller.view(),
+    };
     if let Some(terms) = terms {
         return terms.submit(&app, &headers, call).await;
     }
@@ -79,8 +87,14 @@ pub(super) async fn witness(
         return Err(ApiError::WitnessExportOff);
     }
     let body = body::take(&app, body).await?;
-    let call =
-        Call { service, method: METHOD_WITNESS.into(), circuit, body, kind: BodyKind::InputsOfWitness };
+    let call = Call {
+        service,
+        method: METHOD_WITNESS.into(),
+        circuit,
+        body,
+        kind: BodyKind::InputsOfWitness,
+        tenant: caller.view(),
+    };
     let mut answered = call.run(&app).await?;
     answered.media_type = HeaderValue::from_static(methods::DEFAULT);
     answered.send(&app).await
@@ -114,7 +128,14 @@ pub(super) async fn verify(
         };
         body = off_path(read).await?.map_err(ApiError::BadProof)?;
     }
-    let call = Call { service, method: METHOD_VERIFY.into(), circuit, body, kind: BodyKind::Raw };
+    let call = Call {
+        service,
+        method: METHOD_VERIFY.into(),
+        circuit,
+        body,
+        kind: BodyKind::Raw,
+        tenant: caller.view(),
+    };
     if let Some(terms) = terms {
         return terms.submit(&app, &headers, call).await;
     }
@@ -137,7 +158,7 @@ pub(super) async fn method(
         &app,
         &which,
         &method,
-        |generation| generation.has_method(&method),
+        |generation| has_method(generation, &caller, &method),
         ApiError::NoSuchMethod,
     )?;
     let circuit = which.circuit;
@@ -148,7 +169,7 @@ pub(super) async fn method(
     let head = options_of(service, &method, options, &headers)?;
     let service = service.id();
     let body = body::take_after(&app, &head, body).await?;
-    let call = Call { service, method, circuit, body, kind: BodyKind::Raw };
+    let call = Call { service, method, circuit, body, kind: BodyKind::Raw, tenant: caller.view() };
     match terms {
         Some(terms) => terms.submit(&app, &headers, call).await,
         None => call.run(&app).await?.send(&app).await,

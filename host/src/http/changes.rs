@@ -7,7 +7,7 @@ use super::{
     selection::{WhichQuery, registry, which},
 };
 use crate::{
-    access::Caller,
+    access::{Caller, Permission},
     circuits::{Change, ChangeKind, ChangeState, Entry, Progress, Refused, Registry},
     ids::{ChangeId, GenerationId},
 };
@@ -194,7 +194,14 @@ pub(super) async fn cancel_as_operator(
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let registry = registry(&app, &which(query)?)?;
     let cancelled = app.circuit_work.run(&app.draining, move || {
-        ChangeView::of(&registry, id, &caller).ok_or(Refused::NoSuchChange(id))?;
+        let (change, _) = registry.change(id).ok_or(Refused::NoSuchChange(id))?;
+        if !caller.sees(change.tenant.as_ref()) {
+            return Err(Refused::NoSuchChange(id));
+        }
+        // What is for all is for operators to change.
+        if change.tenant.is_none() && !caller.may(Permission::Operate) {
+            return Err(Refused::ForAll(change.kind.name().unwrap_or("every circuit").to_owned()));
+        }
         registry.cancel(id)?;
         ChangeView::of(&registry, id, &caller).ok_or(Refused::NoSuchChange(id))
     });

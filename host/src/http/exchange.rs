@@ -13,18 +13,15 @@ use super::{
     request_id::{self, RequestId},
     requests::Peer,
     routes::{is_change, needs},
+    trail::Trail,
     unread,
 };
-use crate::access::{AuditEntry, Verdict};
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use std::{sync::Arc, time::Instant};
-
-/// Longest path in the audit log, in bytes.
-const TARGET_BYTES_MAX: usize = 256;
 
 /// Answers a request, and gives the response its id and its shape.
 pub(super) async fn layer(
@@ -45,20 +42,37 @@ pub(super) async fn layer(
         Err(error) => Judged { caller: None, verdict: Err(error) },
     };
     let (mut request, rest) = unread::keep(request, verdict.as_ref().ok().cloned().flatten());
+    let is_change = is_change(needs, &method);
+    let was_passed = verdict.is_ok();
+    let trail = || Trail {
+        app: Arc::clone(&app),
+        request_id: id.as_str().to_owned(),
+        caller: caller.clone(),
+        from,
+        method: method.clone(),
+        route: matched.clone(),
+        uri: uri.clone(),
+    };
     let response = match (verdict, &caller) {
-        (Ok(_admission), Some(caller)) => {
+        (Ok(admission), Some(caller)) => {
             request.extensions_mut().insert(Arc::clone(caller));
-            next.run(request).await
+            if let Some(admission) = admission {
+                request.extensions_mut().insert(admission);
+            }
+            if is_change { trail().run(request, next).await } else { next.run(request).await }
         }
         (verdict, _) => {
             drop(request);
             verdict.err().unwrap_or(ApiError::Lost).into_response()
         }
     };
-
-    let is_change = is_change(needs, &method);
-    let route = route.unwrap_or("none");
     let error = response.extensions().get::<Arc<ApiError>>().cloned();
+    // A change that was carried out, or tried, is recorded by now.
+    if error.as_ref().is_some_and(|error| error.is_refusal() && (!is_change || !was_passed)) {
+        trail().record(&response);
+    }
+
+    let route = route.unwrap_or("none");
     let mut response = error.as_ref().map_or(response, |error| error.respond(id.as_str()));
     let took = begun.elapsed();
     let status = response.status().as_u16();
@@ -69,23 +83,6 @@ pub(super) async fn layer(
     } else {
         tracing::debug!(request_id = id.as_str(), %method, route, status, code, took_us, "request");
     }
-    if is_change || error.as_ref().is_some_and(|error| error.is_refusal()) {
-        let verdict = if error.is_none() { Verdict::Done } else { Verdict::Refused };
-        app.gate.record(&AuditEntry {
-            request_id: id.as_str(),
-            who: caller.as_deref(),
-            from,
-            what: &format!("{method} {route}"),
-            target: beginning_of(uri.path()),
-            verdict,
-            code,
-        });
-    }
     response.headers_mut().insert(request_id::HEADER, id.header());
     unread::read_after(response, rest, &app)
-}
-
-/// The beginning of a path, which is ASCII.
-fn beginning_of(path: &str) -> &str {
-    path.get(..TARGET_BYTES_MAX).unwrap_or(path)
 }

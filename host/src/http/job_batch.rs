@@ -10,10 +10,10 @@ use super::{
     job_terms::{JobTerms, store},
     job_view::JobView,
     off_path::off_path,
-    selection::{self, Which, service_of_circuit},
+    selection::{self, Which, has_method, service_of_circuit},
 };
 use crate::{
-    access::Caller,
+    access::{Admission, Caller},
     jobs::NewJob,
     lanes::{self, BodyKind},
     service::Service,
@@ -120,6 +120,7 @@ pub(super) async fn submit(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     Extension(caller): Extension<Arc<Caller>>,
+    admission: Option<Extension<Arc<Admission>>>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let engine = job_engine(&app, &headers).await?;
@@ -137,6 +138,10 @@ pub(super) async fn submit(
         }
     });
     let (jobs, share) = jobs.await??;
+    // Each job is a request; the batch itself was counted as one.
+    if let Some(Extension(admission)) = admission {
+        admission.charge_requests(jobs.len() - 1);
+    }
     let submitted = store(&app, engine, jobs, Some(share)).await?;
     let jobs = submitted.iter().map(|job| JobView::of(&app, job.record())).collect();
     Ok((StatusCode::ACCEPTED, Json(Accepted { jobs })).into_response())
@@ -196,7 +201,7 @@ impl Item<'_> {
         let terms = JobTerms::take(app, caller, &mut self.query(), headers)?.ok_or(ApiError::Lost)?;
         let terms = terms.with_idempotency_key(idempotency_key.as_deref())?;
         let body = lanes::Body::from(Zeroizing::new(bytes));
-        let call = Call { service: service.id(), method, circuit, body, kind };
+        let call = Call { service: service.id(), method, circuit, body, kind, tenant: caller.view() };
         Ok(terms.job(app, service, call).0)
     }
 
@@ -235,8 +240,14 @@ fn service_of<'a>(
 ) -> Result<&'a Arc<Service>, ApiError> {
     if !which.circuit.is_empty() {
         let service = service_of_circuit(app, caller, which, &which.circuit)?;
-        let has_method = service.current().has_method(method);
+        let has_method = has_method(&service.current(), caller, method);
         return if has_method { Ok(service) } else { Err(ApiError::NoSuchMethod(method.into())) };
     }
-    selection::service(app, which, method, |generation| generation.has_method(method), ApiError::NoSuchMethod)
+    selection::service(
+        app,
+        which,
+        method,
+        |generation| has_method(generation, caller, method),
+        ApiError::NoSuchMethod,
+    )
 }

@@ -22,7 +22,7 @@
 //! job_terms   calls that become jobs                   job_view    a job, as clients see it
 //! job_batch   many jobs in one request              job_access  who may use jobs
 //! off_path    threads for work that blocks             circuit_work  a few of them, for work on circuits
-//! whoami      who a client is, and the audit log          shape     the shape of a circuit, as clients see it
+//! whoami      who a client is, and the audit log       trail          what the audit log says of a request          shape     the shape of a circuit, as clients see it
 //! openapi     the document of all of it, and a page that shows it
 //! guarded     a body that something accompanies        signals       signals that drain or reload
 //! error       why requests are not carried out         error_status   the only file that knows their status codes
@@ -85,6 +85,7 @@ mod status;
 mod stream;
 mod tls;
 mod token;
+mod trail;
 mod unread;
 mod upload;
 mod watchers;

@@ -4,12 +4,18 @@
 //! circuit or method in its path.
 
 use super::{App, error::ApiError};
-use crate::{access::Caller, circuits::Registry, instance::Generation, service::Service};
+use crate::{
+    access::{Caller, Permission},
+    circuits::Registry,
+    instance::Generation,
+    service::Service,
+};
 use axum::extract::{
     Path, Query,
     rejection::{PathRejection, QueryRejection},
 };
 use serde::Deserialize;
+use snapback_abi::METHOD_CIRCUITS;
 use std::{collections::BTreeMap, sync::Arc};
 use utoipa::IntoParams;
 
@@ -103,6 +109,13 @@ pub(super) fn service_of_circuit<'a>(
 ) -> Result<&'a Arc<Service>, ApiError> {
     let has = |generation: &Generation| has_circuit(generation, caller, circuit);
     service(app, which, circuit, has, ApiError::NoSuchCircuit)
+}
+
+/// Whether a generation has a method that the caller may call. The list of circuits that a guest keeps itself knows no
+/// tenants.
+pub(super) fn has_method(generation: &Generation, caller: &Caller, method: &str) -> bool {
+    let lists_all = method == METHOD_CIRCUITS && generation.has_owners();
+    generation.has_method(method) && (!lists_all || caller.may(Permission::Operate))
 }
 
 /// Whether a generation has a circuit that the caller sees.

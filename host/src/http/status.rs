@@ -2,14 +2,16 @@
 
 use super::App;
 use crate::{
+    access::Caller,
     dispatch::Readiness,
     ids::GenerationId,
+    ids::Tenant,
     lanes::ExecutorStatus,
     policy::{BreakerState, Policy},
     sandbox::Sandbox,
     service::Service,
 };
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use serde::Serialize;
 use snapback_snapshot::Digest;
 use std::{collections::BTreeMap, fs, sync::Arc};
@@ -83,8 +85,11 @@ pub(super) struct AdminStatus {
     calls: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
 }
 
-pub(super) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
-    Json(read(&app))
+pub(super) async fn status(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Arc<Caller>>,
+) -> Json<Status> {
+    Json(read(&app, |owner| caller.sees(owner)))
 }
 
 /// The status as it streams to the page: with the instances, without their samples and the calls.
@@ -99,7 +104,8 @@ impl LiveStatus {
     pub(super) fn of(app: &App) -> Self {
         let mut instances = instances(app);
         instances.values_mut().flatten().for_each(|lane| lane.samples.clear());
-        Self { status: read(app), instances }
+        // Every stream gets the same message, so it names the circuits that are for all.
+        Self { status: read(app, |owner| owner.is_none()), instances }
     }
 }
 
@@ -113,21 +119,23 @@ pub(super) async fn admin_status(State(app): State<Arc<App>>) -> Json<AdminStatu
     let name = |service: &Service| service.name().to_owned();
     let metrics = app.dispatcher.metrics();
     let calls = services.iter().map(|service| (name(service), metrics.calls_by_method(service.name())));
-    Json(AdminStatus { status: read(&app), instances: instances(&app), calls: calls.collect() })
+    Json(AdminStatus { status: read(&app, |_| true), instances: instances(&app), calls: calls.collect() })
 }
 
-fn read(app: &App) -> Status {
+/// Reads the status, with the circuits whose owner is `seen`.
+fn read(app: &App, seen: impl Fn(Option<&Tenant>) -> bool) -> Status {
     let dispatcher = &app.dispatcher;
     let config = dispatcher.config();
     let images = dispatcher.services().iter().map(|service| {
         let generation = service.current();
         let image = generation.image();
+        let names = || image.manifest.circuits.iter().map(|circuit| &circuit.name);
         Image {
             name: service.name().into(),
             digest: image.digest,
             generation: generation.id(),
             guest: image.manifest.guest.name.clone(),
-            circuits: image.manifest.circuits.iter().map(|circuit| circuit.name.clone()).collect(),
+            circuits: names().filter(|name| seen(generation.owner(name))).cloned().collect(),
             native_bytes: image.native_bytes,
             memory_bytes: image.manifest.memory_bytes,
             breaker: dispatcher.breaker(service),

@@ -87,6 +87,12 @@ impl Generation {
         Self { owners, ..self }
     }
 
+    /// Whether circuits belong to tenants.
+    #[must_use]
+    pub fn has_owners(&self) -> bool {
+        !self.owners.is_empty()
+    }
+
     /// The tenant that a circuit belongs to; `None` if it is for all.
     #[must_use]
     pub fn owner(&self, circuit: &str) -> Option<&Tenant> {

@@ -81,10 +81,18 @@ impl<'a> Attempt<'a> {
         self.progress
     }
 
-    /// Prepares the body, and returns the result of the call if it ends with that: the client's inputs are refused, or
-    /// their witness is all that it wants. The deadline of the call begins afterwards: calculators have one of their
+    /// Prepares the body, and returns the result of the call if it ends with that: the circuit is another tenant's, the
+    /// client's inputs are refused, or their witness is all that it wants. The deadline of the call begins afterwards: calculators have one of their
     /// own.
     pub(super) fn prepare(&mut self, instance: &Instance, image: &str) -> Option<Result<Reply, Fault>> {
+        // Another tenant's circuit may have taken the name since the call was admitted.
+        if let (Some(tenant), Some(owner)) =
+            (&self.request.tenant, instance.generation().owner(&self.request.circuit))
+            && tenant != owner
+        {
+            let body = format!("no circuit `{}`", self.request.circuit).into_bytes().into();
+            return Some(Ok(Reply { tag: Tag::UnknownCircuit, body }));
+        }
         if self.request.kind == BodyKind::Raw {
             return None;
         }

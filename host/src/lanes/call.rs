@@ -3,7 +3,11 @@
 //! Invariant: a body and its share of `http.buffered_bytes_max` live and die together, whatever becomes of the client.
 
 use super::reply_sink::Reply;
-use crate::{ids::ServiceId, instance::StopFlag, policy::breaker::Probe};
+use crate::{
+    ids::{ServiceId, Tenant},
+    instance::StopFlag,
+    policy::breaker::Probe,
+};
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
@@ -49,6 +53,8 @@ pub struct CallRequest {
     pub body: Body,
     /// What these bytes are.
     pub kind: BodyKind,
+    /// Whose circuits the call may concern, beside those for all; `None` if everybody's.
+    pub tenant: Option<Tenant>,
     /// Stops the call before it runs or while it does, if its caller may want that.
     pub stop: Option<StopFlag>,
 }

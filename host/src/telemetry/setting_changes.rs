@@ -16,7 +16,7 @@ const CHANGES_KEPT: usize = 64;
 /// Who changed settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Author {
-    /// Whoever has the token of `admin.token_file`.
+    /// Whoever has the token of `admin.token_file`, or an operator whose key is not told.
     Operator,
     /// The owner of the key with this identifier.
     Key(String),
@@ -45,6 +45,15 @@ pub struct SettingChange {
     /// The settings that changed: before, and now. A value is `null` where the setting was not given.
     #[schema(value_type = BTreeMap<String, Vec<serde_json::Value>>)]
     changed: BTreeMap<String, [serde_json::Value; 2]>,
+}
+
+impl SettingChange {
+    /// Replaces the key of its author by the role.
+    pub(crate) fn hide_key(&mut self) {
+        if let Author::Key(_) = self.by {
+            self.by = Author::Operator;
+        }
+    }
 }
 
 /// The latest changes.

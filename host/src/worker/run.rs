@@ -10,6 +10,7 @@ use super::{
 use crate::{
     circuits::Registries,
     dispatch::{Dispatcher, Rejected},
+    ids::Tenant,
     instance::{Fault, StopFlag, StoppedWhen},
     jobs::{Claimed, ImageChoice, InputKind, JobEngine, JobRecord, Lease, Outcome, Renewal},
     lanes::{self, BodyKind, CallRequest},
@@ -84,12 +85,6 @@ pub(super) async fn run(context: Arc<RunContext>, claimed: Claimed, draining: wa
         return context.finish(lease, outcome).await;
     }
     let circuit = job.circuit.clone().unwrap_or_default();
-    // Another tenant's circuit may have taken the name meanwhile.
-    if service.current().owner(&circuit).is_some_and(|owner| *owner != job.tenant) {
-        let message = format!("no circuit `{circuit}`");
-        let outcome = Outcome::Failed { code: "unknown_circuit".into(), message, image: None };
-        return context.finish(lease, outcome).await;
-    }
     let stop = StopFlag::default();
     let request = CallRequest {
         service: service.id(),
@@ -100,6 +95,8 @@ pub(super) async fn run(context: Arc<RunContext>, claimed: Claimed, draining: wa
             InputKind::Raw => BodyKind::Raw,
             InputKind::Inputs => BodyKind::Inputs,
         },
+        // Jobs of the token and of servers without keys may concern everybody's circuits.
+        tenant: (job.tenant != Tenant::local()).then(|| job.tenant.clone()),
         stop: Some(stop.clone()),
     };
     let (sink, ended) = oneshot::channel();
