@@ -83,6 +83,24 @@ pub struct Change {
     pub state: ChangeState,
 }
 
+/// Who has one share of the queue: a tenant, or else an address. Operators have none.
+pub(super) type Party = (Option<Tenant>, Option<IpAddr>);
+
+/// Returns whose share a change takes: that of the tenant where there is one, because a proxy gives all of them one address.
+pub(super) fn party(tenant: Option<&Tenant>, address: Option<IpAddr>) -> Party {
+    match tenant {
+        Some(tenant) => (Some(tenant.clone()), None),
+        None => (None, address),
+    }
+}
+
+impl Change {
+    /// Whose share of the queue the change takes.
+    pub(super) fn party(&self) -> Party {
+        party(self.tenant.as_ref(), self.sender)
+    }
+}
+
 /// Who sent a change, whose circuit it concerns, and how much is to be baked.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sent {

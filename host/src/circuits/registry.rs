@@ -8,7 +8,7 @@ use super::{
     admission::{Admitted, Refused, Replace, Sender, Submitted},
     bake_process::{BakeProcess, Step},
     catalogue::{Catalogue, GenerationRecord, now},
-    change::{Added, Change, ChangeKind, ChangeState, Entry, Sent},
+    change::{Added, Change, ChangeKind, ChangeState, Entry, Party, Sent, party},
     recovery::Recovery,
     shelf::{CatalogueError, Shelf},
     upload::Incoming,
@@ -316,8 +316,9 @@ impl Registry {
         let changes_max = self.config.changes_max;
         // A quarter is left for others, whoever floods the server.
         let of_sender_max = changes_max - changes_max / 4;
-        let of_sender = catalogue.open_changes().filter(|change| change.sender == sent.by).count();
-        if sent.by.is_some() && of_sender >= of_sender_max {
+        let party = party(sent.tenant.as_ref(), sent.by);
+        let of_sender = catalogue.open_changes().filter(|change| change.party() == party).count();
+        if party != Party::default() && of_sender >= of_sender_max {
             return Err(Refused::TooMany(of_sender_max));
         }
         if catalogue.open_changes().count() >= changes_max {

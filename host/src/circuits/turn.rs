@@ -5,12 +5,9 @@
 //!
 //! Invariant: changes of one name keep their order, and no change is passed over by more than [`PASSED_MAX`] later ones.
 
-use super::change::{Change, ChangeKind};
+use super::change::{Change, ChangeKind, Party};
 use crate::ids::ChangeId;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many later changes may be done before a change that waits.
 const PASSED_MAX: usize = 16;
@@ -51,12 +48,12 @@ pub(super) fn next_batch(changes: &[Change]) -> Vec<Change> {
 /// The choice of one batch.
 struct Round {
     chosen: BTreeSet<ChangeId>,
-    turns: BTreeMap<Option<IpAddr>, usize>,
+    turns: BTreeMap<Party, usize>,
 }
 
 impl Round {
     fn had_turn(&mut self, change: &Change) {
-        *self.turns.entry(change.sender).or_default() += 1;
+        *self.turns.entry(change.party()).or_default() += 1;
     }
 
     /// The change whose turn it is: one that was passed over too often, or else the smallest of those who had the
@@ -72,7 +69,7 @@ impl Round {
         let waiting =
             open.iter().copied().filter(|change| !is_chosen(change) && is_first_of_its_name(change));
         waiting.min_by_key(|change| {
-            let turns = self.turns.get(&change.sender).copied().unwrap_or(0);
+            let turns = self.turns.get(&change.party()).copied().unwrap_or(0);
             // Those that were passed over go first, in their order.
             if was_passed(change) { (false, 0, 0, change.id) } else { (true, turns, change.bytes, change.id) }
         })
