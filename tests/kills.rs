@@ -73,6 +73,7 @@ fn is_known(name: &str) -> bool {
         ("native", file) => file.split_once('-').is_some_and(|(digest, _)| is_digest(digest)),
         ("srs", file) => file.rsplit_once('-').is_some_and(|(_, digest)| is_digest(digest)),
         ("circuits/plonk", file) => ["catalogue.json", "lock"].contains(&file),
+        ("audit", file) => file == "audit.jsonl",
         ("jobs", file) => file == "lock" || file.starts_with("jobs.sqlite"),
         _ => false,
     }

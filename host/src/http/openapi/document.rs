@@ -84,9 +84,11 @@ fn built() -> OpenApi {
     let tags = [
         ("calls", "Proofs, verifications and other calls of guests."),
         ("jobs", "Calls that outlive their connection."),
+        ("webhooks", "What was told about the ends of jobs."),
         ("circuits", "Circuits as data, their changes and generations."),
         ("operators", "For operators alone."),
         ("server", "What the server is, and how it is."),
+        ("watching", "The page for people, the last hour, and what happens."),
     ];
     let tags = tags.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
     let licence = LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0"));
