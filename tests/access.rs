@@ -296,6 +296,22 @@ fn changes_and_refusals_are_recorded_and_bodies_are_not() {
 }
 
 #[test]
+fn strangers_do_not_fill_the_log() {
+    let keyed = Keyed::new(own_state());
+    let [registrar, operator] = ["registrar", "operator"].map(|role| keyed.key("acme", role));
+    let server = keyed.serve("plonk", &[]);
+    for _ in 0..200 {
+        ask(&server, "", "GET", "/v1/status", b"").error(401, "unauthorised");
+    }
+    ask(&server, &registrar, "DELETE", "/v1/circuits/none", b"").error(404, "unknown_circuit");
+    let shown = ask(&server, &operator, "GET", "/v1/audit", b"").json()["entries"].take();
+    assert!(shown.as_array().expect("entries").iter().any(|entry| entry["code"] == "unknown_circuit"));
+    let is_strange = |entry: &&Value| entry["code"] == "unauthorised";
+    let strange = shown.as_array().expect("entries").iter().filter(is_strange).count();
+    assert!(strange < 200, "anybody can fill the log: {strange} entries");
+}
+
+#[test]
 fn a_file_of_keys_that_others_can_change_starts_no_server() {
     use std::os::unix::fs::PermissionsExt;
     let keyed = Keyed::new(own_state_with("fixtures"));

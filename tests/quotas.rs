@@ -7,7 +7,7 @@ use harness::{
     keyed::{Keyed, ask, upload},
     until,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Write as _;
 
 #[test]
@@ -33,6 +33,18 @@ fn a_tenant_keeps_to_its_quota_and_others_do_not_notice() {
     assert_eq!(tenants["acme"]["quota"]["per_minute_max"], 3);
     keyed.run(&["tenants", "unset", "acme"]);
     until("the server has read that there is no quota", || call(&acme, b"x").status == 200);
+}
+
+#[test]
+fn each_job_of_a_batch_is_a_request() {
+    let keyed = Keyed::new(own_state_with("fixtures"));
+    let acme = keyed.key("acme", "prover");
+    keyed.run(&["tenants", "set", "acme", "--per-minute", "5"]);
+    let server = keyed.serve("fixtures", &[]);
+    let batch = json!({ "jobs": vec![json!({ "method": "echo", "body": "YQ==" }); 20] }).to_string();
+    assert_eq!(ask(&server, &acme, "POST", "/v1/jobs", batch.as_bytes()).status, 202);
+    let refused = ask(&server, &acme, "POST", "/v1/methods/echo", b"x");
+    assert!(refused.error(429, "quota_exceeded").contains("tenants.per_minute_max"));
 }
 
 /// Makes the key of an operator, and waits until a running server knows it.
