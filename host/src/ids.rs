@@ -144,16 +144,24 @@ impl fmt::Display for Tenant {
     }
 }
 
-impl TryFrom<String> for Tenant {
-    type Error = InvalidValue;
+/// Implements the conversions from and to text that serde uses.
+macro_rules! as_text {
+    ($($value:ident),*) => {$(
+        impl TryFrom<String> for $value {
+            type Error = InvalidValue;
 
-    fn try_from(text: String) -> Result<Self, InvalidValue> {
-        text.parse()
-    }
-}
+            fn try_from(text: String) -> Result<Self, $crate::ids::InvalidValue> {
+                text.parse()
+            }
+        }
 
-impl From<Tenant> for String {
-    fn from(tenant: Tenant) -> Self {
-        tenant.0
-    }
+        impl From<$value> for String {
+            fn from(value: $value) -> Self {
+                value.to_string()
+            }
+        }
+    )*};
 }
+pub(crate) use as_text;
+
+as_text!(Tenant);

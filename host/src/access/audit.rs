@@ -3,7 +3,7 @@
 //! Invariant: an entry holds no body, no query and no header of a request. Nobody waits for the disk: entries beyond those
 //! that may wait are counted, and their number is an entry of its own.
 
-use super::Caller;
+use super::{Caller, quota::Bucket};
 use crate::telemetry::metrics::{Limit, Metrics};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
@@ -24,9 +24,8 @@ use std::{
 
 /// Name of the file within its directory.
 const FILE: &str = "audit.jsonl";
-/// Refusals of unknown callers that are recorded in a second, and at once.
-const STRANGERS_PER_SECOND: f64 = 1.0;
-const STRANGERS_BURST: f64 = 60.0;
+/// Refusals of unknown callers that are recorded in a minute.
+const STRANGERS_PER_MINUTE: u64 = 60;
 /// Entries that are kept in memory.
 const RECENT_MAX: usize = 256;
 
@@ -97,8 +96,8 @@ pub struct AuditLog {
     lines: Option<Sender<Arc<str>>>,
     recent: Mutex<VecDeque<Arc<str>>>,
     missed: Arc<AtomicU64>,
-    /// What is left for refusals of unknown callers, and when it was filled.
-    strangers: Mutex<(f64, Instant)>,
+    /// What is left for refusals of unknown callers.
+    strangers: Mutex<Bucket>,
     metrics: Arc<Metrics>,
     writer: Option<JoinHandle<()>>,
 }
@@ -119,7 +118,7 @@ impl AuditLog {
             lines: Some(lines),
             recent: Mutex::default(),
             missed,
-            strangers: Mutex::new((STRANGERS_BURST, Instant::now())),
+            strangers: Mutex::default(),
             metrics: Arc::clone(metrics),
             writer: Some(writer),
         })
@@ -151,12 +150,7 @@ impl AuditLog {
     /// changes of others.
     fn has_room_for_stranger(&self, now: Instant) -> bool {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (left, filled) = *strangers;
-        let more = now.saturating_duration_since(filled).as_secs_f64() * STRANGERS_PER_SECOND;
-        let left = (left + more).min(STRANGERS_BURST);
-        let has_room = left >= 1.0;
-        *strangers = (if has_room { left - 1.0 } else { left }, now);
-        has_room
+        strangers.take(STRANGERS_PER_MINUTE, now).is_ok()
     }
 
     /// The latest entries, oldest first, each a JSON object.

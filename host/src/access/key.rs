@@ -5,7 +5,7 @@
 //!
 //! Invariant: the text of a key is overwritten when it is dropped, and hashes are compared in constant time.
 
-use crate::ids::InvalidValue;
+use crate::ids::{InvalidValue, as_text};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use zeroize::Zeroizing;
@@ -177,25 +177,6 @@ fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(bytes)
-}
-
-/// Implements the conversions from and to text that serde uses.
-macro_rules! as_text {
-    ($($value:ident),*) => {$(
-        impl TryFrom<String> for $value {
-            type Error = InvalidValue;
-
-            fn try_from(text: String) -> Result<Self, InvalidValue> {
-                text.parse()
-            }
-        }
-
-        impl From<$value> for String {
-            fn from(value: $value) -> Self {
-                value.to_string()
-            }
-        }
-    )*};
 }
 
 as_text!(KeyId, KeyHash, Fingerprint);

@@ -126,13 +126,20 @@ struct Used {
 
 /// What is left of a minute's share.
 #[derive(Default)]
-struct Bucket {
+pub(super) struct Bucket {
     /// Zero or less is nothing.
     left: f64,
     filled: Option<Instant>,
 }
 
 impl Bucket {
+    /// Takes one, if the bucket holds that after it was filled evenly with `max` a minute.
+    pub(super) fn take(&mut self, max: u64, now: Instant) -> Result<(), Duration> {
+        self.fill(max, 1.0, now)?;
+        self.left -= 1.0;
+        Ok(())
+    }
+
     /// Fills the bucket evenly with `max` a minute, and says how long it takes until it holds `least`.
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
     fn fill(&mut self, max: u64, least: f64, now: Instant) -> Result<(), Duration> {
@@ -168,11 +175,10 @@ impl Meter {
         {
             return exceeded(QuotaKind::BytesPerMinute, max, after);
         }
-        if let Some(max) = quota.per_minute_max {
-            if let Err(after) = used.requests.fill(max, 1.0, now) {
-                return exceeded(QuotaKind::PerMinute, max, after);
-            }
-            used.requests.left -= 1.0;
+        if let Some(max) = quota.per_minute_max
+            && let Err(after) = used.requests.take(max, now)
+        {
+            return exceeded(QuotaKind::PerMinute, max, after);
         }
         used.running += 1;
         drop(used);

@@ -104,6 +104,7 @@ pub fn is_tenant_name(text: &str) -> bool {
 }
 
 /// The time, in seconds since 1970.
-pub(super) fn now() -> u64 {
+#[must_use]
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

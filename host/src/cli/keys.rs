@@ -13,14 +13,14 @@ use super::{
 use crate::{
     access::{
         AuditEntry, AuditLog, Credential, Fingerprint, KeyFile, KeyId, KeyRecord, KeyState, Role, Verdict,
-        is_tenant_name,
+        is_tenant_name, now,
     },
     config::Config,
     ids::Tenant,
 };
 use anyhow::Context;
 use serde::Serialize;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -161,10 +161,6 @@ fn expiry(text: &str) -> anyhow::Result<Option<u64>> {
     let message = || format!("--expires {}: a time such as 90d, or `never`", printable(text));
     let time = time.ok_or_else(|| Failure::error(Exit::Usage, message()))?;
     Ok(Some(now().saturating_add(time.as_secs())))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A key, as it is listed: without the hash of its text.

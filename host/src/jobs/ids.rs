@@ -3,7 +3,7 @@
 //! Invariant: a value that exists is valid; it was checked where it was made.
 
 use super::Timestamp;
-use crate::ids::InvalidValue;
+use crate::ids::{InvalidValue, as_text};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
@@ -211,25 +211,6 @@ impl Lease {
     pub const fn attempt(&self) -> u32 {
         self.attempt
     }
-}
-
-/// Implements the conversions from and to text that serde uses.
-macro_rules! as_text {
-    ($($value:ident),*) => {$(
-        impl TryFrom<String> for $value {
-            type Error = InvalidValue;
-
-            fn try_from(text: String) -> Result<Self, InvalidValue> {
-                text.parse()
-            }
-        }
-
-        impl From<$value> for String {
-            fn from(value: $value) -> Self {
-                value.to_string()
-            }
-        }
-    )*};
 }
 
 as_text!(JobId, Cursor, ResultDigest);
