@@ -18,6 +18,7 @@ test: toolchain ## run every test, in release mode: proofs take minutes without 
 	@sh tests/snarkjs.sh
 	@sh tests/browser.sh
 	@sh tests/openapi.sh
+	@sh tests/html_pages.sh
 	$(CARGO) test --release --locked --workspace
 
 lint: toolchain

@@ -13,6 +13,7 @@ use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
 use snapback_abi::{
     circuits::{self, Circuit},
     input::Piece,
+    options,
     request::Request,
 };
 use snapback_guest_groth16 as groth16;
@@ -30,6 +31,8 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 /// Memory that a parser may use beside a multiple of its input, in bytes.
 const BYTES_MAX: usize = 1 << 20;
 const MULTIPLE_MAX: usize = 64;
+/// The same multiple for pages: a tag of three bytes is a node in several trees.
+const PAGE_MULTIPLE_MAX: usize = 1 << 10;
 
 /// One change of a file.
 #[derive(Clone, Debug)]
@@ -79,11 +82,15 @@ fn changed(mut file: Vec<u8>, changes: &[Change]) -> Vec<u8> {
 
 /// Runs a target on many changed files. The process aborts if the target uses more memory than the limits above allow.
 fn survives(target: fn(&[u8]), seeds: &[Vec<u8>], cases: u32) {
+    survives_within(MULTIPLE_MAX, target, seeds, cases);
+}
+
+fn survives_within(multiple_max: usize, target: fn(&[u8]), seeds: &[Vec<u8>], cases: u32) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let strategy = (any::<Index>(), prop::collection::vec(change(), 0..6));
     let run = TestRunner::new(config).run(&strategy, |(seed, changes)| {
         let file = changed(seeds[seed.index(seeds.len())].clone(), &changes);
-        let most = ALLOCATOR.allocated() + BYTES_MAX + MULTIPLE_MAX * file.len();
+        let most = ALLOCATOR.allocated() + BYTES_MAX + multiple_max * file.len();
         ALLOCATOR.set_limit(most).expect("a limit above the allocated bytes");
         target(&file);
         ALLOCATOR.set_limit(usize::MAX).expect("no limit");
@@ -172,6 +179,13 @@ fn snarkjs_files() -> Vec<Vec<u8>> {
     vec![key.verifying_key().to_json().into_bytes(), json, proof]
 }
 
+/// A page, alone and after options.
+fn pages() -> Vec<Vec<u8>> {
+    let page = include_bytes!("../guest/extract/src/sample.html");
+    let options = options::encode(br#"{"url":"https://example.org/","content":"page"}"#);
+    vec![page.to_vec(), [&options, page.as_slice()].concat()]
+}
+
 /// One test runs the parsers one after another, because they share the allocator and its limit.
 #[test]
 fn no_parser_panics_or_uses_more_than_a_multiple_of_its_input() {
@@ -197,4 +211,5 @@ fn no_parser_panics_or_uses_more_than_a_multiple_of_its_input() {
     survives(targets::key, &[key], 20_000);
     survives(targets::zkey, &[groth16::trial::ZKEY.to_vec()], 5_000);
     survives(targets::snarkjs, &snarkjs_files(), 20_000);
+    survives_within(PAGE_MULTIPLE_MAX, targets::page, &pages(), 2_000);
 }

@@ -5,6 +5,10 @@
 use halo2_proofs::pasta::{Fp, Fq};
 use snapback_abi::{circuits, input::Piece, methods, reply, request::Request};
 use snapback_circom::{Prime, r1cs::Header, sym::Names, wtns::Witness};
+use snapback_guest_extract::{
+    envelope::{Content, Document},
+    extract,
+};
 use snapback_guest_groth16::{self as groth16, KeyReader};
 use snapback_guest_plonk::{KeyFile, Outline, ProofFile};
 use snapback_host::{
@@ -164,4 +168,18 @@ pub fn record(bytes: &[u8]) {
         let text = std::str::from_utf8(bytes).expect("digits");
         assert!(text.trim().eq_ignore_ascii_case(&digest.to_string()));
     }
+}
+
+/// Reads a page as a call does, options included. The same page gives the same reply again.
+pub fn page(bytes: &[u8]) {
+    let Ok(document) = Document::decode(bytes) else { return };
+    let text = extract::text(&document);
+    assert_eq!(text, extract::text(&document));
+    if let Ok(reply) = extract::extract(&document)
+        && document.content != Some(Content::Page)
+    {
+        assert_eq!(text.as_deref(), Ok(&*reply.text));
+    }
+    let _ = extract::markdown(&document);
+    let _ = extract::links_of(&document);
 }

@@ -1,9 +1,9 @@
 //! Mozilla's test pages for Readability, with the content that its own implementation extracts.
 //!
-//! They are in the crate `readability-rust` 0.1.0, under `mozzilla-readability/test/test-pages`. The variable
-//! `SNAPBACK_READABILITY_PAGES` names the directory; without it the test is skipped. The similarity of two texts is the
+//! They are in the crate `readability-rust` 0.1.0. The similarity of two texts is the
 //! harmonic mean of precision and recall of their words.
 
+use super::gathered;
 use crate::{
     envelope::{Document, Options},
     extract::{extract, text},
@@ -48,7 +48,7 @@ fn compare(page: &Path) -> (f64, bool) {
 
 #[test]
 fn the_content_is_what_mozilla_extracts() {
-    let Some(pages) = std::env::var_os("SNAPBACK_READABILITY_PAGES") else { return };
+    let Some(pages) = gathered("readability") else { return };
     let mut results: Vec<_> = fs::read_dir(pages)
         .expect("a directory")
         .map(|entry| entry.expect("an entry").path())
