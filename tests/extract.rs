@@ -51,6 +51,8 @@ fn a_page_gives_the_reply_that_native_code_gives() {
     // What the guest does not know is refused, and so are options of methods without any.
     let refused = server.post("/v1/methods/text?colour=red", PAGE.as_bytes());
     assert_eq!((refused.status, refused.json()["code"].as_str()), (400, Some("malformed_input")));
+    let refused = server.post("/v1/methods/text?content=main&content=page", PAGE.as_bytes());
+    assert!(refused.error(400, "bad_query").contains("\"content\" is given twice"));
     let refused = server.post("/v1/methods/text?url=/relative", PAGE.as_bytes());
     assert!(refused.error(400, "malformed_input").contains("absolute"));
 }

@@ -14,10 +14,20 @@ use axum::extract::{
     Path, Query,
     rejection::{PathRejection, QueryRejection},
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor},
+};
 use snapback_abi::METHOD_CIRCUITS;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt::{self, Formatter},
+    sync::Arc,
+};
 use utoipa::IntoParams;
+
+/// Characters of an option's name that an error shows.
+const NAME_SHOWN_CHARS: usize = 64;
 
 /// The query of requests that concern one image.
 #[derive(Deserialize, IntoParams)]
@@ -49,8 +59,35 @@ pub(super) struct MethodQuery {
     image: Option<String>,
     #[serde(default)]
     circuit: String,
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "once_each")]
     options: BTreeMap<String, String>,
+}
+
+/// Reads options, each of which is given once: of two values, a proxy could have seen the other one.
+fn once_each<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Options;
+    impl<'de> Visitor<'de> for Options {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+            formatter.write_str("options, each once")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut options = BTreeMap::new();
+            while let Some((key, value)) = entries.next_entry::<String, String>()? {
+                match options.entry(key) {
+                    Entry::Vacant(entry) => _ = entry.insert(value),
+                    Entry::Occupied(entry) => {
+                        let name: String = entry.key().chars().take(NAME_SHOWN_CHARS).collect();
+                        return Err(Error::custom(format_args!("{name:?} is given twice")));
+                    }
+                }
+            }
+            Ok(options)
+        }
+    }
+    deserializer.deserialize_map(Options)
 }
 
 impl MethodQuery {
