@@ -7,7 +7,7 @@
 
 use crate::{
     error::{Error, Limit},
-    limits::{ADDRESS_BYTES_MAX, DOCUMENT_BYTES_MAX},
+    limits::{ADDRESS_BYTES_MAX, DOCUMENT_BYTES_MAX, NAME_SHOWN_CHARS},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,8 +15,7 @@ use snapback_abi::options;
 use url::Url;
 
 /// Options of a call. Each can be a query parameter of a URL.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Options {
     /// `Content-Type` of the document; its charset takes precedence over a `meta` element.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,6 +26,25 @@ pub struct Options {
     /// What `markdown`, `text` and `links` are taken from. Each has its own default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
+}
+
+impl Options {
+    fn read(entries: Map<String, Value>) -> Result<Self, Error> {
+        let text = |value, error| if let Value::String(text) = value { Ok(text) } else { Err(error) };
+        let mut options = Self::default();
+        for (name, value) in entries {
+            match &*name {
+                "content_type" => options.content_type = Some(text(value, Error::ContentType)?),
+                "url" => options.url = Some(text(value, Error::Url)?),
+                "content" => {
+                    let content = Content::deserialize(value).map_err(|_| Error::Content)?;
+                    options.content = Some(content);
+                }
+                _ => return Err(Error::UnknownOption(name.chars().take(NAME_SHOWN_CHARS).collect())),
+            }
+        }
+        Ok(options)
+    }
 }
 
 /// A part of a document.
@@ -63,7 +81,7 @@ impl<'a> Document<'a> {
         }
         let url = options.url.map(|url| match Url::parse(&url) {
             Ok(url) if url.as_str().len() <= ADDRESS_BYTES_MAX => Ok(url),
-            _ => Err(Error::Options),
+            _ => Err(Error::Url),
         });
         Ok(Self {
             bytes,
@@ -80,8 +98,7 @@ impl<'a> Document<'a> {
     pub fn decode(body: &'a [u8]) -> Result<Self, Error> {
         let (options, document) = options::decode(body).map_err(Error::Header)?;
         let Some(options) = options else { return Self::new(document, Options::default()) };
-        // The derived decoder takes an array of the values, too.
-        let options: Map<String, Value> = serde_json::from_slice(options).map_err(|_| Error::Options)?;
-        Self::new(document, serde_json::from_value(options.into()).map_err(|_| Error::Options)?)
+        let options: Map<String, Value> = serde_json::from_slice(options).map_err(|_| Error::NoObject)?;
+        Self::new(document, Options::read(options)?)
     }
 }

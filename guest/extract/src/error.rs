@@ -7,18 +7,26 @@ use snapback_abi::DecodeError;
 use thiserror::Error;
 
 /// Why a document is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Error {
     /// The bytes end within the options.
     #[error("what comes before the document {0}")]
     Header(DecodeError),
-    /// The options are not an object with the keys that the guest knows.
-    #[error(
-        "the options are not a JSON object of the texts `content_type`, `url` (absolute, at most {max} bytes) and \
-         `content` (`main` or `page`)",
-        max = limits::ADDRESS_BYTES_MAX
-    )]
-    Options,
+    /// The options are not JSON, or no object.
+    #[error("the options are not a JSON object")]
+    NoObject,
+    /// There is no option of this name, which is cut to [`limits::NAME_SHOWN_CHARS`].
+    #[error("there is no option {0:?}; the options are `content_type`, `url` and `content`")]
+    UnknownOption(String),
+    /// `content_type` is no text.
+    #[error("`content_type` is not a text such as `text/html; charset=utf-8`")]
+    ContentType,
+    /// `url` is no absolute URL, or longer than [`limits::ADDRESS_BYTES_MAX`].
+    #[error("`url` is not an absolute URL of at most {} bytes", limits::ADDRESS_BYTES_MAX)]
+    Url,
+    /// `content` is no part of a document.
+    #[error("`content` is neither `main` nor `page`")]
+    Content,
     /// The document exceeds a bound.
     #[error("{0}")]
     TooLarge(Limit),

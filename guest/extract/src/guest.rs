@@ -25,8 +25,13 @@ snapback_abi::export! {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let tag = match &error {
-            Error::Header(_) | Error::Options => Tag::Malformed,
             Error::TooLarge(_) => Tag::Unsupported,
+            Error::Header(_)
+            | Error::NoObject
+            | Error::UnknownOption(_)
+            | Error::ContentType
+            | Error::Url
+            | Error::Content => Tag::Malformed,
         };
         Self::new(tag, error.to_string())
     }

@@ -9,6 +9,8 @@ pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 pub const REPLY_BYTES_MAX: usize = 16 << 20;
 /// Longest address that is resolved, and longest address that others are resolved against, in bytes.
 pub const ADDRESS_BYTES_MAX: usize = 4 << 10;
+/// Characters of the name of an unknown option that an error shows.
+pub const NAME_SHOWN_CHARS: usize = 64;
 
 /// Deepest element. A start tag below it is kept, as a sibling; browsers do the same at 512.
 ///

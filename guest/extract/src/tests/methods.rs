@@ -84,8 +84,16 @@ fn a_body_is_a_document_or_has_a_header() {
     assert_eq!(refusal(&options::MAGIC), Error::Header(DecodeError::Truncated("length of the options")));
     let cut = options::encode(b"{}");
     assert_eq!(refusal(&cut[..cut.len() - 1]), Error::Header(DecodeError::Truncated("options")));
-    for bad in ["[]", "{", r#"{"url": "/relative"}"#, r#"{"no": 1}"#, r#"{"content": "all"}"#] {
-        assert_eq!(refusal(&options::encode(bad.as_bytes())), Error::Options, "{bad}");
+    for (bad, error) in [
+        ("[]", Error::NoObject),
+        ("{", Error::NoObject),
+        (r#"{"url": "/relative"}"#, Error::Url),
+        (r#"{"url": 1}"#, Error::Url),
+        (r#"{"content_type": null}"#, Error::ContentType),
+        (r#"{"content": "all"}"#, Error::Content),
+        (r#"{"no": 1}"#, Error::UnknownOption("no".into())),
+    ] {
+        assert_eq!(refusal(&options::encode(bad.as_bytes())), error, "{bad}");
     }
 }
 
