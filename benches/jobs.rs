@@ -6,7 +6,7 @@
 mod support;
 
 use snapback_host::jobs::{
-    ImageChoice, InputKind, JobEngine, JobError, JobLimits, NewJob, Outcome, Priority, SealingKey,
+    Identical, ImageChoice, InputKind, JobEngine, JobError, JobLimits, NewJob, Outcome, Priority, SealingKey,
     SqliteJobs, SystemClock,
 };
 use std::{
@@ -97,8 +97,8 @@ async fn claims(jobs: &SqliteJobs) -> Result<(), JobError> {
         claim_times.push(begun.elapsed().as_secs_f64());
         let bytes = Zeroizing::new(vec![2; 800]);
         let begun = Instant::now();
-        jobs.finish(claimed.lease, Outcome::Succeeded { bytes, media_type: None, image: "00".into() })
-            .await?;
+        let (image, identical) = ("00".into(), Identical::Differs);
+        jobs.finish(claimed.lease, Outcome::Succeeded { bytes, media_type: None, image, identical }).await?;
         finish_times.push(begun.elapsed().as_secs_f64());
     }
     record_times("jobs_claim", claim_times);

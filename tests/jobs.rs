@@ -14,6 +14,8 @@ mod kills;
 mod life;
 #[path = "jobs/order.rs"]
 mod order;
+#[path = "jobs/sharing.rs"]
+mod sharing;
 #[path = "jobs/sizes.rs"]
 mod sizes;
 #[path = "jobs/times.rs"]

@@ -63,7 +63,7 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
     let mut functions = BTreeMap::new();
     let mut has_memory = false;
     let mut has_wide_arithmetic = false;
-    let mut media_types = MediaTypes::default();
+    let mut declared = Declarations::default();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(|error| Refusal::Invalid(error.to_string()))? {
             Payload::ImportSection(imports) => {
@@ -100,7 +100,7 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
                 }
             }
             Payload::CustomSection(section) if section.name() == METHODS_SECTION => {
-                media_types.read(section.data())?;
+                declared.read(section.data())?;
             }
             Payload::CodeSectionEntry(body) if !has_wide_arithmetic => {
                 has_wide_arithmetic =
@@ -125,7 +125,7 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
     if callable.iter().any(|name| *name == METHOD_PROVE) && !has_wide_arithmetic {
         return Err(Refusal::NoWideArithmetic);
     }
-    let methods = callable.iter().filter(|name| is_method_name(name)).map(|name| media_types.of(name));
+    let methods = callable.iter().filter(|name| is_method_name(name)).map(|name| declared.of(name));
     let bake_methods = callable.iter().filter(|name| name.starts_with(BAKE_PREFIX));
     let extra_exports =
         functions.keys().filter(|name| !name.starts_with(RESERVED_PREFIX) && !callable.contains(name));
@@ -136,25 +136,28 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
     })
 }
 
-/// Media types of methods, which the guest declares in a custom section.
+/// What the guest declares of its methods in a custom section.
 #[derive(Default)]
-struct MediaTypes(BTreeMap<String, (String, String)>);
+struct Declarations(BTreeMap<String, MethodInfo>);
 
-impl MediaTypes {
+impl Declarations {
     fn read(&mut self, section: &[u8]) -> Result<(), Refusal> {
         for declared in methods::decode(section) {
-            let MethodTypes { name, request, reply } =
+            let MethodTypes { name, request, reply, is_pure } =
                 declared.map_err(|error| Refusal::MediaTypes(error.to_string()))?;
-            self.0.insert(name.into(), (request.into(), reply.into()));
+            let (request, reply) = (request.into(), reply.into());
+            self.0.insert(name.into(), MethodInfo { name: name.into(), request, reply, is_pure });
         }
         Ok(())
     }
 
     fn of(&self, name: &str) -> MethodInfo {
-        let declared = self.0.get(name).cloned();
-        let (request, reply) =
-            declared.unwrap_or_else(|| (methods::DEFAULT.to_owned(), methods::DEFAULT.to_owned()));
-        MethodInfo { name: name.to_owned(), request, reply }
+        self.0.get(name).cloned().unwrap_or_else(|| MethodInfo {
+            name: name.to_owned(),
+            request: methods::DEFAULT.to_owned(),
+            reply: methods::DEFAULT.to_owned(),
+            is_pure: false,
+        })
     }
 }
 

@@ -54,7 +54,7 @@ pub enum ImageKind {
     Calculator,
 }
 
-/// A method with the media types of its request and reply.
+/// A method, as its guest declares it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MethodInfo {
@@ -64,6 +64,9 @@ pub struct MethodInfo {
     pub request: String,
     /// Media type of the reply's body.
     pub reply: String,
+    /// Whether equal requests have equal replies. Left out where it is not so, as in manifests of earlier versions.
+    #[serde(default, rename = "pure", skip_serializing_if = "std::ops::Not::not")]
+    pub is_pure: bool,
 }
 
 /// Name and digest of a guest.

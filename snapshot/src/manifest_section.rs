@@ -166,7 +166,7 @@ mod tests {
             base in prop::option::of(digest()),
             inputs in prop::collection::vec((".{0,10}", ".{0,10}", digest(), any::<u64>()), 0..3),
             circuits in prop::collection::vec((".{0,10}", digest()), 0..3),
-            methods in prop::collection::vec((".{0,10}", ".{0,10}", ".{0,10}"), 0..3),
+            methods in prop::collection::vec((".{0,10}", ".{0,10}", ".{0,10}", any::<bool>()), 0..3),
             kind in prop_oneof![
                 Just(ImageKind::Service), Just(ImageKind::Calculator),
                 ".{0,10}".prop_map(|proof_system| ImageKind::Circuits { proof_system }),
@@ -187,7 +187,7 @@ mod tests {
                 circuits: circuits.into_iter().map(|(name, vk_digest)| CircuitId { name, vk_digest }).collect(),
                 methods: methods
                     .into_iter()
-                    .map(|(name, request, reply)| MethodInfo { name, request, reply })
+                    .map(|(name, request, reply, is_pure)| MethodInfo { name, request, reply, is_pure })
                     .collect(),
                 memory_bytes,
                 trial: trial.map(|(method, circuit, input, [input_bytes, peak_bytes, dirty_bytes, growth_bytes])| {

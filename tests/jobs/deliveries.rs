@@ -276,7 +276,8 @@ async fn a_database_of_the_first_version_is_upgraded() {
     let first = rusqlite::Connection::open(path.join("jobs.sqlite")).expect("it can be opened");
     first
         .execute_batch(
-            "DROP TABLE delivery; ALTER TABLE job DROP COLUMN callback_url; PRAGMA user_version = 1",
+            "DROP INDEX job_work; ALTER TABLE job DROP COLUMN work; ALTER TABLE job DROP COLUMN computed_by; \
+             DROP TABLE delivery; ALTER TABLE job DROP COLUMN callback_url; PRAGMA user_version = 1",
         )
         .expect("what the first version had");
     first.close().expect("it can be closed");

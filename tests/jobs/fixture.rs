@@ -3,8 +3,8 @@
 //! Invariant: the conformance suite reaches an engine only through [`Fixture`]. A second engine implements it.
 
 use snapback_host::jobs::{
-    Claimed, ImageChoice, InputKind, JobEngine, JobError, JobId, JobLimits, JobRecord, ManualClock, NewJob,
-    Outcome, Priority, SealingKey, SqliteJobs, State, Tenant, Timestamp,
+    Claimed, Identical, ImageChoice, InputKind, JobEngine, JobError, JobId, JobLimits, JobRecord,
+    ManualClock, NewJob, Outcome, Priority, SealingKey, SqliteJobs, State, Tenant, Timestamp,
 };
 use std::{
     path::Path,
@@ -160,7 +160,8 @@ pub(crate) async fn bytes(jobs: &dyn JobEngine, id: JobId) -> Vec<u8> {
 }
 
 pub(crate) fn success(bytes: &[u8]) -> Outcome {
-    Outcome::Succeeded { bytes: Zeroizing::new(bytes.to_vec()), media_type: None, image: "sha256:1".into() }
+    let (bytes, image) = (Zeroizing::new(bytes.to_vec()), "sha256:1".into());
+    Outcome::Succeeded { bytes, media_type: None, image, identical: Identical::Differs }
 }
 
 pub(crate) fn failure(code: &str) -> Outcome {

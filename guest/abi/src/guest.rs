@@ -106,15 +106,15 @@ pub fn collect(buffer: &mut Vec<u8>, body: &[u8]) -> Result<Option<Vec<u8>>, Fai
 
 /// Exports the contract and the named methods, each a function `Request -> Answer`.
 ///
-/// A method may declare the media types of its request and reply: `sum => sum("application/json" -> "text/plain")`. Two
-/// optional hooks follow a semicolon: `heap_used => f` with `f: fn() -> u64`, which returns the bytes that the
+/// A method may declare the media types of its request and reply: `sum => sum("application/json" -> "text/plain")`, that
+/// it is pure: `verify => verify(pure)`, or both: `sum => sum("application/json" -> "text/plain", pure)`. Two optional hooks follow a semicolon: `heap_used => f` with `f: fn() -> u64`, which returns the bytes that the
 /// allocator holds for live data, and `retire => f` with `f: fn() -> bool`, which returns whether the guest asks to be
 /// replaced.
 ///
 /// Exports exist on wasm only; a native build of a guest is an ordinary library.
 #[macro_export]
 macro_rules! export {
-    ($($method:ident => $function:ident $(($request:literal -> $reply:literal))?),* $(,)? $(; $($hook:ident => $answer:ident),* $(,)?)?) => {
+    ($($method:ident => $function:ident $(($($declared:tt)+))?),* $(,)? $(; $($hook:ident => $answer:ident),* $(,)?)?) => {
         #[cfg(target_arch = "wasm32")]
         #[expect(unsafe_code, reason = "exports have the names of the contract")]
         mod exports {
@@ -134,7 +134,7 @@ macro_rules! export {
                     $crate::guest::call(ptr, len, super::$function)
                 }
 
-                $( $crate::media_types! { $method, $request, $reply } )?
+                $( $crate::declare! { $method: $($declared)+ } )?
             )*
 
             $($( $crate::export_hook! { $hook => $answer } )*)?
@@ -142,13 +142,22 @@ macro_rules! export {
     };
 }
 
-/// Declares the media types of one method, for [`export!`].
+/// Declares the media types of one method, and that it is pure, for [`export!`].
 #[doc(hidden)]
 #[macro_export]
-macro_rules! media_types {
-    ($method:ident, $request:literal, $reply:literal) => {
+macro_rules! declare {
+    ($method:ident: $request:literal -> $reply:literal) => {
+        $crate::declare! { @line concat!(stringify!($method), "\t", $request, "\t", $reply, "\n") }
+    };
+    ($method:ident: $request:literal -> $reply:literal, pure) => {
+        $crate::declare! { @line concat!(stringify!($method), "\t", $request, "\t", $reply, "\tpure\n") }
+    };
+    ($method:ident: pure) => {
+        $crate::declare! { $method: "application/octet-stream" -> "application/octet-stream", pure }
+    };
+    (@line $line:expr) => {
         const _: () = {
-            const LINE: &str = concat!(stringify!($method), "\t", $request, "\t", $reply, "\n");
+            const LINE: &str = $line;
             // The linker concatenates all sections of this name.
             #[used]
             #[unsafe(link_section = "snapback.methods")]

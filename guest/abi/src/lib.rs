@@ -49,7 +49,7 @@ pub const METHOD_PROVE: &str = "prove";
 /// Method: takes a statement with its proof, and replies with `Ok` or [`reply::Tag::Refuted`].
 pub const METHOD_VERIFY: &str = "verify";
 
-/// Custom section in which a guest declares the media types of its methods; see [`methods`].
+/// Custom section in which a guest declares the media types of its methods, and which of them are pure; see [`methods`].
 pub const METHODS_SECTION: &str = "snapback.methods";
 
 /// The only module that a guest may import from.

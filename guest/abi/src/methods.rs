@@ -1,10 +1,13 @@
-//! Media types of methods, which a guest declares in the custom section [`METHODS_SECTION`](crate::METHODS_SECTION).
+//! Declarations of methods, which a guest makes in the custom section [`METHODS_SECTION`](crate::METHODS_SECTION).
 //!
 //! ```text
 //! repeated: method, tab, media type of the request, tab, media type of the reply, newline
+//! or:       the same, with a tab and the word `pure` before the newline
 //! ```
 //!
-//! A method that is not listed takes and returns [`DEFAULT`].
+//! A method that is not listed takes and returns [`DEFAULT`], and is not pure. The reply of a pure method depends on the
+//! circuit and the body of its request alone: not on randomness, on time or on earlier calls. The host may answer a
+//! request with the reply to another one that was equal.
 
 use crate::DecodeError;
 
@@ -12,8 +15,10 @@ use crate::DecodeError;
 pub const DEFAULT: &str = "application/octet-stream";
 /// Longest media type, in bytes.
 pub const MEDIA_TYPE_LEN_MAX: usize = 127;
+/// What the line of a pure method ends with.
+const PURE: &str = "pure";
 
-/// The media types of one method.
+/// The declaration of one method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MethodTypes<'a> {
     /// Name of the export.
@@ -22,6 +27,8 @@ pub struct MethodTypes<'a> {
     pub request: &'a str,
     /// Media type of the reply's body.
     pub reply: &'a str,
+    /// Whether equal requests have equal replies.
+    pub is_pure: bool,
 }
 
 /// Decodes the section. Each item is the declaration of one method, or an error if the line does not follow the format.
@@ -30,14 +37,18 @@ pub fn decode(section: &[u8]) -> impl Iterator<Item = Result<MethodTypes<'_>, De
     lines.map(|line| {
         let line = core::str::from_utf8(line).map_err(|_| DecodeError::OutOfRange("line"))?;
         let mut fields = line.split('\t');
-        match (fields.next(), fields.next(), fields.next(), fields.next()) {
-            (Some(name), Some(request), Some(reply), None)
-                if is_media_type(request) && is_media_type(reply) =>
-            {
-                Ok(MethodTypes { name, request, reply })
-            }
-            _ => Err(DecodeError::OutOfRange("line")),
+        let (Some(name), Some(request), Some(reply)) = (fields.next(), fields.next(), fields.next()) else {
+            return Err(DecodeError::OutOfRange("line"));
+        };
+        let is_pure = match (fields.next(), fields.next()) {
+            (None, _) => false,
+            (Some(PURE), None) => true,
+            _ => return Err(DecodeError::OutOfRange("line")),
+        };
+        if !is_media_type(request) || !is_media_type(reply) {
+            return Err(DecodeError::OutOfRange("line"));
         }
+        Ok(MethodTypes { name, request, reply, is_pure })
     })
 }
 
@@ -59,13 +70,21 @@ mod tests {
 
     #[test]
     fn lines_are_read_and_anything_else_is_refused() {
-        let section = b"prove\tapplication/json\ttext/plain; charset=utf-8\n\nverify\ta/b\tc/d\n";
+        let section = b"prove\tapplication/json\ttext/plain; charset=utf-8\n\nverify\ta/b\tc/d\tpure\n";
         let read: Vec<MethodTypes<'_>> = decode(section).map(|line| line.expect("a line")).collect();
         assert_eq!(read[0].reply, "text/plain; charset=utf-8");
         assert_eq!((read[1].name, read.len()), ("verify", 2));
-        for bad in
-            ["prove", "prove\ta/b", "prove\ta/b\tc/d\te/f", "prove\ta\tc/d", "prove\ta/b\tc/d\r", "p\t/\ta/b"]
-        {
+        assert_eq!((read[0].is_pure, read[1].is_pure), (false, true), "unless it says so, it is not pure");
+        for bad in [
+            "prove",
+            "prove\ta/b",
+            "prove\ta/b\tc/d\te/f",
+            "prove\ta/b\tc/d\tpure\tpure",
+            "prove\ta/b\tc/d\t",
+            "prove\ta\tc/d",
+            "prove\ta/b\tc/d\r",
+            "p\t/\ta/b",
+        ] {
             assert!(decode(bad.as_bytes()).any(|line| line.is_err()), "{bad:?}");
         }
     }

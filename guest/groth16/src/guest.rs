@@ -26,7 +26,7 @@ use zeroize::Zeroize;
 snapback_abi::export! {
     circuits => circuits,
     prove => prove,
-    verify => verify,
+    verify => verify(pure),
     verifying_key => verifying_key("application/octet-stream" -> "application/json"),
     bake_zkey => bake_zkey,
     bake_r1cs => bake_r1cs,

@@ -31,7 +31,7 @@ use zeroize::Zeroize;
 snapback_abi::export! {
     circuits => circuits,
     prove => prove,
-    verify => verify,
+    verify => verify(pure),
     verifying_key => verifying_key,
     bake_srs => bake_srs,
     bake_circuit => bake_circuit,

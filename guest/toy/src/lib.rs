@@ -17,7 +17,7 @@ use std::{
 snapback_abi::export! {
     circuits => circuits,
     prove => prove("text/plain" -> "text/plain"),
-    verify => verify("text/plain" -> "text/plain"),
+    verify => verify("text/plain" -> "text/plain", pure),
     verifying_key => verifying_key,
     bake_number => bake_number,
     bake_remove => bake_remove,

@@ -25,7 +25,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 snapback_abi::export! {
     circuits => circuits,
     prove => prove,
-    verify => verify,
+    verify => verify(pure),
     bake_sapling_spend => bake_sapling_spend,
     bake_sapling_output => bake_sapling_output,
     bake_init => bake_init,

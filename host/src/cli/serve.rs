@@ -143,6 +143,7 @@ pub(super) fn run(
         explain,
         running_max: config.jobs.running_max.unwrap_or(config.lanes.saturating_sub(1).max(1)),
         lease: job_limits(config).lease,
+        sharing: config.jobs.sharing,
     };
     let app = App::new(
         Arc::clone(&dispatcher),

@@ -22,6 +22,15 @@ pub enum JobAcceptance {
     Off,
 }
 
+/// Whether jobs of pure methods get the results of identical work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// They do.
+    On,
+    /// Each job runs.
+    Off,
+}
+
 /// The settings of durable jobs.
 #[derive(Clone, Debug)]
 pub struct JobSettings {
@@ -31,6 +40,8 @@ pub struct JobSettings {
     pub key_file: PathBuf,
     /// `jobs.running_max`; `None` for one on each lane but one.
     pub running_max: Option<usize>,
+    /// `jobs.share_pure`
+    pub sharing: Sharing,
     /// Bounds of the engine.
     limits: JobLimits,
 }
@@ -41,6 +52,7 @@ impl JobSettings {
             acceptance: JobAcceptance::Auto,
             key_file: default_dir("XDG_DATA_HOME", ".local/share").unwrap_or_default().join("jobs.key"),
             running_max: None,
+            sharing: Sharing::On,
             limits: JobLimits {
                 tenant_queued_max: u64::MAX,
                 tenant_queued_bytes_max: u64::MAX,
@@ -74,6 +86,9 @@ impl JobSettings {
                         Some(number(count, 1, 1024).map_err(|accepted| format!("`auto`, or {accepted}"))?)
                     }
                 };
+            }
+            "jobs.share_pure" => {
+                self.sharing = one_of(value, &[("on", Sharing::On), ("off", Sharing::Off)])?;
             }
             "jobs.waiting_max" => limits.queued_max = number(value, 1, 10_000_000)? as u64,
             "jobs.waiting_bytes_max" => limits.queued_bytes_max = bytes(value, 1, 1 << 50)?,

@@ -37,7 +37,7 @@ pub use access::{AccessSettings, KeysNeeded};
 pub use error::ConfigError;
 pub use hosts::Hosts;
 pub use http::{HttpConfig, WitnessExport};
-pub use jobs::{JobAcceptance, JobSettings};
+pub use jobs::{JobAcceptance, JobSettings, Sharing};
 pub use model::{CircuitChanges, CircuitSettings, Config, LogFormat};
 pub use policies::set_policy;
 pub use setting::{PREFIX, Scope, Setting};

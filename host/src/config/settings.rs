@@ -256,6 +256,11 @@ pub const SETTINGS: &[Setting] = &[
         "auto",
         "jobs that are on their way to a lane or on one at once: a number, or auto (one for each lane but one, and at least one)",
     ),
+    setting(
+        "jobs.share_pure",
+        "on",
+        "whether a job of a pure method (`verify`) gets the kept result of an identical job of its tenant instead of running: on or off",
+    ),
     setting("jobs.waiting_max", "100000", "jobs that may wait; more are answered with 429"),
     setting("jobs.waiting_bytes_max", "4GiB", "bodies of jobs that wait, all together, on disk"),
     setting(

@@ -54,6 +54,10 @@ pub(super) struct JobView {
     error: Option<JobFailure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultView>,
+    /// The job that computed the result, if it is that of identical work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    computed_by: Option<JobId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     callback: Option<CallbackView>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -119,6 +123,7 @@ impl JobView {
                 media_type: result.media_type.clone(),
                 location: format!("/v1/jobs/{id}/result"),
             }),
+            computed_by: record.computed_by,
             callback: record.callback.clone().map(|origin| CallbackView { origin, delivery: None }),
             cancel_requested: record.cancel_requested && !state.has_ended(),
         }

@@ -53,6 +53,8 @@ struct Method {
     request: String,
     /// Media type of the reply's body.
     reply: String,
+    /// Whether equal requests have equal replies.
+    pure: bool,
 }
 
 pub(super) async fn circuits(
@@ -108,6 +110,7 @@ pub(super) async fn methods(State(app): State<Arc<App>>) -> Json<Methods> {
             image: service.name().into(),
             request: method.request.clone(),
             reply: method.reply.clone(),
+            pure: method.is_pure,
         }));
     }
     Json(Methods { methods })

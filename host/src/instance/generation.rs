@@ -135,6 +135,12 @@ impl Generation {
         methods.iter().find(|known| known.name == method).map_or(methods::DEFAULT, |known| &known.reply)
     }
 
+    /// Whether the guest declares of a method that equal requests have equal replies.
+    #[must_use]
+    pub fn is_pure(&self, method: &str) -> bool {
+        self.image.manifest.methods.iter().any(|known| known.name == method && known.is_pure)
+    }
+
     /// Whether the image can prove a circuit of this name.
     #[must_use]
     pub fn has_circuit(&self, name: &str) -> bool {

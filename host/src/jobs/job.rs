@@ -107,6 +107,16 @@ impl fmt::Debug for Claimed {
     }
 }
 
+/// Whether a result is that of identical work too: of another job of the tenant with the same service, method, circuit,
+/// options, media type and body, on the same image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identical {
+    /// It is.
+    MayShare,
+    /// It is not: each job computes its own, as proofs have to.
+    Differs,
+}
+
 /// How an attempt ended.
 pub enum Outcome {
     /// The method replied.
@@ -117,6 +127,8 @@ pub enum Outcome {
         media_type: Option<String>,
         /// Digest of the image that it was computed with.
         image: String,
+        /// Whether identical work may have it too.
+        identical: Identical,
     },
     /// The method refused the job. It is not tried again.
     Failed {

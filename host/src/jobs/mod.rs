@@ -45,7 +45,7 @@ pub use delivery::{
 };
 pub use error::{Bound, JobError, KeyFileError, StorageFault};
 pub use ids::{Cursor, IdempotencyKey, JobId, Lease, Priority, ResultDigest};
-pub use job::{Claimed, InputKind, NewJob, Outcome, Renewal, Stored, Submitted};
+pub use job::{Claimed, Identical, InputKind, NewJob, Outcome, Renewal, Stored, Submitted};
 pub use key_file::load_key;
 pub use limits::{JobLimits, TenantLimits};
 pub use record::{
@@ -91,6 +91,16 @@ pub trait JobEngine: Deliveries {
     /// # Errors
     /// Returns an error if the outcome cannot be stored. The job is then run again; this does not count as an attempt.
     fn finish(&self, lease: Lease, outcome: Outcome) -> BoxFuture<'_, Result<Stored, JobError>>;
+
+    /// Ends a claimed job with the newest result that identical work had on the image with this digest, if it is still kept
+    /// and was stored as one that [may be shared](Identical::MayShare). The attempt does not count. Returns the job that
+    /// computed the result, or `None` if there is no such result or the lease was lost.
+    ///
+    /// Inputs of a circuit are never identical: what calculates their witness is part of no image.
+    ///
+    /// # Errors
+    /// Returns an error if jobs cannot be read, or this cannot be stored. The lease is still held then.
+    fn share(&self, lease: &Lease, image: &str) -> BoxFuture<'_, Result<Option<JobId>, JobError>>;
 
     /// Returns a claimed job to the queue without counting the attempt. Does nothing if the lease was lost.
     ///

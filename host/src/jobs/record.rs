@@ -116,6 +116,8 @@ pub struct JobRecord {
     pub error: Option<JobFailure>,
     /// Its result, while that is kept.
     pub result: Option<ResultRecord>,
+    /// The job that computed the result, if it is that of identical work.
+    pub computed_by: Option<JobId>,
     /// Length of the body, in bytes.
     pub body_bytes: u64,
     /// Trace context of the submission.

@@ -5,7 +5,7 @@
 use crate::{
     circuits::{ProofTimes, Registry},
     instance::Fault,
-    jobs::{InputKind, JobFailure, JobRecord, Outcome},
+    jobs::{Identical, InputKind, JobFailure, JobRecord, Outcome},
     lanes,
     service::Service,
 };
@@ -28,11 +28,13 @@ pub(super) struct Question<'a> {
     /// The circuits of the service, if it takes them as data.
     pub(super) registry: Option<&'a Registry>,
     pub(super) explain: Explain,
+    /// Whether identical work may have the result too.
+    pub(super) identical: Identical,
 }
 
 /// Returns the outcome of a job whose call has ended.
 pub(super) fn outcome(question: Question<'_>, ended: lanes::Outcome) -> Outcome {
-    let Question { job, kind, service, image, registry, explain } = question;
+    let Question { job, kind, service, image, registry, explain, identical } = question;
     let lanes::Outcome { result, took, witness_took } = ended;
     let reply = match result {
         Ok(reply) if reply.tag == Tag::Ok => reply,
@@ -68,7 +70,7 @@ pub(super) fn outcome(question: Question<'_>, ended: lanes::Outcome) -> Outcome 
         }
         _ => (reply.body, service.current().reply_type(&job.method).to_owned()),
     };
-    Outcome::Succeeded { bytes, media_type: Some(media_type), image }
+    Outcome::Succeeded { bytes, media_type: Some(media_type), image, identical }
 }
 
 /// Whether the call may end otherwise when it is made again. The guest's own answers, and what its code does with its

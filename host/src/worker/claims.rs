@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     circuits::Registries,
+    config::Sharing,
     dispatch::Dispatcher,
     jobs::{JobEngine, JobError},
 };
@@ -43,6 +44,8 @@ pub struct Worker {
     pub running_max: usize,
     /// `jobs.lease`
     pub lease: Duration,
+    /// `jobs.share_pure`
+    pub sharing: Sharing,
 }
 
 impl Worker {
@@ -63,7 +66,7 @@ impl Worker {
     }
 
     async fn work(self, engine: Arc<dyn JobEngine>, mut draining: watch::Receiver<bool>) {
-        let Self { desk, dispatcher, registries, explain, running_max, lease } = self;
+        let Self { desk, dispatcher, registries, explain, running_max, lease, sharing } = self;
         let names: Vec<String> =
             dispatcher.services().iter().map(|service| service.name().to_owned()).collect();
         let context = Arc::new(RunContext {
@@ -74,6 +77,7 @@ impl Worker {
             explain,
             beside: Arc::default(),
             renew_every: lease / RENEWALS_PER_LEASE,
+            sharing,
         });
         let work = engine.work();
         let mut running = JoinSet::new();

@@ -4,6 +4,7 @@
 //! desk        where the engine of the jobs is found once it is open
 //! claims      claims jobs while there is room for them, and sweeps
 //! run         one job: lease, call, outcome
+//! share       which jobs get the result of identical work instead
 //! answer      what a client reads of a call that has ended
 //! estimates   how long calls of each kind take
 //! ```
@@ -18,6 +19,7 @@ mod claims;
 mod desk;
 mod estimates;
 mod run;
+mod share;
 
 pub use answer::Explain;
 pub use claims::Worker;

@@ -6,9 +6,11 @@
 use super::{
     answer::{self, Explain, Question},
     estimates::Estimates,
+    share::{Pure, pure},
 };
 use crate::{
     circuits::Registries,
+    config::Sharing,
     dispatch::{Dispatcher, Rejected},
     ids::Tenant,
     instance::{Fault, StopFlag, StoppedWhen},
@@ -30,6 +32,8 @@ pub(super) struct RunContext {
     pub(super) beside: Arc<RwLock<()>>,
     /// Interval at which leases are renewed.
     pub(super) renew_every: Duration,
+    /// Whether identical work shares a result.
+    pub(super) sharing: Sharing,
 }
 
 /// What became of a claimed job.
@@ -75,7 +79,8 @@ pub(super) async fn run(context: Arc<RunContext>, claimed: Claimed, draining: wa
         // Only jobs of services that are served are claimed.
         return context.give_back(lease, Ran::GivenBack).await;
     };
-    let image = service.current().image().digest.to_string();
+    let generation = service.current();
+    let image = generation.image().digest.to_string();
     if let ImageChoice::Digest(wanted) = &job.image
         && *wanted != image
     {
@@ -83,6 +88,13 @@ pub(super) async fn run(context: Arc<RunContext>, claimed: Claimed, draining: wa
             format!("the job is for the image {wanted}, and `{}` is served from {image}", job.service);
         let outcome = Outcome::Failed { code: "image_replaced".into(), message, image: None };
         return context.finish(lease, outcome).await;
+    }
+    let pure = pure(context.sharing, generation, &job, kind);
+    if let Some(pure) = &pure
+        && pure.share(&*context.engine, &lease, &image).await
+    {
+        context.dispatcher.metrics().job_shared(service.name());
+        return Ran::Ended;
     }
     let circuit = job.circuit.clone().unwrap_or_default();
     let stop = StopFlag::default();
@@ -115,7 +127,7 @@ pub(super) async fn run(context: Arc<RunContext>, claimed: Claimed, draining: wa
         Ok(ended) => {
             // The job has been computed: a drain waits for the moment that it takes to store that.
             let undrained = watch::Sender::new(false);
-            let outcome = context.outcome(job, kind, service, image, ended);
+            let outcome = context.outcome(job, kind, service, (image, pure), ended);
             match context.renewing(&lease, outcome, undrained.subscribe()).await {
                 Ok(outcome) => context.finish(lease, outcome).await,
                 Err(unwanted) => context.abandon(lease, unwanted).await,
@@ -198,7 +210,7 @@ impl RunContext {
         job: JobRecord,
         kind: InputKind,
         service: Arc<Service>,
-        image: String,
+        (image, pure): (String, Option<Pure>),
         ended: Option<lanes::Outcome>,
     ) -> Outcome {
         let lost = || Outcome::Retry {
@@ -211,10 +223,13 @@ impl RunContext {
             self.estimates().record(&job.service, &job.method, circuit, ended.took);
         }
         let (registry, explain) = (self.registries.get(service.id()).cloned(), self.explain);
+        let identical = Pure::identical(pure.as_ref(), &service);
         // A proof of many signals takes a while to write.
         let outcome = tokio::task::spawn_blocking(move || {
             let registry = registry.as_deref();
-            answer::outcome(Question { job: &job, kind, service: &service, image, registry, explain }, ended)
+            let job = &job;
+            let service = &service;
+            answer::outcome(Question { job, kind, service, image, registry, explain, identical }, ended)
         });
         outcome.await.unwrap_or_else(|_| lost())
     }

@@ -81,7 +81,8 @@ fn methods() -> Described {
         "name": "prove",
         "image": "zcash",
         "request": "application/vnd.zcash.pczt",
-        "reply": "application/vnd.zcash.pczt"
+        "reply": "application/vnd.zcash.pczt",
+        "pure": false
     }] });
     Op::get("/v1/methods", TAG, "list_methods", "Lists the methods of all images")
         .json::<Methods>(200, "The methods.", example)

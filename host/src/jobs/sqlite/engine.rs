@@ -69,9 +69,7 @@ impl JobEngine for SqliteJobs {
     fn finish(&self, lease: Lease, outcome: Outcome) -> BoxFuture<'_, Result<Stored, JobError>> {
         Box::pin(async move {
             let (job, nonce) = (lease.job, lease.nonce);
-            // Sealing and writing a large result may take longer than a lease.
-            let patience = self.shared.limits.lease.max(STORING_MAX);
-            self.shared.deadlines.renew(&lease, self.shared.clock.monotonic() + patience);
+            self.storing(&lease);
             let stored = async {
                 let outcome = self.seal_outcome(job, outcome).await?;
                 self.write(move |writer| writer.finish(&lease, outcome)).await
@@ -83,6 +81,11 @@ impl JobEngine for SqliteJobs {
             }
             stored
         })
+    }
+
+    fn share(&self, lease: &Lease, image: &str) -> BoxFuture<'_, Result<Option<JobId>, JobError>> {
+        let Lease { job, attempt, nonce } = *lease;
+        Box::pin(self.share_result(Lease { job, attempt, nonce }, image.to_owned()))
     }
 
     fn give_back(&self, lease: Lease) -> BoxFuture<'_, Result<(), JobError>> {
@@ -206,6 +209,12 @@ impl JobEngine for SqliteJobs {
 }
 
 impl SqliteJobs {
+    /// Extends a lease by as long as it may take to seal and write a large result.
+    pub(super) fn storing(&self, lease: &Lease) {
+        let patience = self.shared.limits.lease.max(STORING_MAX);
+        self.shared.deadlines.renew(lease, self.shared.clock.monotonic() + patience);
+    }
+
     async fn seal_job(&self, mut job: NewJob) -> Result<SealedJob, JobError> {
         let bytes = job.body.len() as u64;
         if job.idempotency_key.is_none() {
@@ -237,14 +246,23 @@ impl SqliteJobs {
                 let failure = JobFailure { code: "result_too_large".into(), message };
                 Ok(SealedOutcome::Failed { failure, image: Some(image) })
             }
-            Outcome::Succeeded { bytes: value, media_type, image } => {
+            Outcome::Succeeded { bytes: value, media_type, image, identical } => {
                 let bytes = value.len() as u64;
                 let seal = move |shared: &Shared| {
                     let digest = ResultDigest::of(&value);
                     let inline_bytes_max = shared.limits.inline_bytes_max;
                     let result =
                         shared.bodies.prepare(&shared.seal, job, Sealed::Result, value, inline_bytes_max)?;
-                    Ok(SealedOutcome::Succeeded { result, digest, bytes, media_type, image })
+                    let computed_by = None;
+                    Ok(SealedOutcome::Succeeded {
+                        result,
+                        digest,
+                        bytes,
+                        media_type,
+                        image,
+                        identical,
+                        computed_by,
+                    })
                 };
                 self.with_seal(bytes, seal).await?
             }
@@ -289,7 +307,7 @@ impl SqliteJobs {
         }))
     }
 
-    async fn open_value(
+    pub(super) async fn open_value(
         &self,
         job: JobId,
         what: Sealed,

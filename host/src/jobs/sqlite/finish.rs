@@ -12,7 +12,8 @@ use super::{
     writer::{Effect, Writer},
 };
 use crate::jobs::{
-    JobError, JobFailure, JobId, JobRecord, Lease, ResultDigest, State, Stored, Tenant, fairness::Waiting,
+    Identical, JobError, JobFailure, JobId, JobRecord, Lease, ResultDigest, State, Stored, Tenant,
+    fairness::Waiting,
 };
 use rusqlite::{OptionalExtension as _, named_params};
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub(super) enum SealedOutcome {
         bytes: u64,
         media_type: Option<String>,
         image: String,
+        identical: Identical,
+        /// The job that computed it, if it is that of identical work: the attempt has run nothing.
+        computed_by: Option<JobId>,
     },
     Failed {
         failure: JobFailure,
@@ -54,14 +58,23 @@ impl Writer {
     pub(super) fn finish(&mut self, lease: &Lease, outcome: SealedOutcome) -> Result<Stored, JobError> {
         let Some(live) = self.held(lease.job, lease.nonce)? else { return Ok(Stored::Other) };
         match outcome {
-            SealedOutcome::Succeeded { result, digest, bytes, media_type, image } => {
+            SealedOutcome::Succeeded { result, digest, bytes, media_type, image, identical, computed_by } => {
                 self.store("INSERT INTO result (seq, sealed, file) VALUES (?1, ?2, ?3)", live.seq, result)?;
                 self.connection
                     .prepare_cached(
-                        "UPDATE job SET result_digest = ?2, result_bytes = ?3, result_media_type = ?4, image = ?5 \
-                         WHERE seq = ?1",
+                        "UPDATE job SET result_digest = :digest, result_bytes = :bytes, result_media_type = :media_type, \
+                         image = :image, work = CASE WHEN :may_share THEN work END, computed_by = :computed_by, \
+                         attempts = attempts - (:computed_by IS NOT NULL) WHERE seq = :seq",
                     )?
-                    .execute((live.seq, digest.0, bytes.cast_signed(), media_type, image))?;
+                    .execute(named_params! {
+                        ":digest": digest.0,
+                        ":bytes": bytes.cast_signed(),
+                        ":media_type": media_type,
+                        ":image": image,
+                        ":may_share": identical == Identical::MayShare,
+                        ":computed_by": computed_by.as_ref().map(JobId::as_bytes),
+                        ":seq": live.seq,
+                    })?;
                 self.end(&live, State::Succeeded, None)?;
                 self.count().add_result(bytes);
             }

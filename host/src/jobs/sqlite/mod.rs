@@ -7,6 +7,7 @@
 //! | `engine` | the interface |
 //! | `writer` | runs commands, many to a transaction |
 //! | `submit`, `claim`, `finish`, `sweep` | the commands |
+//! | `share` | ends jobs with results of identical work |
 //! | `deliveries`, `deliver` | who is told about the ends of jobs: the interface, the commands |
 //! | `load` | counts jobs |
 //! | `read`, `rows` | reads jobs |
@@ -30,6 +31,7 @@ mod opened;
 mod read;
 mod rows;
 mod schema;
+mod share;
 mod shared;
 mod submit;
 mod sweep;

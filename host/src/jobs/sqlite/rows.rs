@@ -112,6 +112,10 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
         expires_at: time(row, "expires_at")?,
         error: failure(row)?,
         result: digest.map(result).transpose()?,
+        computed_by: converted(row, "computed_by", |id: Option<_>| match id {
+            None => Some(None),
+            Some(id) => JobId::from_bytes(id).map(Some),
+        })?,
         body_bytes: unsigned(row, "body_bytes")?,
         traceparent: row.get("traceparent")?,
         callback: row.get("callback")?,

@@ -12,7 +12,7 @@ pub(super) const APPLICATION_ID: i64 = 0x736e_6a62;
 /// Version of the schema.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
 /// What makes each version out of the one before.
-pub(super) const STEPS: [&str; 2] = [JOBS, DELIVERIES];
+pub(super) const STEPS: [&str; 3] = [JOBS, DELIVERIES, SHARING];
 
 /// `seq` gives the order of submission; it does not depend on the clock. `due_at` is when time alone changes the job: a
 /// waiting job or a result expires, a tombstone is forgotten. `delay` is a [`Delay`], `state` a number of a state.
@@ -111,6 +111,14 @@ CREATE INDEX delivery_ended ON delivery (due_at) WHERE state <> 0;
 CREATE INDEX delivery_of_tenant ON delivery (tenant, seq);
 CREATE INDEX delivery_of_tenant_in_state ON delivery (tenant, state, seq);
 CREATE INDEX delivery_in_state ON delivery (state, seq);
+";
+
+/// Which results are those of identical work. `work` is a digest that only the sealing key makes, as the others are; it is
+/// cleared when a job ends with a result that is not to be shared.
+const SHARING: &str = "
+ALTER TABLE job ADD COLUMN work BLOB;
+ALTER TABLE job ADD COLUMN computed_by BLOB;
+CREATE INDEX job_work ON job (work, image) WHERE state = 2 AND work IS NOT NULL;
 ";
 
 /// Settings of every connection.

@@ -11,7 +11,8 @@ use super::{
     writer::{Effect, Writer},
 };
 use crate::jobs::{
-    Bound, ImageChoice, JobError, JobId, JobLimits, JobRecord, NewJob, State, Submitted, Timestamp,
+    Bound, ImageChoice, InputKind, JobError, JobId, JobLimits, JobRecord, NewJob, State, Submitted,
+    Timestamp,
     fairness::Waiting,
     seal::{Seal, Sealed},
 };
@@ -52,6 +53,8 @@ pub(super) struct Digests {
     body: [u8; 32],
     body_bytes: u64,
     fingerprint: [u8; 32],
+    /// Equal for identical work of one tenant, whatever its image.
+    work: Option<[u8; 32]>,
     idempotency: Option<[u8; 32]>,
 }
 
@@ -70,8 +73,22 @@ impl Digests {
             [b"job", job.service.as_bytes(), job.method.as_bytes(), &circuit, &image, &kind, &options, &body];
         let key =
             |key: &str| seal.digest([b"key".as_slice(), job.tenant.as_str().as_bytes(), key.as_bytes()]);
+        let media_type = optional(&job.media_type);
+        let tenant = job.tenant.as_str().as_bytes();
+        let identical: [&[u8]; 8] = [
+            b"work",
+            tenant,
+            job.service.as_bytes(),
+            job.method.as_bytes(),
+            &circuit,
+            &options,
+            &media_type,
+            &body,
+        ];
         Self {
             body,
+            // What calculates the witness of inputs is part of no image, and may have been replaced.
+            work: (job.kind == InputKind::Raw).then(|| seal.digest(identical)),
             body_bytes: job.body.len() as u64,
             fingerprint: seal.digest(parts),
             idempotency: job.idempotency_key.as_ref().map(|text| key(text.as_str())),
@@ -146,9 +163,9 @@ impl Writer {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO job (id, tenant, service, method, circuit, image, kind, options, media_type, callback, \
              callback_url, traceparent, state, delay, priority, estimate_ms, submitted, not_before, expires_at, due_at, idempotency, \
-             fingerprint, body_bytes, body_digest) VALUES (:id, :tenant, :service, :method, :circuit, :image, :kind, \
+             fingerprint, work, body_bytes, body_digest) VALUES (:id, :tenant, :service, :method, :circuit, :image, :kind, \
              :options, :media_type, :callback, :callback_url, :traceparent, 0, :delay, :priority, :estimate_ms, :submitted, \
-             :not_before, :expires_at, :expires_at, :idempotency, :fingerprint, :body_bytes, :body_digest)",
+             :not_before, :expires_at, :expires_at, :idempotency, :fingerprint, :work, :body_bytes, :body_digest)",
         )?;
         let seq = insert.insert(named_params! {
             ":id": id.as_bytes(),
@@ -171,6 +188,7 @@ impl Writer {
             ":expires_at": stored(expires_at),
             ":idempotency": digests.idempotency,
             ":fingerprint": digests.fingerprint,
+            ":work": digests.work,
             ":body_bytes": i64::try_from(digests.body_bytes).expect("a body fits into memory"),
             ":body_digest": digests.body,
         })?;
@@ -200,6 +218,7 @@ impl Writer {
             expires_at: Some(expires_at),
             error: None,
             result: None,
+            computed_by: None,
             body_bytes: digests.body_bytes,
             traceparent: job.traceparent,
             callback: origin,

@@ -249,6 +249,11 @@ impl Metrics {
         self.jobs_oldest_waiting_seconds.set(oldest_waiting.as_secs_f64());
     }
 
+    /// Records that a job got the result of identical work.
+    pub(crate) fn job_shared(&self, image: &str) {
+        self.jobs_shared.with_label_values(&[image]).inc();
+    }
+
     /// Sets the number of webhooks in each state.
     pub(crate) fn set_webhooks(&self, states: impl IntoIterator<Item = (&'static str, u64)>) {
         for (state, webhooks) in states {
