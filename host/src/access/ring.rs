@@ -1,7 +1,7 @@
 //! The keys of a running server.
 //!
 //! Invariant: a file that cannot be read changes nothing, so that a slip of an editor locks nobody out; a file that was
-//! removed leaves no keys.
+//! removed leaves no keys. Whoever watches is told of every change of what is accepted.
 
 use super::{
     AccessError, Admission, Caller, Denied, Exceeded, Fingerprint, KeyFile, KeyId, Quota,
@@ -13,11 +13,15 @@ use super::{
 use crate::ids::Tenant;
 use arc_swap::ArcSwap;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
+use tokio::sync::watch;
 
 /// The keys of a server, and what its tenants use.
 pub struct KeyRing {
@@ -25,6 +29,10 @@ pub struct KeyRing {
     table: ArcSwap<Table>,
     /// The version of the file that the table is of.
     seen: Mutex<Option<Stamp>>,
+    /// Told when keys have changed or expired.
+    changed: watch::Sender<()>,
+    /// Up to when it was told that keys have expired. Relaxed: it orders nothing else.
+    expired_until: AtomicU64,
     /// What a tenant may use, unless it has a quota of its own.
     default_quota: Quota,
     meters: Meters,
@@ -37,6 +45,8 @@ struct Table {
     by_certificate: HashMap<Fingerprint, KeyId>,
     quotas: HashMap<Tenant, Quota>,
     callbacks: HashMap<Tenant, String>,
+    /// When keys expire.
+    expiries: BTreeSet<u64>,
 }
 
 impl Table {
@@ -52,6 +62,7 @@ impl Table {
         Self {
             callbacks,
             by_certificate: by_certificate.collect(),
+            expiries: file.keys.iter().filter_map(|key| key.expires).collect(),
             quotas: file.tenants.into_iter().map(|(name, tenant)| (name, tenant.quota.or(default))).collect(),
             by_id: file.keys.into_iter().map(|key| (key.id, key)).collect(),
         }
@@ -69,16 +80,33 @@ impl KeyRing {
             path,
             table: ArcSwap::from_pointee(Table::of(file.unwrap_or_default(), &default_quota)),
             seen: Mutex::new(stamp),
+            changed: watch::Sender::new(()),
+            expired_until: AtomicU64::new(now()),
             default_quota,
             meters: Meters::default(),
         })
     }
 
-    /// Reads the file again, if it has changed. Returns the number of keys then.
+    /// Reads the file again, if it has changed. Returns the number of keys then. Tells those who [watch](Self::watch) if
+    /// keys have changed, or expired since the last time.
     ///
     /// # Errors
     /// Returns an error if it cannot be read; the keys stay as they are, and the next change is looked at again.
     pub fn refresh(&self) -> Result<Option<usize>, AccessError> {
+        self.expire(now());
+        self.read_again()
+    }
+
+    /// Tells those who watch if a key has expired since this was called last.
+    fn expire(&self, now: u64) {
+        let before = self.expired_until.swap(now, Ordering::Relaxed);
+        // A clock that stepped back makes expired keys active again, which concerns nobody who waits for an end.
+        if before < now && self.table.load().expiries.range(before + 1..=now).next().is_some() {
+            self.changed.send_replace(());
+        }
+    }
+
+    fn read_again(&self) -> Result<Option<usize>, AccessError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let at = Stamp::at(&self.path);
         if at == *seen {
@@ -98,7 +126,25 @@ impl KeyRing {
         let file = file.unwrap_or_default();
         let keys = file.keys.len();
         self.table.store(Table::of(file, &self.default_quota).into());
+        self.changed.send_replace(());
         Ok(Some(keys))
+    }
+
+    /// Returns a receiver that is told when keys have changed or expired.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Checks that a caller who was admitted would still be.
+    ///
+    /// # Errors
+    /// Returns why not, if the key is no longer accepted, or stands for another caller by now.
+    pub fn check(&self, known: &Caller) -> Result<(), Denied> {
+        let Some(id) = known.key else { return Ok(()) };
+        let table = self.table.load();
+        let key = table.by_id.get(&id).ok_or(Denied::Unknown)?;
+        if caller(key, now())? == *known { Ok(()) } else { Err(Denied::Unknown) }
     }
 
     /// Number of keys, those that are no longer accepted included.
@@ -218,6 +264,43 @@ mod tests {
         std::fs::remove_file(&path).expect("it is there");
         assert_eq!(ring.refresh().expect("no file"), Some(0));
         assert_eq!(ring.authenticate(key.text.as_bytes()), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn whoever_watches_learns_that_keys_were_revoked_or_have_expired() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys.json");
+        let create = |tenant_of: &str, expires| {
+            let tenant = tenant(tenant_of);
+            KeyFile::update(&path, |file| file.create(tenant, Role::Prover, None, expires)).expect("room")
+        };
+        let far = now() + 1_000_000;
+        let [revoked, expiring] = [create("acme", None), create("beta", Some(far))];
+        let ring = KeyRing::open(path.clone(), Quota::default()).expect("two keys");
+        let [first, second] =
+            [&revoked, &expiring].map(|key| ring.authenticate(key.text.as_bytes()).expect("a caller"));
+        let mut changes = ring.watch();
+        let mut was_told = || {
+            let was_told = changes.has_changed().expect("the ring lives");
+            changes.mark_unchanged();
+            was_told
+        };
+        assert!(ring.refresh().is_ok_and(|read| read.is_none()) && !was_told());
+        KeyFile::update(&path, |file| file.revoke(revoked.id)).expect("it is there");
+        ring.refresh().expect("a file");
+        assert!(was_told());
+        assert_eq!(ring.check(&first), Err(Denied::Revoked(revoked.id)));
+        assert_eq!((ring.check(&second), ring.check(&Caller::local())), (Ok(()), Ok(())));
+        for (now, is_told) in [(far - 1, false), (far, true), (far, false), (far + 1, false)] {
+            ring.expire(now);
+            assert_eq!(was_told(), is_told, "{now}");
+        }
+        let other = Caller { tenant: tenant("acme"), ..second.clone() };
+        assert_eq!(ring.check(&other), Err(Denied::Unknown), "a key that changed hands");
+        std::fs::remove_file(&path).expect("it is there");
+        ring.refresh().expect("no file");
+        assert!(was_told());
+        assert_eq!(ring.check(&second), Err(Denied::Unknown));
     }
 
     #[test]

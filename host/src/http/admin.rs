@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here waits for a lane.
 
-use super::{App, error::ApiError, off_path::off_path};
+use super::{App, error::ApiError, off_path::off_path, standing};
 use crate::{
     access::Caller,
     config::set_policy,
@@ -23,7 +23,7 @@ use axum::{
     http::StatusCode,
     response::sse::{self, KeepAlive, Sse},
 };
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde::Deserialize;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use tokio::sync::broadcast::error::RecvError;
@@ -136,9 +136,10 @@ fn set_policies(
     Ok(())
 }
 
-/// Sends events as they happen, until the client disconnects or the server stops.
+/// Sends events as they happen, until the client disconnects, its key is no longer accepted or the server stops.
 pub(super) async fn events(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>> + Send> {
     let listener = app.dispatcher.events().listen();
     let metrics = Arc::clone(app.dispatcher.metrics());
@@ -153,7 +154,7 @@ pub(super) async fn events(
         };
         Some((Ok(event), (listener, metrics)))
     });
-    Sse::new(stream).keep_alive(KeepAlive::default())
+    Sse::new(stream.take_until(standing::ended(app, caller))).keep_alive(KeepAlive::default())
 }
 
 fn to_sse(event: &Event) -> sse::Event {

@@ -5,6 +5,7 @@ use super::{
     error::ApiError,
     off_path::off_path,
     selection::{WhichQuery, registry, which},
+    standing,
 };
 use crate::{
     access::{Caller, Permission},
@@ -20,7 +21,7 @@ use axum::{
         sse::{self, KeepAlive, Sse},
     },
 };
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::watch;
@@ -217,7 +218,7 @@ async fn view(
     off_path(move || ChangeView::of(&registry, id, &caller)).await
 }
 
-/// Follows a change, and ends when the change does or the server drains.
+/// Follows a change, and ends when the change does, the key of the client is no longer accepted or the server drains.
 pub(super) async fn events(
     State(app): State<Arc<App>>,
     id: ChangePath,
@@ -227,6 +228,7 @@ pub(super) async fn events(
     let Path(id) = id.map_err(|_| ApiError::NoRoute)?;
     let registry = registry(&app, &which(query)?)?;
     view(&registry, id, &caller).await?.ok_or(Refused::NoSuchChange(id))?;
+    let standing = standing::ended(Arc::clone(&app), Arc::clone(&caller));
     let follower = Follower {
         id,
         caller,
@@ -240,7 +242,7 @@ pub(super) async fn events(
         let event = follower.next().await?;
         Some((Ok(event), follower))
     });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+    Ok(Sse::new(stream.take_until(standing)).keep_alive(KeepAlive::default()))
 }
 
 /// Follows one change.

@@ -10,6 +10,7 @@ use super::{
     job_view::JobView,
     off_path::off_path,
     selection::{PathText, segment},
+    standing,
 };
 use crate::{
     access::Caller,
@@ -25,10 +26,10 @@ use axum::{
     },
 };
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use snapback_abi::methods;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -105,10 +106,16 @@ pub(super) async fn show(
     let mut record = follower.read().await?;
     if let Some(wait) = wait {
         let end = Instant::now() + wait.min(WAIT_MAX);
+        let mut standing = pin!(standing::ended(Arc::clone(&app), Arc::clone(&caller)));
         while !record.state.has_ended() {
-            match timeout_at(end, follower.changed()).await {
-                Ok(Some(())) => record = follower.read().await?,
-                Ok(None) | Err(_) => break,
+            let changed = timeout_at(end, follower.changed());
+            tokio::select! {
+                biased;
+                denied = &mut standing => return Err(denied.into()),
+                changed = changed => match changed {
+                    Ok(Some(())) => record = follower.read().await?,
+                    Ok(None) | Err(_) => break,
+                },
             }
         }
     }
@@ -189,7 +196,7 @@ pub(super) async fn list(
     Ok(([(header::CONTENT_TYPE, JSON)], Bytes::from(app.replies.hold(list).await?)).into_response())
 }
 
-/// Follows a job, and ends when the job does or the server drains.
+/// Follows a job, and ends when the job does, the key of the client is no longer accepted or the server drains.
 pub(super) async fn events(
     State(app): State<Arc<App>>,
     id: PathText,
@@ -200,6 +207,7 @@ pub(super) async fn events(
     let engine = job_engine(&app, &headers).await?;
     let mut follower = Follower::new(&app, &caller, engine, id);
     let first = follower.read().await?;
+    let standing = standing::ended(Arc::clone(&app), caller);
     let following = Following { app, follower, sent: None };
     let stream = stream::unfold((following, Some(first)), |(mut following, first)| async {
         let record = match first {
@@ -210,7 +218,7 @@ pub(super) async fn events(
         following.sent = Some(record.state);
         Some((Ok(sse::Event::default().event("job").data(text)), (following, None)))
     });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+    Ok(Sse::new(stream.take_until(standing)).keep_alive(KeepAlive::default()))
 }
 
 struct Following {

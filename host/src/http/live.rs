@@ -4,19 +4,23 @@
 //! watch it. The task also takes the samples of the history.
 //!
 //! Invariant: without streams nobody listens to events. Streams hold at most a quarter of `http.connections_max`, and end
-//! when the server drains. A busy server sends at most [`FREQUENT_MAX`] of the events that calls cause in a second, and
+//! when the server drains or their key is no longer accepted. A busy server sends at most [`FREQUENT_MAX`] of the events that calls cause in a second, and
 //! says how many it left out.
 
-use super::{App, error::ApiError, status::LiveStatus};
-use crate::telemetry::{
-    events::{Event, EventKind},
-    metrics::{Limit, Start},
+use super::{App, error::ApiError, standing, status::LiveStatus};
+use crate::{
+    access::Caller,
+    telemetry::{
+        events::{Event, EventKind},
+        metrics::{Limit, Start},
+    },
 };
 use axum::{
+    Extension,
     extract::State,
     response::sse::{self, KeepAlive, Sse},
 };
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use std::{
     convert::Infallible,
@@ -201,9 +205,11 @@ impl Following {
     }
 }
 
-/// Sends the status once a second and events as they happen, until the client disconnects or the server drains.
+/// Sends the status once a second and events as they happen, until the client disconnects, its key is no longer accepted
+/// or the server drains.
 pub(super) async fn events(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>> + Send>, ApiError> {
     let place = app.watchers.place().ok_or_else(|| {
         app.dispatcher.metrics().request_rejected(Limit::Connections);
@@ -221,5 +227,6 @@ pub(super) async fn events(
         let message = following.next().await?;
         Some((Ok(message), following))
     });
+    let stream = stream.take_until(standing::ended(app, caller));
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }

@@ -13,6 +13,7 @@
 //! origin      host names and web pages that are known
 //! gate        who makes a request, and whether they may routes        what each route needs of its callers
 //! token       the token of operators                   permission    who may change circuits without keys
+//! standing    whether the caller of a stream is still admitted
 //! selection   finds the image of a request             unread        reads on after an early answer
 //! upload      the files of a circuit                   metered       bounds what the parser of an upload keeps
 //! budget      bytes in memory, all together            body · reply  bytes that arrive, bytes that leave
@@ -81,6 +82,7 @@ mod selection;
 mod server;
 mod shape;
 pub mod signals;
+mod standing;
 mod status;
 mod stream;
 mod tls;
