@@ -3,6 +3,7 @@
 mod harness;
 
 use harness::{
+    SECONDS_OF_WORK,
     circuits::{own_state, own_state_with, squares::squares},
     keyed::{Keyed, ask, upload},
     until,
@@ -84,4 +85,37 @@ fn requests_at_once_and_stored_bytes_are_bounded() {
     assert_eq!(upload(&server, &acme, "one", &r1cs).status, 202);
     let (other, _) = squares(6, 3);
     assert!(upload(&server, &acme, "two", &other).error(429, "quota_exceeded").contains("stored_bytes_max"));
+}
+
+#[test]
+fn a_call_keeps_its_place_until_it_has_ended() {
+    let keyed = Keyed::new(own_state_with("fixtures"));
+    let acme = keyed.key("acme", "prover");
+    let house = keyed.key("house", "operator");
+    let server = keyed.serve("fixtures", &["--tenants-concurrent-max", "1", "--lanes", "2"]);
+    let in_flight = || {
+        let metrics = ask(&server, &house, "GET", "/metrics", b"").text();
+        metrics.lines().any(|line| line == "snapback_calls_in_flight 1")
+    };
+    let call = || ask(&server, &acme, "POST", "/v1/methods/echo", b"x");
+    let mut client = server.connect();
+    let head = format!(
+        "POST /v1/methods/leak HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {acme}\r\ncontent-length: {}\r\n\r\n",
+        SECONDS_OF_WORK.len()
+    );
+    client.write_all(&[head.as_bytes(), SECONDS_OF_WORK].concat()).expect("the server reads");
+    until("the call runs", in_flight);
+    let refused = call();
+    if in_flight() {
+        assert!(refused.error(429, "quota_exceeded").contains("tenants.concurrent_max"));
+    }
+    drop(client);
+    // The guest goes on without its client, which the server notices meanwhile.
+    until("the call has ended", || {
+        let answer = call();
+        let is_running = in_flight();
+        assert!(!is_running || answer.status == 429, "{}", answer.text());
+        !is_running
+    });
+    assert_eq!(call().status, 200, "the place is free");
 }

@@ -4,7 +4,8 @@
 //! known only when it has arrived, so a request is admitted while the bucket of bytes holds anything, and its body is
 //! charged afterwards, on credit if need be.
 //!
-//! Invariant: a request that is refused uses nothing up, and one that ends leaves its place.
+//! Invariant: a request that is refused uses nothing up. One that ends leaves its place, and not before: what its client
+//! began and left goes on in it.
 
 use crate::{ids::Tenant, telemetry::metrics::Limit};
 use serde::{Deserialize, Serialize};

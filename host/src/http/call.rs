@@ -9,15 +9,17 @@ use super::{
     off_path::off_path,
 };
 use crate::{
+    access::Admission,
     circuits::{ProofTimes, Registry},
     dispatch::Rejected,
     ids::{ServiceId, Tenant},
     instance::Fault,
     jobs::JobFailure,
-    lanes::{self, BodyKind, CallRequest, Outcome},
+    lanes::{self, BodyKind, CallRequest, Outcome, ReplySink},
     telemetry::metrics::Limit,
 };
 use axum::{
+    Extension,
     http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
@@ -34,6 +36,9 @@ pub(super) const JSON: &str = "application/json";
 /// Says how long a call ran on its lane.
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
+/// The place of a request within the quota of its tenant, if it takes one.
+pub(super) type Place = Option<Extension<Arc<Admission>>>;
+
 /// A call that a request asks for.
 pub(super) struct Call {
     pub(super) service: ServiceId,
@@ -47,12 +52,14 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Submits the call and waits for its reply.
-    pub(super) async fn run(self, app: &App) -> Result<Answered, ApiError> {
+    /// Submits the call and waits for its reply. The place of the request is held until the call has ended, also if the
+    /// client leaves before.
+    pub(super) async fn run(self, app: &App, place: Place) -> Result<Answered, ApiError> {
         let Self { service, method, circuit, body, kind, tenant } = self;
         let media_type = media_type(app, service, &method);
         let request = CallRequest { service, method, circuit, body, kind, tenant, stop: None };
-        let (sink, outcome) = oneshot::channel();
+        let (reply, outcome) = oneshot::channel();
+        let sink = Placed { reply, place };
         app.dispatcher.submit(request, Box::new(sink)).map_err(|rejected| {
             match rejected {
                 Rejected::QueueFull { .. } => app.dispatcher.metrics().request_rejected(Limit::QueueDepth),
@@ -67,6 +74,25 @@ impl Call {
             return Err(refusal(&reply));
         }
         Ok(Answered { body: reply.body, media_type, took, witness_took })
+    }
+}
+
+/// The sink of a call that has a place within a quota. A lane drops it once the call has ended, or was left in the queue.
+struct Placed {
+    reply: oneshot::Sender<Outcome>,
+    place: Place,
+}
+
+impl ReplySink for Placed {
+    fn is_closed(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn deliver(self: Box<Self>, outcome: Outcome) {
+        let Self { reply, place } = *self;
+        // Left before the client can know that, and send its next request.
+        drop(place);
+        Box::new(reply).deliver(outcome);
     }
 }
 

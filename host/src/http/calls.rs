@@ -2,7 +2,7 @@
 
 use super::{
     App, body,
-    call::{Call, JSON, timed},
+    call::{Call, JSON, Place, timed},
     error::ApiError,
     job_terms::{self, JobTerms},
     off_path::off_path,
@@ -45,6 +45,7 @@ pub(super) async fn prove(
     query: CallQuery,
     headers: HeaderMap,
     Extension(caller): Extension<Arc<Caller>>,
+    place: Place,
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = segment(circuit)?;
@@ -64,7 +65,7 @@ pub(super) async fn prove(
     if let Some(terms) = terms {
         return terms.submit(&app, &headers, call).await;
     }
-    let answered = call.run(&app).await?;
+    let answered = call.run(&app, place).await?;
     match registry {
         Some(registry) if kind == BodyKind::Inputs || says_json(&headers, header::ACCEPT) => {
             answered.into_json(&app, circuit, registry).await
@@ -79,6 +80,7 @@ pub(super) async fn witness(
     circuit: PathText,
     query: WhichQuery,
     Extension(caller): Extension<Arc<Caller>>,
+    place: Place,
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = segment(circuit)?;
@@ -95,7 +97,7 @@ pub(super) async fn witness(
         kind: BodyKind::InputsOfWitness,
         tenant: caller.view(),
     };
-    let mut answered = call.run(&app).await?;
+    let mut answered = call.run(&app, place).await?;
     answered.media_type = HeaderValue::from_static(methods::DEFAULT);
     answered.send(&app).await
 }
@@ -106,6 +108,7 @@ pub(super) async fn verify(
     query: CallQuery,
     headers: HeaderMap,
     Extension(caller): Extension<Arc<Caller>>,
+    place: Place,
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = segment(circuit)?;
@@ -139,7 +142,7 @@ pub(super) async fn verify(
     if let Some(terms) = terms {
         return terms.submit(&app, &headers, call).await;
     }
-    let answered = call.run(&app).await?;
+    let answered = call.run(&app, place).await?;
     Ok(timed(axum::Json(Verified { valid: true }), answered.took))
 }
 
@@ -149,6 +152,7 @@ pub(super) async fn method(
     query: CallQuery,
     headers: HeaderMap,
     Extension(caller): Extension<Arc<Caller>>,
+    place: Place,
     body: Body,
 ) -> Result<Response, ApiError> {
     let method = segment(method)?;
@@ -172,7 +176,7 @@ pub(super) async fn method(
     let call = Call { service, method, circuit, body, kind: BodyKind::Raw, tenant: caller.view() };
     match terms {
         Some(terms) => terms.submit(&app, &headers, call).await,
-        None => call.run(&app).await?.send(&app).await,
+        None => call.run(&app, place).await?.send(&app).await,
     }
 }
 

@@ -56,10 +56,17 @@ pub(super) async fn layer(
     let response = match (verdict, &caller) {
         (Ok(admission), Some(caller)) => {
             request.extensions_mut().insert(Arc::clone(caller));
-            if let Some(admission) = admission {
-                request.extensions_mut().insert(admission);
+            if let Some(admission) = &admission {
+                request.extensions_mut().insert(Arc::clone(admission));
             }
-            if is_change { trail().run(request, next).await } else { next.run(request).await }
+            // The place is held until there is an answer: handlers drop what they do not ask for before they begin.
+            if is_change {
+                trail().run(request, next, admission).await
+            } else {
+                let response = next.run(request).await;
+                drop(admission);
+                response
+            }
         }
         (verdict, _) => {
             drop(request);

@@ -4,7 +4,7 @@
 //! request, and no query, header or body.
 
 use super::{App, error::ApiError};
-use crate::access::{AuditEntry, Caller, Verdict};
+use crate::access::{Admission, AuditEntry, Caller, Verdict};
 use axum::{
     extract::{MatchedPath, Request},
     http::{Method, Uri},
@@ -29,11 +29,12 @@ pub(super) struct Trail {
 
 impl Trail {
     /// Carries a change out and records it. It has a task of its own, because a client that leaves ends the task of its
-    /// connection, and not the work that it has begun.
-    pub(super) async fn run(self, request: Request, next: Next) -> Response {
+    /// connection, and not the work that it has begun. The place of the request is held until that has ended.
+    pub(super) async fn run(self, request: Request, next: Next, place: Option<Arc<Admission>>) -> Response {
         let change = tokio::spawn(async move {
             let response = next.run(request).await;
             self.record(&response);
+            drop(place);
             response
         });
         change.await.unwrap_or_else(|_| ApiError::Lost.into_response())
