@@ -88,6 +88,20 @@ fn requests_at_once_and_stored_bytes_are_bounded() {
 }
 
 #[test]
+fn a_body_that_is_dropped_unread_is_charged() {
+    let keyed = Keyed::new(own_state_with("fixtures"));
+    let acme = keyed.key("acme", "prover");
+    let server = keyed.serve("fixtures", &["--tenants-bytes-per-minute-max", "1000"]);
+    ask(&server, &acme, "POST", "/v1/methods/none", &[0; 100_000]).error(404, "unknown_method");
+    let mut answer = ask(&server, &acme, "POST", "/v1/methods/echo", b"");
+    until("what was read after the answer is charged", || {
+        answer = ask(&server, &acme, "POST", "/v1/methods/echo", b"");
+        answer.status != 200
+    });
+    assert!(answer.error(429, "quota_exceeded").contains("tenants.bytes_per_minute_max"));
+}
+
+#[test]
 fn a_call_keeps_its_place_until_it_has_ended() {
     let keyed = Keyed::new(own_state_with("fixtures"));
     let acme = keyed.key("acme", "prover");

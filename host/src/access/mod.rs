@@ -28,7 +28,7 @@ pub use caller::Caller;
 pub use error::{AccessError, Denied};
 pub use file::KeyFile;
 pub use key::{Fingerprint, KeyId, NewKey};
-pub use quota::{Admission, Exceeded, Quota, QuotaKind};
+pub use quota::{Account, Admission, Exceeded, Quota, QuotaKind};
 pub use record::{Credential, KeyRecord, KeyState, TenantRecord, is_tenant_name, now};
 pub use ring::KeyRing;
 pub use role::{Permission, Role};

@@ -190,17 +190,29 @@ impl Meter {
 /// The place of one request within the quota of its tenant.
 pub struct Admission(Arc<Meter>);
 
-impl Admission {
-    /// Charges requests that come in one, on credit if need be.
-    #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
-    pub fn charge_requests(&self, requests: usize) {
-        self.0.used().requests.left -= requests as f64;
-    }
+/// What the bytes of a request are charged to. They may arrive after the request has left its place.
+#[derive(Clone)]
+pub struct Account(Arc<Meter>);
 
+impl Account {
     /// Charges bytes of the request's body.
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
     pub fn charge(&self, bytes: u64) {
         self.0.used().bytes.left -= bytes as f64;
+    }
+}
+
+impl Admission {
+    /// What the bytes of the request are charged to.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        Account(Arc::clone(&self.0))
+    }
+
+    /// Charges requests that come in one, on credit if need be.
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
+    pub fn charge_requests(&self, requests: usize) {
+        self.0.used().requests.left -= requests as f64;
     }
 }
 
@@ -255,7 +267,9 @@ mod tests {
         let (meter, now) = (meter(), Instant::now());
         let quota = Quota { bytes_per_minute_max: Some(600), ..Quota::default() };
         let admission = Arc::clone(&meter).admit(&quota, now).expect("nothing was sent yet");
-        admission.charge(900);
+        let account = admission.account();
+        drop(admission);
+        account.charge(900);
         let exceeded = refusal(&meter, &quota, now);
         assert_eq!(exceeded.kind, QuotaKind::BytesPerMinute);
         assert!(exceeded.retry_after >= Duration::from_secs(30), "{exceeded:?}");

@@ -41,7 +41,9 @@ pub(super) async fn layer(
         Ok(()) => app.gate.judge(door, needs, &request, app.dispatcher.metrics()),
         Err(error) => Judged { caller: None, verdict: Err(error) },
     };
-    let (mut request, rest) = unread::keep(request, verdict.as_ref().ok().cloned().flatten());
+    // What a quota refuses is not charged: a client could not know how long to wait then.
+    let account = verdict.as_ref().ok().and_then(Option::as_ref).map(|admission| admission.account());
+    let (mut request, rest) = unread::keep(request, account);
     let is_change = is_change(needs, &method);
     let was_passed = verdict.is_ok();
     let trail = || Trail {

@@ -5,10 +5,10 @@
 //! instead of the answer. So the rest of the body is read and dropped while the client takes its answer.
 //!
 //! Invariant: what is read and dropped is bounded in bytes (`http.unread_bytes_max`), in time (`http.body_timeout`) and
-//! ends when the server drains; none of it is kept.
+//! ends when the server drains; none of it is kept. Whoever was admitted is charged for it as for a body that is used.
 
 use super::{App, guarded::Guarded};
-use crate::access::Admission;
+use crate::access::Account;
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::Request,
@@ -24,16 +24,23 @@ use std::{
 };
 
 /// Where a request's body is left when its handler drops it.
-pub(super) type Slot = Arc<Mutex<Option<Body>>>;
+pub(super) type Slot = Arc<Mutex<Option<Rest>>>;
+
+/// What is left of a request's body.
+pub(super) struct Rest {
+    body: Body,
+    /// What is charged for the bytes that arrive.
+    account: Option<Account>,
+}
 
 /// Returns the request with a body that is not lost when its handler drops it, and where the body is then; `None` for a
 /// request without a body.
-pub(super) fn keep(request: Request, admission: Option<Arc<Admission>>) -> (Request, Option<Slot>) {
+pub(super) fn keep(request: Request, account: Option<Account>) -> (Request, Option<Slot>) {
     if request.body().is_end_stream() {
         return (request, None);
     }
     let slot = Slot::default();
-    let watched = |body| Body::new(Watched { body: Some(body), slot: Arc::clone(&slot), admission });
+    let watched = |body| Body::new(Watched { body: Some(body), slot: Arc::clone(&slot), account });
     (request.map(watched), Some(slot))
 }
 
@@ -54,8 +61,7 @@ pub(super) fn read_after(response: Response, slot: Option<Slot>, app: &Arc<App>)
 struct Watched {
     body: Option<Body>,
     slot: Slot,
-    /// What is charged for the bytes that arrive.
-    admission: Option<Arc<Admission>>,
+    account: Option<Account>,
 }
 
 impl HttpBody for Watched {
@@ -70,9 +76,7 @@ impl HttpBody for Watched {
         let polled = Pin::new(body).poll_frame(context);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(admission), Some(data)) = (&self.admission, frame.data_ref()) {
-                    admission.charge(data.len() as u64);
-                }
+                charge(self.account.as_ref(), frame);
             }
             Poll::Ready(None | Some(Err(_))) => self.body = None,
             Poll::Pending => {}
@@ -92,13 +96,23 @@ impl HttpBody for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
-            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+            let rest = Rest { body, account: self.account.take() };
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
         }
     }
 }
 
+/// Charges what has arrived, and returns how many bytes that are.
+fn charge(account: Option<&Account>, frame: &Frame<Bytes>) -> u64 {
+    let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+    if let Some(account) = account {
+        account.charge(bytes);
+    }
+    bytes
+}
+
 /// What is left of a request's body. It is read once the answer has been written and is dropped.
-struct Unread(Option<(Body, Arc<App>)>);
+struct Unread(Option<(Rest, Arc<App>)>);
 
 impl Drop for Unread {
     fn drop(&mut self) {
@@ -109,12 +123,13 @@ impl Drop for Unread {
 }
 
 /// Reads and drops, within the bounds.
-async fn discard(mut rest: Body, app: Arc<App>) {
+async fn discard(rest: Rest, app: Arc<App>) {
+    let Rest { mut body, account } = rest;
     let mut draining = app.draining.subscribe();
     let mut left = app.http.unread_bytes_max;
     let read = async {
-        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut rest).poll_frame(context)).await {
-            let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            let bytes = charge(account.as_ref(), &frame);
             app.dispatcher.metrics().unread_discarded(bytes);
             left = match left.checked_sub(bytes) {
                 Some(left) => left,
