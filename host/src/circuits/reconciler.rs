@@ -107,7 +107,10 @@ impl Registry {
         }
         tracing::warn!(image = self.service.name(), %error, "a change of circuits failed; the served generation stays");
         self.dispatcher.metrics().change_ended(self.service.name(), "failed");
-        state.catalogue.set_state(&ids(changes), &ChangeState::Failed { reason: error.for_clients() });
+        for change in changes {
+            let reason = error.for_clients_of(change, &state.catalogue);
+            state.catalogue.set_state(&[change.id], &ChangeState::Failed { reason });
+        }
         if changes.iter().any(|change| change.kind == ChangeKind::Compact) {
             // It is tried again only once more is unused.
             state.catalogue.forget_unused();
