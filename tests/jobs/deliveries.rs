@@ -5,7 +5,7 @@ use crate::fixture::{
 };
 use snapback_host::jobs::{
     Bound, ClaimedDelivery, DeliveryFilter, DeliveryOutcome, DeliveryRecord, DeliveryState, JobEngine,
-    JobError, JobId, JobLimits, ManualClock, NewJob, SqliteJobs, State, Stored,
+    JobError, JobId, JobLimits, ManualClock, NewJob, SqliteJobs, State, Stored, TenantLimits,
 };
 use std::{fs, sync::Arc, time::Duration};
 
@@ -148,6 +148,57 @@ async fn origins_take_turns_and_busy_ones_are_passed() {
     let busy = || jobs.claim_delivery(vec!["https://a.example".into()]);
     assert!(busy().await.expect("nothing is claimed").is_none());
     assert!(claimed(jobs).await.is_some());
+}
+
+#[tokio::test]
+async fn tenants_take_turns_by_weight_before_receivers_do() {
+    let heavy = TenantLimits { weight: 2, ..TenantLimits::default() };
+    let limits = JobLimits { tenants: [(tenant("bob"), heavy)].into(), ..JobLimits::default() };
+    let fixture = Sqlite::with(limits);
+    let jobs = fixture.engine();
+    // A tenant of many receivers, and two of one, whose deliveries come last.
+    for receiver in 0..20 {
+        succeeded(jobs, told_at(&format!("https://a{receiver:02}.example/"), b"")).await;
+    }
+    for (name, number) in [("bob", 4), ("eve", 2)] {
+        for _ in 0..number {
+            succeeded(jobs, NewJob { tenant: tenant(name), ..told(b"") }).await;
+        }
+    }
+    let mut order = Vec::new();
+    for _ in 0..9 {
+        let claimed = claimed(jobs).await.expect("it is due");
+        order.push((claimed.tenant.as_str().to_owned(), claimed.callback.origin()));
+    }
+    let tenants: Vec<&str> = order.iter().map(|(tenant, _)| tenant.as_str()).collect();
+    assert_eq!(tenants, ["ada", "bob", "bob", "eve", "ada", "bob", "bob", "eve", "ada"]);
+    let receivers: Vec<&str> =
+        order.iter().filter(|(of, _)| of == "ada").map(|(_, to)| to.as_str()).collect();
+    assert_eq!(receivers, ["https://a00.example", "https://a01.example", "https://a02.example"]);
+
+    // One that is busy for one tenant is for the other: it is the receiver's bound.
+    succeeded(jobs, NewJob { tenant: tenant("eve"), ..told(b"") }).await;
+    let busy = vec!["https://hooks.example".to_owned()];
+    let next = jobs.claim_delivery(busy).await.expect("it can be claimed").expect("another is due");
+    assert_eq!(next.tenant, tenant("ada"));
+}
+
+#[tokio::test]
+async fn many_receivers_that_wait_for_another_try_hide_none_that_is_due() {
+    let fixture = Sqlite::new();
+    let jobs = fixture.engine();
+    for receiver in 0..200 {
+        succeeded(jobs, told_at(&format!("https://a{receiver:03}.example/"), b"")).await;
+        finish(jobs, &claimed(jobs).await.expect("it is due"), retry(HOUR)).await;
+    }
+    assert!(claimed(jobs).await.is_none());
+    let last = succeeded(jobs, told_at("https://a150x.example/", b"")).await;
+    // A claim looks at a bounded number of them, and the next one goes on where it ended.
+    let mut found = None;
+    for _ in 0..4 {
+        found = found.or(claimed(jobs).await);
+    }
+    assert_eq!(found.map(|claimed| claimed.claim.job()), Some(last));
 }
 
 #[tokio::test]

@@ -190,7 +190,8 @@ async fn a_database_of_the_second_version_is_upgraded() {
     second
         .execute_batch(
             "DROP INDEX job_work; ALTER TABLE job DROP COLUMN work; ALTER TABLE job DROP COLUMN computed_by; \
-             PRAGMA user_version = 2",
+             DROP INDEX delivery_due_of_tenant; DROP INDEX delivery_turn; \
+             CREATE INDEX delivery_turn ON delivery (origin, due_at) WHERE state = 0; PRAGMA user_version = 2",
         )
         .expect("what the second version had");
     second.close().expect("it can be closed");

@@ -5,6 +5,7 @@
 
 use super::{
     rows::{self, stored},
+    turns::Now,
     writer::{Effect, Writer},
 };
 use crate::jobs::{
@@ -13,8 +14,6 @@ use crate::jobs::{
 };
 use rusqlite::{OptionalExtension as _, Row, named_params};
 
-/// Most origins that one claim looks at.
-const ORIGINS_MAX: usize = 256;
 /// Longest reason that is kept, in bytes.
 const REASON_BYTES_MAX: usize = 512;
 /// Why a delivery was never tried.
@@ -92,47 +91,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Claims a delivery that is due, of the next origin that has one and is not busy.
+    /// Claims a delivery that is due, of the next tenant and receiver that have one, where the receiver is not busy.
     pub(super) fn claim_delivery(&mut self, busy: &[String]) -> Result<Option<SealedDelivery>, JobError> {
         let now = self.shared.clock.wall();
-        let begin = self.turn.clone();
-        let mut is_second_round = false;
-        for _ in 0..ORIGINS_MAX {
-            let Some(origin) = self.next_origin()? else { return Ok(None) };
-            is_second_round |= origin <= self.turn;
-            let is_last = is_second_round && origin >= begin;
-            self.turn.clone_from(&origin);
-            if !busy.contains(&origin)
-                && let Some(seq) = self.due_of(&origin, now)?
-            {
-                return self.claim_delivery_of(seq, now).map(Some);
-            }
-            if is_last {
-                break;
-            }
-        }
-        Ok(None)
-    }
-
-    /// The origin whose turn it is after the last one, among those of deliveries that wait.
-    fn next_origin(&self) -> Result<Option<String>, JobError> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT min(origin) FROM delivery INDEXED BY delivery_turn WHERE state = 0 AND origin > ?1",
-        )?;
-        let next: Option<String> = query.query_row([&self.turn], |row| row.get(0))?;
-        Ok(match next {
-            // Those before the last one follow.
-            None => query.query_row([""], |row| row.get(0))?,
-            next => next,
-        })
-    }
-
-    fn due_of(&self, origin: &str, now: Timestamp) -> Result<Option<i64>, JobError> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT seq FROM delivery INDEXED BY delivery_turn WHERE state = 0 AND origin = ?1 AND due_at <= ?2 \
-             ORDER BY due_at LIMIT 1",
-        )?;
-        Ok(query.query_row((origin, stored(now)), |row| row.get(0)).optional()?)
+        let (connection, limits) = (&self.connection, &self.shared.limits);
+        let next = self.turns.next(&Now { connection, limits, busy, time: now })?;
+        next.map(|seq| self.claim_delivery_of(seq, now)).transpose()
     }
 
     fn claim_delivery_of(&mut self, seq: i64, now: Timestamp) -> Result<SealedDelivery, JobError> {

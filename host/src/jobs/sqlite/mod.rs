@@ -9,6 +9,7 @@
 //! | `submit`, `claim`, `finish`, `sweep` | the commands |
 //! | `share` | ends jobs with results of identical work |
 //! | `deliveries`, `deliver` | who is told about the ends of jobs: the interface, the commands |
+//! | `turns` | whose delivery is next |
 //! | `load` | counts jobs |
 //! | `read`, `rows` | reads jobs |
 //! | `bodies` | seals values, and keeps the files of large ones |
@@ -36,6 +37,7 @@ mod shared;
 mod submit;
 mod sweep;
 mod threads;
+mod turns;
 mod writer;
 
 pub(crate) use open::network_file_system;

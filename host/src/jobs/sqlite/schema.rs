@@ -12,7 +12,7 @@ pub(super) const APPLICATION_ID: i64 = 0x736e_6a62;
 /// Version of the schema.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
 /// What makes each version out of the one before.
-pub(super) const STEPS: [&str; 3] = [JOBS, DELIVERIES, SHARING];
+pub(super) const STEPS: [&str; 4] = [JOBS, DELIVERIES, SHARING, TURNS];
 
 /// `seq` gives the order of submission; it does not depend on the clock. `due_at` is when time alone changes the job: a
 /// waiting job or a result expires, a tombstone is forgotten. `delay` is a [`Delay`], `state` a number of a state.
@@ -119,6 +119,13 @@ const SHARING: &str = "
 ALTER TABLE job ADD COLUMN work BLOB;
 ALTER TABLE job ADD COLUMN computed_by BLOB;
 CREATE INDEX job_work ON job (work, image) WHERE state = 2 AND work IS NOT NULL;
+";
+
+/// Deliveries are claimed by tenant, and by receiver within a tenant.
+const TURNS: &str = "
+DROP INDEX delivery_turn;
+CREATE INDEX delivery_turn ON delivery (tenant, origin, due_at) WHERE state = 0;
+CREATE INDEX delivery_due_of_tenant ON delivery (tenant, due_at) WHERE state = 0;
 ";
 
 /// Settings of every connection.

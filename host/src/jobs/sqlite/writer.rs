@@ -4,7 +4,7 @@
 //! Invariant: a command is answered with success only after its transaction is durable. What a command does outside the
 //! database is an [`Effect`], and happens after the commit or not at all.
 
-use super::{bodies::PendingFile, load, shared::Shared};
+use super::{bodies::PendingFile, load, shared::Shared, turns::Turns};
 use crate::jobs::{JobError, JobId, fairness::Queues};
 use rusqlite::Connection;
 use std::{
@@ -57,8 +57,8 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) shared: Arc<Shared>,
     pub(super) effects: Vec<Effect>,
-    /// Origin of the last delivery that was claimed.
-    pub(super) turn: String,
+    /// Whose delivery is claimed next.
+    pub(super) turns: Turns,
     /// Whether the command that runs changed the counts in memory.
     has_counted: bool,
 }
@@ -80,7 +80,7 @@ pub(super) fn command<T: Send + 'static>(
 
 impl Writer {
     pub(super) fn new(connection: Connection, shared: Arc<Shared>) -> Self {
-        Self { connection, shared, effects: Vec::new(), turn: String::new(), has_counted: false }
+        Self { connection, shared, effects: Vec::new(), turns: Turns::default(), has_counted: false }
     }
 
     /// Runs until all senders are gone, and closes the database.
