@@ -53,8 +53,11 @@ pub enum Verdict {
 /// One change or refusal.
 #[derive(Serialize)]
 pub struct AuditEntry<'a> {
-    /// The id of the request.
+    /// The id that this server gave the request, or whose command it was.
     pub request_id: &'a str,
+    /// The id that the client gave it: short and plain, and as often as it likes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_request_id: Option<&'a str>,
     /// Who sent it; `None` if that is not known.
     #[serde(serialize_with = "who", skip_serializing_if = "Option::is_none")]
     pub who: Option<&'a Caller>,
@@ -277,6 +280,7 @@ mod tests {
     fn entry<'a>(caller: Option<&'a Caller>, target: &'a str) -> AuditEntry<'a> {
         AuditEntry {
             request_id: "r1",
+            client_request_id: caller.map(|_| "order-17"),
             who: caller,
             from: Some([192, 0, 2, 1].into()),
             what: "PUT /v1/circuits/{circuit}",
@@ -302,6 +306,11 @@ mod tests {
         assert_eq!(lines[0]["target"], "/v1/circuits/a\"\nb");
         assert_eq!(lines[0]["who"]["tenant"], "local");
         assert!(lines[1].get("who").is_none());
+        assert_eq!(
+            (&lines[0]["request_id"], &lines[0]["client_request_id"]),
+            (&"r1".into(), &"order-17".into())
+        );
+        assert!(lines[1].get("client_request_id").is_none());
         assert_eq!((&lines[2]["verdict"], &lines[2]["from"]), (&"refused".into(), &"192.0.2.1".into()));
     }
 

@@ -141,6 +141,7 @@ pub(super) fn record(config: &Config, what: &str, target: &str) {
     let who = format!("{USER}{}", rustix::process::getuid().as_raw());
     let entry = AuditEntry {
         request_id: &who,
+        client_request_id: None,
         who: None,
         from: None,
         what,

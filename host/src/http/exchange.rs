@@ -48,7 +48,8 @@ pub(super) async fn layer(
     let was_passed = verdict.is_ok();
     let trail = || Trail {
         app: Arc::clone(&app),
-        request_id: id.as_str().to_owned(),
+        request_id: id.own().to_owned(),
+        client_request_id: id.given().map(str::to_owned),
         caller: caller.clone(),
         from,
         method: method.clone(),
@@ -82,15 +83,16 @@ pub(super) async fn layer(
     }
 
     let route = route.unwrap_or("none");
-    let mut response = error.as_ref().map_or(response, |error| error.respond(id.as_str()));
+    let mut response = error.as_ref().map_or(response, |error| error.respond(id.shown()));
     let took = begun.elapsed();
     let status = response.status().as_u16();
     app.dispatcher.metrics().request_ended(route, status, took);
     let (code, took_us) = (error.as_ref().map_or("ok", |error| error.code()), took.as_micros() as u64);
+    let (request_id, client_request_id) = (id.own(), id.given());
     if let (Some(_), 500..) = (&error, status) {
-        tracing::warn!(request_id = id.as_str(), %method, route, status, code, took_us, "request failed");
+        tracing::warn!(request_id, client_request_id, %method, route, status, code, took_us, "request failed");
     } else {
-        tracing::debug!(request_id = id.as_str(), %method, route, status, code, took_us, "request");
+        tracing::debug!(request_id, client_request_id, %method, route, status, code, took_us, "request");
     }
     response.headers_mut().insert(request_id::HEADER, id.header());
     unread::read_after(response, rest, &app)

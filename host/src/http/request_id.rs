@@ -1,6 +1,6 @@
-//! The id of a request.
+//! The ids of a request: one of this server, and the client's.
 //!
-//! Invariant: an id is short and plain text, whatever the client sent.
+//! Invariant: an id is short and plain text, whatever the client sent, and that of the server is never the client's choice.
 
 use axum::{
     extract::Request,
@@ -17,16 +17,17 @@ use std::{
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const ID_LEN_MAX: usize = 64;
 
-/// Identifies one request in the reply, in errors and in logs.
-pub(super) struct RequestId(HeaderValue);
+/// Identifies one request: by its own id in logs, and in the reply and in errors by the client's, where it gave one.
+pub(super) struct RequestId {
+    own: HeaderValue,
+    given: Option<HeaderValue>,
+}
 
 impl RequestId {
-    /// Returns the id that the client gave, or a new one.
+    /// Returns a new id beside the one that the client gave, if that is short and plain text.
     pub(super) fn of(request: &Request) -> Self {
-        match request.headers().get(HEADER) {
-            Some(id) if is_plain(id.as_bytes()) => Self(id.clone()),
-            _ => Self::new(),
-        }
+        let given = request.headers().get(HEADER).filter(|id| is_plain(id.as_bytes()));
+        Self { given: given.cloned(), ..Self::new() }
     }
 
     /// Returns an id that no other request of this process is likely to have, nor one of another process: a keyed hash
@@ -35,20 +36,58 @@ impl RequestId {
         static KEY: Lazy<RandomState> = Lazy::new(RandomState::new);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = KEY.hash_one(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self(HeaderValue::try_from(format!("{id:016x}")).expect("digits"))
+        Self { own: HeaderValue::try_from(format!("{id:016x}")).expect("digits"), given: None }
     }
 
-    /// The value of the header that carries the id.
+    /// The value of the header that carries the id in the reply.
     pub(super) fn header(self) -> HeaderValue {
-        self.0
+        self.given.unwrap_or(self.own)
     }
 
-    pub(super) fn as_str(&self) -> &str {
-        self.0.to_str().expect("plain text")
+    /// The id by which the client knows the request.
+    pub(super) fn shown(&self) -> &str {
+        text(self.given.as_ref().unwrap_or(&self.own))
     }
+
+    /// The id that this server made.
+    pub(super) fn own(&self) -> &str {
+        text(&self.own)
+    }
+
+    /// The id that the client gave. It may have given the same to any number of requests.
+    pub(super) fn given(&self) -> Option<&str> {
+        self.given.as_ref().map(text)
+    }
+}
+
+fn text(id: &HeaderValue) -> &str {
+    id.to_str().expect("plain text")
 }
 
 fn is_plain(id: &[u8]) -> bool {
     (1..=ID_LEN_MAX).contains(&id.len())
         && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, http};
+
+    fn of(given: &str) -> RequestId {
+        RequestId::of(&http::Request::builder().header(HEADER, given).body(Body::empty()).expect("a request"))
+    }
+
+    #[test]
+    fn a_client_chooses_its_own_id_and_never_the_servers() {
+        let (first, second) = (of("order-17"), of("order-17"));
+        assert_eq!((first.shown(), first.given()), ("order-17", Some("order-17")));
+        assert!(first.own() != second.own() && first.own() != "order-17");
+        let copied = of(first.own());
+        assert_ne!(copied.own(), first.own());
+        for bad in ["", "a b", "a\"b", &"x".repeat(ID_LEN_MAX + 1)] {
+            let id = of(bad);
+            assert_eq!((id.given(), id.shown()), (None, id.own()), "{bad}");
+        }
+    }
 }

@@ -99,7 +99,7 @@ impl Requests {
 /// The answer to a request that does not reach the router.
 fn refusal(error: &ApiError) -> Response<Body> {
     let id = RequestId::new();
-    let mut refusal = error.respond(id.as_str());
+    let mut refusal = error.respond(id.shown());
     refusal.headers_mut().insert(request_id::HEADER, id.header());
     refusal
 }

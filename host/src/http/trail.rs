@@ -20,6 +20,7 @@ const TARGET_BYTES_MAX: usize = 256;
 pub(super) struct Trail {
     pub(super) app: Arc<App>,
     pub(super) request_id: String,
+    pub(super) client_request_id: Option<String>,
     pub(super) caller: Option<Arc<Caller>>,
     pub(super) from: Option<IpAddr>,
     pub(super) method: Method,
@@ -47,6 +48,7 @@ impl Trail {
         let path = self.uri.path();
         self.app.gate.record(&AuditEntry {
             request_id: &self.request_id,
+            client_request_id: self.client_request_id.as_deref(),
             who: self.caller.as_deref(),
             from: self.from,
             what: &format!("{} {route}", self.method),

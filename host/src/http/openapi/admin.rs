@@ -88,6 +88,7 @@ fn audit() -> Described {
     let example = json!({ "entries": [{
         "at": "2026-11-27T14:40:00.123Z",
         "request_id": "9f86d081884c7d65",
+        "client_request_id": "order-17",
         "who": { "tenant": "acme", "role": "registrar", "key": "3f9a0c1b2d4e" },
         "from": "192.0.2.7",
         "what": "PUT /v1/circuits/{circuit}",
