@@ -1,7 +1,9 @@
 //! Durable jobs: how long a submission takes until it is on disk, what a claim costs while many jobs wait, and the memory
-//! that waiting jobs take.
+//! that waiting jobs take. Then 10,000 streams of events at once: the memory of a server that follows a job for as many
+//! clients or shows itself to as many pages, and how long one event takes to reach all of them.
 //!
-//! The disk decides most of it, so what one sync takes is measured beside it.
+//! The disk decides most of the first part, so what one sync takes is measured beside it. The second runs alone with
+//! `cargo bench --bench jobs -- streams`. Its clients run on the same processors as the server.
 
 mod support;
 
@@ -16,12 +18,14 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{median, private_bytes, quantile, record};
+use support::{crowd::Crowd, median, private_bytes, quantile, record, served::Served, state_dir};
 use zeroize::Zeroizing;
 
 const SERVICE: &str = "prover";
 const WAITING: usize = 100_000;
 const BATCH: usize = 1000;
+/// Streams that are open at once.
+const STREAMS: usize = 10_000;
 /// Between two submissions: 200 a second.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -132,8 +136,64 @@ async fn run() -> Result<(), JobError> {
     Ok(())
 }
 
+/// Starts a server that has room for the streams, of which a quarter of the connections may be those of pages.
+fn served() -> Served {
+    let connections = (4 * STREAMS + 64).to_string();
+    // Not in the state directory, and the same with every run.
+    let key = state_dir().with_file_name("bench-jobs.key");
+    let key = key.to_str().expect("UTF-8");
+    let args =
+        ["--http-connections-max", &connections, "--http-connections-per-peer-max", "off", "--lanes", "2"];
+    let jobs = ["--jobs-key-file", key, "--set", "method.spin.deadline=1h", "--swap-policy", "every-call"];
+    Served::start("fixtures", &[&args[..], &jobs].concat())
+}
+
+/// Opens the streams at a path, and measures their memory and how long the event that `cause` makes takes to all of them.
+async fn streams(
+    name: &str,
+    server: &mut Served,
+    path: &str,
+    text: &'static str,
+    cause: impl FnOnce(&mut Served),
+) {
+    let (resident, private) = (server.resident_bytes(), server.private_bytes());
+    let begun = Instant::now();
+    let crowd = Crowd::open(server.address(), path, STREAMS, text).await;
+    record(&format!("{name}_10000_open_seconds"), begun.elapsed().as_secs_f64());
+    let each = |now: f64, before: f64| (now - before) / STREAMS as f64;
+    record(&format!("{name}_10000_resident_bytes_each"), each(server.resident_bytes(), resident));
+    record(&format!("{name}_10000_private_bytes_each"), each(server.private_bytes(), private));
+    let begun = Instant::now();
+    cause(server);
+    let reached = crowd.reached().await;
+    record(&format!("{name}_10000_reached_seconds"), reached.duration_since(begun).as_secs_f64());
+}
+
+async fn crowds() {
+    let mut server = served();
+    let job = server.ask("POST", "/v1/methods/spin?async=true");
+    let job: serde_json::Value = serde_json::from_slice(&job).expect("a job");
+    let job = format!("/v1/jobs/{}", job["id"].as_str().expect("an id"));
+    while !String::from_utf8_lossy(&server.ask("GET", &job)).contains("claimed") {
+        tokio::task::yield_now().await;
+    }
+    let cancel = |server: &mut Served| drop(server.ask("DELETE", &job));
+    streams("job_streams", &mut server, &format!("{job}/events"), r#""state":"cancelled""#, cancel).await;
+    drop(server);
+    let call = |server: &mut Served| drop(server.ask("POST", "/v1/methods/echo"));
+    streams("page_streams", &mut served(), "/v1/events", "event: swap-complete", call).await;
+}
+
 fn main() {
-    // `cargo bench` passes flags of criterion, which this program ignores.
+    // `cargo bench` passes flags of criterion, which this program ignores; a name selects one part.
+    let part = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let is_wanted = |name: &str| part.as_ref().is_none_or(|part| part == name);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime").block_on(run()).expect("the disk takes the jobs");
+    let runtime = runtime.expect("a runtime");
+    if is_wanted("engine") {
+        runtime.block_on(run()).expect("the disk takes the jobs");
+    }
+    if is_wanted("streams") {
+        runtime.block_on(crowds());
+    }
 }

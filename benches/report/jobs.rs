@@ -12,7 +12,8 @@ type Row = (&'static str, &'static str, f64, fn(f64) -> String);
 /// The goals of figures that were measured.
 pub(crate) fn goals(measured: &Measured) -> Vec<Goal> {
     let megabytes = |bytes: f64| format!("{:.1} MB", bytes / 1e6);
-    let rows: [Row; 3] = [
+    let kilobytes = |bytes: f64| format!("{:.1} kB", bytes / 1e3);
+    let rows: [Row; 7] = [
         (
             "time from a submission of a job until it is on disk, p99 at 200 a second",
             "jobs_submit_p99_seconds",
@@ -30,6 +31,30 @@ pub(crate) fn goals(measured: &Measured) -> Vec<Goal> {
             "jobs_100000_waiting_private_bytes",
             100e6,
             megabytes,
+        ),
+        (
+            "resident memory of the server for each of 10,000 clients that follow a job",
+            "job_streams_10000_resident_bytes_each",
+            64e3,
+            kilobytes,
+        ),
+        (
+            "time from the end of a job until all of 10,000 clients that follow it know",
+            "job_streams_10000_reached_seconds",
+            2.0,
+            time,
+        ),
+        (
+            "resident memory of the server for each of 10,000 pages that show it",
+            "page_streams_10000_resident_bytes_each",
+            64e3,
+            kilobytes,
+        ),
+        (
+            "time from a call until its swap is shown by all of 10,000 pages",
+            "page_streams_10000_reached_seconds",
+            2.0,
+            time,
         ),
     ];
     rows.into_iter()

@@ -1,6 +1,7 @@
 //! Parts that the benches share: baked images, calls, and figures other than durations.
 #![expect(dead_code, reason = "each bench uses a part")]
 
+pub(crate) mod crowd;
 pub(crate) mod served;
 pub(crate) mod unbaked;
 

@@ -50,6 +50,16 @@ impl Served {
         Self { child, address, client }
     }
 
+    /// Address and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends a request without a body, and returns the body of the reply, which has to be a success.
+    pub(crate) fn ask(&mut self, method: &str, path: &str) -> Vec<u8> {
+        self.client.send(method, path, "application/octet-stream", b"")
+    }
+
     /// Opens another connection.
     pub(crate) fn connect(&self) -> Client {
         Client::connect(&self.address)

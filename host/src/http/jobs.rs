@@ -1,6 +1,6 @@
 //! Jobs: their states, one by one, as a list or as a stream of events; their results; and their cancellation.
 //!
-//! Invariant: a client that waits holds a place of `http.connections_max` and a few hundred bytes, and no thread.
+//! Invariant: a client that waits holds a place of `http.connections_max` and the memory of its connection, and no thread.
 
 use super::{
     App,
