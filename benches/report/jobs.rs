@@ -3,7 +3,7 @@
 use crate::{
     Measured,
     goals::{Bound, Goal},
-    time,
+    ratio, time,
 };
 
 /// What is shown, the figure, the goal, and how both are written.
@@ -13,7 +13,13 @@ type Row = (&'static str, &'static str, f64, fn(f64) -> String);
 pub(crate) fn goals(measured: &Measured) -> Vec<Goal> {
     let megabytes = |bytes: f64| format!("{:.1} MB", bytes / 1e6);
     let kilobytes = |bytes: f64| format!("{:.1} kB", bytes / 1e3);
-    let rows: [Row; 7] = [
+    let rows: [Row; 8] = [
+        (
+            "time of a synchronous call of a server that accepts jobs, relative to one that does not",
+            "sync_call_with_jobs_over_without",
+            1.02,
+            ratio,
+        ),
         (
             "time from a submission of a job until it is on disk, p99 at 200 a second",
             "jobs_submit_p99_seconds",

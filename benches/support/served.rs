@@ -70,6 +70,11 @@ impl Served {
         self.client.send("POST", path, "application/octet-stream", body)
     }
 
+    /// Returns the body of a reply to GET, which has to be a success.
+    pub(crate) fn get(&mut self, path: &str) -> Vec<u8> {
+        self.client.send("GET", path, "application/octet-stream", b"")
+    }
+
     /// Returns processor time and minor page faults: proc(5), `stat`, fields 10, 14 and 15.
     pub(crate) fn used(&self) -> Used {
         let stat = self.proc("stat");
