@@ -6,8 +6,8 @@ use super::exit::{Exit, Failure};
 use crate::config::KEY_FILE;
 use anyhow::Context;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
-use std::{fs, io::Read, path::PathBuf};
+use serde::{Deserialize, de::DeserializeOwned};
+use std::{fs, io::Read, path::PathBuf, time::Duration};
 use ureq::{
     Agent, AsSendBody, Body, SendBody, http,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
@@ -85,6 +85,22 @@ pub(super) struct ApiRequest<'a> {
     pub(super) body: &'a [u8],
 }
 
+/// Why a request has no successful answer.
+pub(super) enum Unanswered {
+    /// The server refused it, with this status and code.
+    Refused { status: u16, code: String, error: anyhow::Error },
+    /// Nobody answers, or somebody who is no Snapback server.
+    Failed(anyhow::Error),
+}
+
+impl From<Unanswered> for anyhow::Error {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Refused { error, .. } | Unanswered::Failed(error) => error,
+        }
+    }
+}
+
 /// An error of the server.
 #[derive(Deserialize)]
 struct Refusal {
@@ -95,6 +111,25 @@ struct Refusal {
 
 impl Client {
     pub(super) fn new(server: &str, access: &Access, reply_bytes_max: u64) -> anyhow::Result<Self> {
+        Self::with_silence(server, access, reply_bytes_max, None)
+    }
+
+    /// A client that gives a server up which is silent for that long, also in the middle of a body.
+    pub(super) fn watchful(
+        server: &str,
+        access: &Access,
+        reply_bytes_max: u64,
+        silence_max: Duration,
+    ) -> anyhow::Result<Self> {
+        Self::with_silence(server, access, reply_bytes_max, Some(silence_max))
+    }
+
+    fn with_silence(
+        server: &str,
+        access: &Access,
+        reply_bytes_max: u64,
+        silence_max: Option<Duration>,
+    ) -> anyhow::Result<Self> {
         if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
             let message = format!("`{server}` is not the address of a server: begin it with http://");
             return Err(Failure::error(Exit::Usage, message));
@@ -104,6 +139,9 @@ impl Client {
             agent: Agent::config_builder()
                 .http_status_as_error(false)
                 .tls_config(access.tls_config()?)
+                .timeout_connect(silence_max)
+                .timeout_per_read(silence_max)
+                .timeout_per_write(silence_max)
                 .build()
                 .into(),
             key: access.authorization()?,
@@ -118,7 +156,7 @@ impl Client {
 
     /// Sends a request and returns the JSON of a successful answer.
     pub(super) fn send_json(&self, request: &ApiRequest<'_>) -> anyhow::Result<serde_json::Value> {
-        self.json(&self.send(request)?)
+        self.parse(&self.send(request)?)
     }
 
     /// Sends a request with a body of `bytes` bytes that is read while it is sent, in place of its own, and returns the
@@ -130,15 +168,37 @@ impl Client {
         bytes: u64,
     ) -> anyhow::Result<serde_json::Value> {
         let response = self.run(request, SendBody::from_reader(body), bytes)?;
-        self.json(&self.body(response)?)
+        self.parse(&self.body(response)?)
     }
 
     /// Sends a request and returns a successful answer whose body is still to be read.
     pub(super) fn open(&self, request: &ApiRequest<'_>) -> anyhow::Result<http::Response<Body>> {
+        Ok(self.ask(request)?)
+    }
+
+    /// Does the same as [`Self::open`], and tells refusals from a server that cannot be reached.
+    pub(super) fn ask(&self, request: &ApiRequest<'_>) -> Result<http::Response<Body>, Unanswered> {
         self.run(request, request.body, request.body.len() as u64)
     }
 
+    /// Sends a request and returns the JSON of a successful answer as that type.
+    pub(super) fn ask_json<T: DeserializeOwned>(&self, request: &ApiRequest<'_>) -> Result<T, Unanswered> {
+        let body = self.body(self.ask(request)?).map_err(Unanswered::Failed)?;
+        self.parse(&body).map_err(Unanswered::Failed)
+    }
+
     fn run(
+        &self,
+        request: &ApiRequest<'_>,
+        body: impl AsSendBody,
+        bytes: u64,
+    ) -> Result<http::Response<Body>, Unanswered> {
+        let response = self.exchange(request, body, bytes).map_err(Unanswered::Failed)?;
+        if response.status().is_success() { Ok(response) } else { Err(self.refused(response)) }
+    }
+
+    /// Sends a request and returns any answer.
+    fn exchange(
         &self,
         request: &ApiRequest<'_>,
         body: impl AsSendBody,
@@ -165,18 +225,17 @@ impl Client {
         }
         let message =
             message.body(body).with_context(|| format!("cannot send a request to {}", self.server))?;
-        let response = self.agent.run(message).with_context(|| {
+        self.agent.run(message).with_context(|| {
             let hint = if self.server.starts_with("https://") {
                 "does it run? `--ca-file` names the authority of its certificate"
             } else {
                 "does it run? `--server` names another"
             };
             format!("cannot reach {} ({hint})", self.server)
-        })?;
-        if response.status().is_success() { Ok(response) } else { Err(self.refused(response)) }
+        })
     }
 
-    fn json(&self, body: &[u8]) -> anyhow::Result<serde_json::Value> {
+    fn parse<T: DeserializeOwned>(&self, body: &[u8]) -> anyhow::Result<T> {
         serde_json::from_slice(body).with_context(|| format!("{} is not a Snapback server", self.server))
     }
 
@@ -200,21 +259,22 @@ impl Client {
         })
     }
 
-    fn refused(&self, response: http::Response<Body>) -> anyhow::Error {
+    fn refused(&self, response: http::Response<Body>) -> Unanswered {
         let status = response.status().as_u16();
         let body = match self.body(response) {
             Ok(body) => body,
-            Err(error) => return error,
+            Err(error) => return Unanswered::Failed(error),
         };
         let Ok(Refusal { code, message, request_id }) = serde_json::from_slice(&body) else {
             let message = format!("{} answered {status}, and is not a Snapback server", self.server);
-            return Failure::error(Exit::Failed, message);
+            return Unanswered::Failed(Failure::error(Exit::Failed, message));
         };
         let exit = match (status, code.as_str()) {
             (_, "refuted") => Exit::Refuted,
             (429 | 503, _) => Exit::Unavailable,
             _ => Exit::Call,
         };
-        Failure::error(exit, format!("{message} ({code}, request {request_id})"))
+        let error = Failure::error(exit, format!("{message} ({code}, request {request_id})"));
+        Unanswered::Refused { status, code, error }
     }
 }
