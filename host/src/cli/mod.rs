@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bake · serve · oneshot (prove, verify) · snarkjs (calldata) · extract · inspect · size · images · circuits · jobs ·
-//! keys · tenants · webhooks · settings · doctor · completions  subcommands
+//! keys · tenants · webhooks · settings · top · doctor · completions  subcommands
 //! calculator · ready      hidden subcommands, which a server runs in processes of their own
 //! man                     a hidden subcommand for those who package the program
 //! setting_args            settings as flags         resolve   finds the image that a user names
@@ -46,6 +46,7 @@ mod size;
 mod snarkjs;
 mod tenants;
 mod tls;
+mod top;
 mod webhooks;
 
 use crate::{config::Config, subprocess};
@@ -113,6 +114,8 @@ enum Command {
     Keys(With<keys::Args>),
     /// Set what each tenant of a server may use
     Tenants(With<tenants::Args>),
+    /// Watch a running server in a terminal: lanes, the last hour, jobs, circuits, alerts
+    Top(top::Args),
     /// List the webhooks about jobs, send them again, and show what verifies them
     Webhooks(webhooks::Args),
     /// List or remove the images in the store
@@ -194,6 +197,7 @@ fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<(
         Command::Keys(with) => with.run(keys::run),
         Command::Tenants(with) => with.run(tenants::run),
         Command::Man(args) => man::run(&args, self::command()),
+        Command::Top(args) => top::run(args),
         Command::Webhooks(args) => webhooks::run(&args),
         Command::Completions(args) => completions::run(&args, self::command()),
     }
