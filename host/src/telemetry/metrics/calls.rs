@@ -16,7 +16,8 @@ pub(crate) enum RefusedGrowth {
     Failed,
 }
 
-fn outcome(result: &Result<Reply, Fault>) -> &'static str {
+/// Names how a call ended.
+pub(crate) fn outcome(result: &Result<Reply, Fault>) -> &'static str {
     match result {
         Ok(reply) if reply.tag == Tag::Ok => "ok",
         Ok(_) => "refused",

@@ -75,6 +75,7 @@ pub struct Metrics {
     pub(super) webhooks: IntGaugeVec,
     pub(super) webhook_attempts: IntCounterVec,
     pub(super) witness_seconds: HistogramVec,
+    pub(super) trace_spans: IntCounterVec,
 }
 
 impl Metrics {
@@ -149,6 +150,7 @@ impl Metrics {
             webhooks: family.gauges("snapback_webhooks", "Webhooks that wait, and those that have ended and are listed, by state.", &["state"]),
             webhook_attempts: family.counters("snapback_webhook_attempts_total", "Attempts to deliver a webhook, by what followed: delivered, retried (another attempt follows), or dead (it was given up).", &["outcome"]),
             witness_seconds: family.histograms("snapback_witness_seconds", "Time that a witness calculator ran.", CALLS, &["image"]),
+            trace_spans: family.counters("snapback_trace_spans_total", "Spans of traces, by outcome: exported, refused by the collector, failed (it could not be reached), or queue_full (see traces.queue_max).", &["outcome"]),
             registry,
         }
     }

@@ -1,18 +1,20 @@
 //! Metrics in Prometheus' conventions: base units, a help text for every family, bounded labels.
 //!
-//! `families` declares the metric families; this file and `calls` record into them, and `totals` reads back.
+//! `families` declares the metric families; this file, `calls` and `spans` record into them, and `totals` reads back.
 //!
 //! Invariant: label values are names of this program or of its images, never a client's text.
 
 mod calls;
 mod families;
 mod limit;
+mod spans;
 mod totals;
 
 pub use limit::Limit;
 
-pub(crate) use calls::RefusedGrowth;
+pub(crate) use calls::{RefusedGrowth, outcome};
 pub use families::Metrics;
+pub(crate) use spans::SpanOutcome;
 pub(crate) use totals::Start;
 
 use crate::{
