@@ -79,6 +79,17 @@ pub(crate) enum Outgoing {
     Any,
 }
 
+impl Outgoing {
+    /// Those of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Any, _) | (_, Self::Any) => Self::Any,
+            (Self::None, some) | (some, Self::None) => some,
+            (Self::To(ports), Self::To(others)) => Self::To([ports, others].concat()),
+        }
+    }
+}
+
 /// Which processes a process starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Children {

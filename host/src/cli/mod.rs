@@ -47,6 +47,7 @@ mod snarkjs;
 mod tenants;
 mod tls;
 mod top;
+mod traces;
 mod webhooks;
 
 use crate::{config::Config, subprocess};

@@ -8,6 +8,7 @@ use super::{
     resolve::{DEFAULT_IMAGE, State, check_memory_limit, directory_of, own_name},
     setting_args::SettingArgs,
     tls,
+    traces::{Export, Exporting, FLUSH_MAX},
 };
 use crate::{
     circuits::{Recovery, Registries, Registry},
@@ -37,7 +38,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 #[derive(clap::Args)]
@@ -83,7 +84,12 @@ pub(super) fn run(
     let webhooks = (job_clients.is_some() && config.webhooks.delivery == WebhookDelivery::On)
         .then(|| Webhooks::load(&config.webhooks, &config.state_dir))
         .transpose()?;
-    let reach = reach(&state, &names, settings.file().as_deref(), config, webhooks.as_ref());
+    let export = Export::load(config)?;
+    let mut reach = reach(&state, &names, settings.file().as_deref(), config, webhooks.as_ref());
+    if let Some(export) = &export {
+        reach.read.extend(export.files());
+        reach.outgoing = reach.outgoing.and(export.outgoing());
+    }
     let sandbox = Sandbox::enter(config.sandbox, &reach)?;
     tracing::info!(landlock = ?sandbox.landlock, "sandbox");
     let sealed = names
@@ -93,8 +99,10 @@ pub(super) fn run(
     let lane_config = config.lane_config();
     let engine = engine(lane_config.instances_max(sealed.len()))?;
     let ticker = Ticker::start(&engine)?;
-    let telemetry = Telemetry::default();
+    let mut telemetry = Telemetry::default();
     let metrics = Arc::clone(&telemetry.metrics);
+    let exporting = Exporting::start(export, &metrics)?;
+    telemetry.traces = exporting.traces.clone();
     if let Some(tls) = &tls {
         tls::report(tls, &metrics);
     }
@@ -185,6 +193,8 @@ pub(super) fn run(
     registries.iter().for_each(|registry| registry.stop());
     // This does not wait, because a call may still be running after a second signal.
     runtime.shutdown_background();
+    // A second signal cuts this short, too.
+    exporting.stop(if served.is_ok() { FLUSH_MAX } else { Duration::ZERO });
     drop(ticker);
     tracing::info!("stopped");
     served

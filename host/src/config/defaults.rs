@@ -6,6 +6,7 @@ use super::{
     jobs::JobSettings,
     model::{CircuitChanges, CircuitSettings, Config, LogFormat},
     tls::TlsSettings,
+    traces::TraceSettings,
     values::default_dir,
     webhooks::WebhookSettings,
 };
@@ -55,6 +56,7 @@ impl Config {
             jobs: JobSettings::defaults(),
             access: AccessSettings::defaults(),
             webhooks: WebhookSettings::defaults(),
+            traces: TraceSettings::defaults(),
             circuit_changes: CircuitChanges::Auto,
             log_level: "info".into(),
             log_format: LogFormat::Text,

@@ -10,6 +10,7 @@
 //! http       the settings of the HTTP server         tls       the settings of TLS
 //! access     the settings of keys, quotas, audit log  webhooks  the settings of webhooks
 //! policies   the settings of images                  keys      which keys there are
+//! traces     the settings of traces
 //! ```
 //!
 //! Invariant: every error names the key, where its value came from and what is accepted, and all errors are found
@@ -30,6 +31,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod traces;
 mod values;
 mod webhooks;
 
@@ -44,4 +46,5 @@ pub use setting::{PREFIX, Scope, Setting};
 pub use settings::SETTINGS;
 pub use sources::{CONFIG, KEY_FILE, SettingInForce, Sources};
 pub use tls::{TlsFiles, TlsSettings};
+pub use traces::{TraceEndpoint, TraceSettings};
 pub use webhooks::{PrivateAddresses, WebhookDelivery, WebhookPorts, WebhookSettings};

@@ -8,6 +8,7 @@ use super::{
     keys::of_image,
     policies::set_policy,
     tls::TlsSettings,
+    traces::TraceSettings,
     values::{bytes, duration, long_duration, number, one_of, or_off, path, percent},
     webhooks::WebhookSettings,
 };
@@ -97,6 +98,8 @@ pub struct Config {
     pub access: AccessSettings,
     /// `webhooks.*`
     pub webhooks: WebhookSettings,
+    /// `traces.*`
+    pub traces: TraceSettings,
     /// `circuits.changes`
     pub circuit_changes: CircuitChanges,
     /// `log.level`
@@ -184,6 +187,7 @@ impl Config {
             key if key.starts_with("tls.") => self.tls.set(key, value)?,
             key if HttpConfig::has(key) => self.http.set(key, value)?,
             key if key.starts_with("webhooks.") => self.webhooks.set(key, value)?,
+            key if key.starts_with("traces.") => self.traces.set(key, value)?,
             "log.level" => {
                 value
                     .parse::<tracing_subscriber::EnvFilter>()

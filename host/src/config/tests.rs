@@ -51,6 +51,8 @@ fn every_setting_refuses_nonsense_and_says_what_it_takes() {
             "admin.token_file",
             "webhooks.secret_file",
             "webhooks.ca_file",
+            "traces.headers_file",
+            "traces.ca_file",
         ];
         let value = if paths.contains(key) || key.starts_with("tls.") { "" } else { "=nonsense=" };
         let error = resolve(|sources| sources.set(key, value.into(), format!("--{key}")));

@@ -31,6 +31,8 @@ mod send;
 mod setup;
 mod targets;
 
+pub(crate) use setup::{DNS_PORT, RESOLVER};
+
 pub use secret::{Secret, Secrets};
 pub use setup::{Webhooks, WebhooksError};
 pub use targets::{CallbackError, Callbacks, Targets};

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 
 /// What the C library reads to resolve names: its settings, and modules that those name.
-const RESOLVER: [&str; 8] = [
+pub(crate) const RESOLVER: [&str; 8] = [
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/nsswitch.conf",
@@ -35,7 +35,7 @@ const RESOLVER: [&str; 8] = [
     "/usr/lib",
 ];
 /// Where long answers of name servers come from.
-const DNS_PORT: u16 = 53;
+pub(crate) const DNS_PORT: u16 = 53;
 
 /// Why webhooks cannot be sent.
 #[derive(Debug, thiserror::Error)]

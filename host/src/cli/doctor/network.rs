@@ -1,13 +1,13 @@
-//! Checks that the addresses of the listeners can be bound.
+//! Checks that the addresses of the listeners can be bound, and that the collector of traces takes connections.
 //!
 //! Invariant: a port is bound for a moment and never listened on for clients; a program that has it is asked one question
-//! with a time limit.
+//! with a time limit, and the collector is sent nothing.
 
 use super::check::Check;
-use crate::config::Config;
+use crate::config::{Config, TraceEndpoint};
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
     time::Duration,
 };
 use ureq::Agent;
@@ -20,7 +20,31 @@ const ANSWER_BYTES_MAX: u64 = 64 << 10;
 /// Makes the checks of this family.
 pub(super) fn checks(config: &Config) -> Vec<Check> {
     let admin = config.admin_listen.map(|address| listener("network.admin_listen", "admin.listen", address));
-    [listener("network.listen", "listen", config.listen)].into_iter().chain(admin).collect()
+    let traces = config.traces.endpoint.as_ref().map(collector);
+    [listener("network.listen", "listen", config.listen)].into_iter().chain(admin).chain(traces).collect()
+}
+
+/// A server runs without its collector, and loses its traces.
+fn collector(endpoint: &TraceEndpoint) -> Check {
+    let connect = || {
+        let addresses = (endpoint.host(), endpoint.port()).to_socket_addrs()?;
+        let mut result = Err(io::Error::other("its name has no address"));
+        for address in addresses {
+            result = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    };
+    match connect() {
+        Ok(_) => Check::ok("network.traces", format!("{} takes connections", endpoint.url())),
+        Err(error) => Check::warning(
+            "network.traces",
+            format!("{} cannot be connected to: {error}", endpoint.url()),
+            "start the collector, or set `traces.endpoint` to its address, or to off",
+        ),
+    }
 }
 
 fn listener(name: &'static str, setting: &str, address: SocketAddr) -> Check {
@@ -102,6 +126,18 @@ mod tests {
         // TEST-NET-1 belongs to no machine.
         let foreign = SocketAddr::from(([192, 0, 2, 1], 0));
         assert_eq!(listener("network.listen", "listen", foreign).verdict(), Verdict::Error);
+    }
+
+    #[test]
+    fn a_collector_that_cannot_be_reached_is_a_warning() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let endpoint: TraceEndpoint = format!("http://{address}").parse().expect("an address");
+        assert_eq!(collector(&endpoint).verdict(), Verdict::Ok);
+        drop(listener);
+        let check = collector(&endpoint);
+        assert_eq!(check.verdict(), Verdict::Warning);
+        assert!(check.advice().is_some_and(|advice| advice.contains("`traces.endpoint`")), "{check:?}");
     }
 
     #[test]
