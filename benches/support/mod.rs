@@ -13,7 +13,7 @@ use snapback_host::{
     memory::process::ProcessMemory,
     policy::{Percent, Policy},
     seams::Seams,
-    telemetry::Telemetry,
+    telemetry::{Telemetry, traces::Trace},
 };
 use snapback_snapshot::{
     BakeEnvironment, BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Portion, Progress, Stage,
@@ -193,6 +193,7 @@ impl Host {
             kind: BodyKind::Raw,
             tenant: None,
             stop: None,
+            trace: Trace::default(),
         };
         let (sink, outcome) = tokio::sync::oneshot::channel();
         self.dispatcher.submit(request, Box::new(sink)).expect("room in the queue");

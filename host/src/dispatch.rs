@@ -20,6 +20,7 @@ use crate::{
         history::History,
         metrics::Metrics,
         setting_changes::{Author, SettingChanges},
+        traces::Traces,
     },
 };
 use arc_swap::ArcSwapOption;
@@ -200,6 +201,12 @@ impl Dispatcher {
     #[must_use]
     pub fn history(&self) -> &History {
         &self.telemetry.history
+    }
+
+    /// Begins the traces of requests and jobs.
+    #[must_use]
+    pub fn traces(&self) -> &Traces {
+        &self.telemetry.traces
     }
 
     /// The latest changes of settings.

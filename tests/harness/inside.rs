@@ -10,7 +10,7 @@ use snapback_host::{
     policy::{MethodPolicy, Percent, Policy, SwapPolicy},
     seams::Seams,
     service::Service,
-    telemetry::{Telemetry, setting_changes::Author},
+    telemetry::{Telemetry, setting_changes::Author, traces::Trace},
 };
 use snapback_snapshot::{
     BakeEnvironment, BakeLimits, Digest, Guest, ImageStore, Input, NativeCache, Portion, Progress, Stage,
@@ -120,6 +120,7 @@ impl Host {
             kind: BodyKind::Raw,
             tenant: None,
             stop,
+            trace: Trace::default(),
         };
         let (sink, outcome) = oneshot::channel();
         self.dispatcher.submit(request, Box::new(sink)).map(|()| outcome)

@@ -16,7 +16,7 @@ use crate::{
     instance::Fault,
     jobs::JobFailure,
     lanes::{self, BodyKind, CallRequest, Outcome, ReplySink},
-    telemetry::metrics::Limit,
+    telemetry::{metrics::Limit, traces::Trace},
 };
 use axum::{
     Extension,
@@ -49,15 +49,17 @@ pub(super) struct Call {
     pub(super) kind: BodyKind,
     /// Whose circuits it may concern, beside those for all; `None` if everybody's.
     pub(super) tenant: Option<Tenant>,
+    /// The trace of the request.
+    pub(super) trace: Trace,
 }
 
 impl Call {
     /// Submits the call and waits for its reply. The place of the request is held until the call has ended, also if the
     /// client leaves before.
     pub(super) async fn run(self, app: &App, place: Place) -> Result<Answered, ApiError> {
-        let Self { service, method, circuit, body, kind, tenant } = self;
+        let Self { service, method, circuit, body, kind, tenant, trace } = self;
         let media_type = media_type(app, service, &method);
-        let request = CallRequest { service, method, circuit, body, kind, tenant, stop: None };
+        let request = CallRequest { service, method, circuit, body, kind, tenant, stop: None, trace };
         let (reply, outcome) = oneshot::channel();
         let sink = Placed { reply, place };
         app.dispatcher.submit(request, Box::new(sink)).map_err(|rejected| {

@@ -16,6 +16,7 @@ use crate::{
     config::WitnessExport,
     lanes::{self, BodyKind},
     service::Service,
+    telemetry::traces::Trace,
     witness::inputs,
 };
 use axum::{
@@ -45,7 +46,7 @@ pub(super) async fn prove(
     query: CallQuery,
     headers: HeaderMap,
     Extension(caller): Extension<Arc<Caller>>,
-    place: Place,
+    (place, trace): (Place, Trace),
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = segment(circuit)?;
@@ -61,6 +62,7 @@ pub(super) async fn prove(
         body,
         kind,
         tenant: caller.view(),
+        trace,
     };
     if let Some(terms) = terms {
         return terms.submit(&app, &headers, call).await;
@@ -80,7 +82,7 @@ pub(super) async fn witness(
     circuit: PathText,
     query: WhichQuery,
     Extension(caller): Extension<Arc<Caller>>,
-    place: Place,
+    (place, trace): (Place, Trace),
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = segment(circuit)?;
@@ -96,6 +98,7 @@ pub(super) async fn witness(
         body,
         kind: BodyKind::InputsOfWitness,
         tenant: caller.view(),
+        trace,
     };
     let mut answered = call.run(&app, place).await?;
     answered.media_type = HeaderValue::from_static(methods::DEFAULT);
@@ -108,7 +111,7 @@ pub(super) async fn verify(
     query: CallQuery,
     headers: HeaderMap,
     Extension(caller): Extension<Arc<Caller>>,
-    place: Place,
+    (place, trace): (Place, Trace),
     body: Body,
 ) -> Result<Response, ApiError> {
     let circuit = segment(circuit)?;
@@ -138,6 +141,7 @@ pub(super) async fn verify(
         body,
         kind: BodyKind::Raw,
         tenant: caller.view(),
+        trace,
     };
     if let Some(terms) = terms {
         return terms.submit(&app, &headers, call).await;
@@ -152,7 +156,7 @@ pub(super) async fn method(
     query: CallQuery,
     headers: HeaderMap,
     Extension(caller): Extension<Arc<Caller>>,
-    place: Place,
+    (place, trace): (Place, Trace),
     body: Body,
 ) -> Result<Response, ApiError> {
     let method = segment(method)?;
@@ -173,7 +177,7 @@ pub(super) async fn method(
     let head = options_of(service, &method, options, &headers)?;
     let service = service.id();
     let body = body::take_after(&app, &head, body).await?;
-    let call = Call { service, method, circuit, body, kind: BodyKind::Raw, tenant: caller.view() };
+    let call = Call { service, method, circuit, body, kind: BodyKind::Raw, tenant: caller.view(), trace };
     match terms {
         Some(terms) => terms.submit(&app, &headers, call).await,
         None => call.run(&app, place).await?.send(&app).await,

@@ -13,9 +13,11 @@ use super::{
     request_id::{self, RequestId},
     requests::Peer,
     routes::{is_change, needs},
+    trace::{self, RequestSpan},
     trail::Trail,
     unread,
 };
+use crate::telemetry::traces::Trace;
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
@@ -46,6 +48,22 @@ pub(super) async fn layer(
     let (mut request, rest) = unread::keep(request, account);
     let is_change = is_change(needs, &method);
     let was_passed = verdict.is_ok();
+    let mut span = RequestSpan {
+        trace: if was_passed {
+            trace::begin(app.dispatcher.traces(), needs, route, request.headers())
+        } else {
+            Trace::default()
+        },
+        begun,
+        method: &method,
+        route,
+        request_id: id.own(),
+        caller: caller.as_ref(),
+        answer: None,
+    };
+    if span.trace.is_on() {
+        request.extensions_mut().insert(span.trace.clone());
+    }
     let trail = || Trail {
         app: Arc::clone(&app),
         request_id: id.own().to_owned(),
@@ -82,6 +100,7 @@ pub(super) async fn layer(
         trail().record(&response);
     }
 
+    let trace_id = span.trace.id().map(tracing::field::display);
     let route = route.unwrap_or("none");
     let mut response = error.as_ref().map_or(response, |error| error.respond(id.shown()));
     let took = begun.elapsed();
@@ -90,10 +109,12 @@ pub(super) async fn layer(
     let (code, took_us) = (error.as_ref().map_or("ok", |error| error.code()), took.as_micros() as u64);
     let (request_id, client_request_id) = (id.own(), id.given());
     if let (Some(_), 500..) = (&error, status) {
-        tracing::warn!(request_id, client_request_id, %method, route, status, code, took_us, "request failed");
+        tracing::warn!(request_id, client_request_id, trace_id, %method, route, status, code, took_us, "request failed");
     } else {
-        tracing::debug!(request_id, client_request_id, %method, route, status, code, took_us, "request");
+        tracing::debug!(request_id, client_request_id, trace_id, %method, route, status, code, took_us, "request");
     }
+    span.answer = Some((status, code));
+    drop(span);
     response.headers_mut().insert(request_id::HEADER, id.header());
     unread::read_after(response, rest, &app)
 }

@@ -17,6 +17,7 @@ use crate::{
     jobs::NewJob,
     lanes::{self, BodyKind},
     service::Service,
+    telemetry::traces::Trace,
 };
 use axum::{
     Extension, Json,
@@ -120,6 +121,7 @@ pub(super) async fn submit(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     Extension(caller): Extension<Arc<Caller>>,
+    trace: Trace,
     admission: Option<Extension<Arc<Admission>>>,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -130,7 +132,7 @@ pub(super) async fn submit(
     let jobs = off_path({
         let app = Arc::clone(&app);
         move || {
-            let jobs = jobs_of(&app, &caller, &headers, &body);
+            let jobs = jobs_of(&app, &caller, &headers, &trace, &body);
             if let (_, Some(whole)) = body.into_parts() {
                 share.merge(whole);
             }
@@ -151,6 +153,7 @@ fn jobs_of(
     app: &App,
     caller: &Caller,
     headers: &HeaderMap,
+    trace: &Trace,
     body: &lanes::Body,
 ) -> Result<Vec<NewJob>, ApiError> {
     let malformed = |error: serde_json::Error| {
@@ -168,7 +171,7 @@ fn jobs_of(
     let numbered = jobs.into_iter().enumerate();
     numbered
         .map(|(index, item)| {
-            item.job(app, caller, headers).map_err(|error| match error {
+            item.job(app, caller, headers, trace.clone()).map_err(|error| match error {
                 ApiError::BadBatch(reason) | ApiError::BadQuery(reason) => {
                     ApiError::BadBatch(format!("job {index}: {reason}"))
                 }
@@ -179,7 +182,7 @@ fn jobs_of(
 }
 
 impl Item<'_> {
-    fn job(self, app: &App, caller: &Caller, headers: &HeaderMap) -> Result<NewJob, ApiError> {
+    fn job(self, app: &App, caller: &Caller, headers: &HeaderMap, trace: Trace) -> Result<NewJob, ApiError> {
         let Self { image, circuit, method, inputs, body, idempotency_key, .. } = &self;
         let (image, circuit) = (image.clone(), circuit.clone());
         let bad = |reason: &str| Err(ApiError::BadBatch(reason.into()));
@@ -201,7 +204,7 @@ impl Item<'_> {
         let terms = JobTerms::take(app, caller, &mut self.query(), headers)?.ok_or(ApiError::Lost)?;
         let terms = terms.with_idempotency_key(idempotency_key.as_deref())?;
         let body = lanes::Body::from(Zeroizing::new(bytes));
-        let call = Call { service: service.id(), method, circuit, body, kind, tenant: caller.view() };
+        let call = Call { service: service.id(), method, circuit, body, kind, tenant: caller.view(), trace };
         Ok(terms.job(app, service, call).0)
     }
 

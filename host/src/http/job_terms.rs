@@ -8,6 +8,7 @@ use super::{
     error::ApiError,
     job_access::{check_jobs, job_engine},
     job_view::JobView,
+    trace::parent_of,
 };
 use crate::{
     access::Caller,
@@ -17,7 +18,7 @@ use crate::{
     },
     lanes::BodyKind,
     service::Service,
-    telemetry::metrics::Limit,
+    telemetry::{metrics::Limit, traces::TraceParent},
 };
 use axum::{
     Json,
@@ -32,13 +33,10 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(super) const FIELDS: [&str; 6] =
     ["async", "priority", "delay", "expires_in", "image_digest", "callback_url"];
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Source: RFC 7240.
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const RESPOND_ASYNC: &str = "respond-async";
-/// Length of the only form of `traceparent` that exists. Source: W3C Trace Context.
-const TRACEPARENT_LEN: usize = 55;
 
 /// What a request asks for beside its call.
 pub(super) struct JobTerms {
@@ -49,7 +47,8 @@ pub(super) struct JobTerms {
     image_digest: Option<String>,
     callback: Option<Callback>,
     idempotency_key: Option<IdempotencyKey>,
-    traceparent: Option<String>,
+    /// Where the trace of the request comes from.
+    parent: Option<TraceParent>,
 }
 
 impl JobTerms {
@@ -112,8 +111,6 @@ impl JobTerms {
                 .ok_or_else(bad_key)
         });
         let idempotency_key = idempotency_key.transpose()?;
-        let traceparent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
-        let traceparent = traceparent.filter(|text| text.len() == TRACEPARENT_LEN).map(str::to_owned);
         Ok(Self {
             tenant: caller.tenant.clone(),
             priority: Priority::default(),
@@ -122,7 +119,7 @@ impl JobTerms {
             image_digest: None,
             callback: None,
             idempotency_key,
-            traceparent,
+            parent: parent_of(headers),
         })
     }
 
@@ -165,17 +162,11 @@ impl JobTerms {
         service: &Service,
         call: Call,
     ) -> (NewJob, Option<OwnedSemaphorePermit>) {
-        let Self {
-            tenant,
-            priority,
-            delay,
-            expires_in,
-            image_digest,
-            callback,
-            idempotency_key,
-            traceparent,
-        } = self;
-        let Call { method, circuit, body, kind, .. } = call;
+        let Self { tenant, priority, delay, expires_in, image_digest, callback, idempotency_key, parent } =
+            self;
+        let Call { method, circuit, body, kind, trace, .. } = call;
+        // Without traces of its own, this server passes on what it was given.
+        let traceparent = trace.parent().or(parent).map(|parent| parent.to_string());
         let (bytes, share) = body.into_parts();
         let now = Timestamp::now();
         let job = NewJob {

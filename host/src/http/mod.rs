@@ -26,6 +26,7 @@
 //! whoami      who a client is, and the audit log       trail          what the audit log says of a request          shape     the shape of a circuit, as clients see it
 //! openapi     the document of all of it, and a page that shows it
 //! guarded     a body that something accompanies        signals       signals that drain or reload
+//! trace       the trace of a request, and the span that its answer is
 //! error       why requests are not carried out         error_status   the only file that knows their status codes
 //! error_shape the one shape of errors
 //! ```
@@ -87,6 +88,7 @@ mod status;
 mod stream;
 mod tls;
 mod token;
+mod trace;
 mod trail;
 mod unread;
 mod upload;

@@ -15,12 +15,19 @@ use snapback_snapshot::{
     call::{BoundExports, CallError, Method, Reply},
     epochs,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use wasmtime::{ModuleExport, Store, WasmResults};
 use zeroize::Zeroizing;
 
 /// A live instance.
 pub struct Instance {
+    number: u64,
     generation: Arc<Generation>,
     store: Store<HostState>,
     instance: wasmtime::Instance,
@@ -31,6 +38,9 @@ pub struct Instance {
 /// How long an optional hook of the guest may run. The hook only reads a number, but this is wall-clock time and a lane
 /// may get no processor for a while.
 const HOOK_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Number of the next instance of this process. Relaxed: it only has to be another one each time.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// What has happened to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +86,21 @@ impl Instance {
             .contract_exports()
             .bind(&instance, &mut store)
             .ok_or(Fault::Contract(CallError::Contract("it lacks the exports of the contract")))?;
-        Ok(Self { generation: Arc::clone(generation), store, instance, exports, condition: Condition::Fresh })
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self {
+            number,
+            generation: Arc::clone(generation),
+            store,
+            instance,
+            exports,
+            condition: Condition::Fresh,
+        })
+    }
+
+    /// Tells the instances of this process apart, in traces.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// The generation that the instance is a view of.

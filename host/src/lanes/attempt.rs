@@ -6,6 +6,7 @@
 use super::{
     call::{BodyKind, CallRequest},
     context::LaneContext,
+    stages,
 };
 use crate::{
     ids::LaneId,
@@ -97,6 +98,8 @@ impl<'a> Attempt<'a> {
             return None;
         }
         let result = self.calculate_witness(instance, image);
+        let outcome = if result.is_ok() { "ok" } else { "no_witness" };
+        stages::witness(self.request, self.begun, image, self.lane, outcome);
         self.progress = Progress { reached: Reached::Calculator, witness_took: self.begun.elapsed() };
         match (result, self.request.kind) {
             (Err(error), _) => Some(Err(error.into())),
@@ -155,8 +158,9 @@ impl<'a> Attempt<'a> {
     }
 
     fn call(&self, instance: &mut Instance, deadline: Duration) -> Result<Reply, Fault> {
-        let CallRequest { method, circuit, body, stop, .. } = self.request;
-        catch_unwind(AssertUnwindSafe(|| {
+        let CallRequest { service, method, circuit, body, stop, trace, .. } = self.request;
+        let before = stages::Before::of(trace, instance);
+        let result = catch_unwind(AssertUnwindSafe(|| {
             self.context.seams.faults.call(self.lane, method);
             instance.call(&Call {
                 method,
@@ -168,6 +172,10 @@ impl<'a> Attempt<'a> {
                 stop: stop.as_ref(),
             })
         }))
-        .unwrap_or_else(|_| Err(Fault::host_panicked()))
+        .unwrap_or_else(|_| Err(Fault::host_panicked()));
+        if let (Some(before), Some(service)) = (before, self.context.services.get(service.index())) {
+            before.called(self.request, instance, service.name(), self.lane, &result);
+        }
+        result
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     ids::{ServiceId, Tenant},
     instance::StopFlag,
     policy::breaker::Probe,
+    telemetry::traces::Trace,
 };
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
@@ -57,6 +58,8 @@ pub struct CallRequest {
     pub tenant: Option<Tenant>,
     /// Stops the call before it runs or while it does, if its caller may want that.
     pub stop: Option<StopFlag>,
+    /// Where the stages of the call are recorded.
+    pub trace: Trace,
 }
 
 /// What the body of a request is.

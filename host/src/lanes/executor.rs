@@ -117,6 +117,7 @@ impl Executor {
     ) -> Result<Reply, Fault> {
         let mut attempt = Attempt::new(request, policy, self.lane, context);
         self.progress = Progress::default();
+        self.reporter.follow(&request.trace);
         let mut active = self.take_active(request, policy, context)?;
         let before = active.instance.condition();
         let mut before_bytes = active.linear_bytes();
@@ -237,6 +238,7 @@ impl Executor {
 
     /// Between calls: carries out the commands of operators, moves over to a new generation, and keeps `standby.min`.
     pub(super) fn between_calls(&mut self, policy: &Policy, context: &LaneContext) {
+        self.reporter.unfollow();
         if self.commands.take_prepare() {
             self.standbys.order(policy, context);
         }

@@ -12,6 +12,7 @@ use super::{
     control::Control,
     executor::Executor,
     reply_sink::Outcome,
+    stages,
     watchdog::InFlight,
 };
 use crate::{ids::LaneId, instance::Fault};
@@ -97,6 +98,7 @@ impl Lane {
         let executor = executors.get_mut(request.service.index())?;
         let service = Arc::clone(executor.service());
         metrics.call_dequeued(service.name(), queued.elapsed());
+        stages::queued(&request.trace, queued, service.name(), *id);
         // How long this call waited for its lane to swap, and for nothing else.
         let (from, to) = self.after_reply;
         metrics.swap_delayed_call(service.name(), to.saturating_duration_since(queued.max(from)));

@@ -10,6 +10,7 @@
 //!   memory_listener   follows memory while a call runs
 //!   reporter      events, metrics and status of an executor
 //! call            a call on its way                        reply_sink  where its outcome goes
+//!   stages        the stages of a call, as spans of its trace
 //! status          what an executor reports about itself    sizing      how much memory a server needs
 //! config          sizes and queues                         polling     how helper threads wait for work
 //! ```
@@ -32,6 +33,7 @@ mod reaper;
 mod reply_sink;
 mod reporter;
 mod sizing;
+mod stages;
 mod standby_maker;
 mod standbys;
 mod status;

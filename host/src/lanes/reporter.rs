@@ -3,6 +3,7 @@
 use super::{
     active::Active,
     context::LaneContext,
+    stages,
     standbys::Standbys,
     status::{ActiveReport, Report, StatusCell},
     swap_gate::Deferral,
@@ -11,7 +12,7 @@ use crate::{
     ids::LaneId,
     policy::{Policy, Pressure, Reason, decision::Sample},
     service::Service,
-    telemetry::{events::EventKind, metrics::LaneGauges},
+    telemetry::{events::EventKind, metrics::LaneGauges, traces::Trace},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -23,6 +24,8 @@ pub(super) struct Reporter {
     /// Pressure at the last sample.
     pressure: Pressure,
     status: Arc<StatusCell>,
+    /// The trace of the call that what follows is due to.
+    trace: Trace,
 }
 
 impl Reporter {
@@ -33,7 +36,24 @@ impl Reporter {
         context: &LaneContext,
     ) -> Self {
         let gauges = context.telemetry.metrics.lane_gauges(service.name(), lane);
-        Self { service: Arc::clone(service), lane, gauges, pressure: Pressure::Calm, status }
+        Self {
+            service: Arc::clone(service),
+            lane,
+            gauges,
+            pressure: Pressure::Calm,
+            status,
+            trace: Trace::default(),
+        }
+    }
+
+    /// Swaps from now on are due to this call.
+    pub(super) fn follow(&mut self, trace: &Trace) {
+        self.trace.clone_from(trace);
+    }
+
+    /// Swaps from now on are due to no call.
+    pub(super) fn unfollow(&mut self) {
+        self.trace = Trace::default();
     }
 
     /// Gauges of the active instance's memory.
@@ -53,6 +73,8 @@ impl Reporter {
         metrics.swap_ended(self.service.name(), reason);
         context.telemetry.history.swapped();
         metrics.swap_lasted(self.service.name(), took);
+        let traces = &context.telemetry.traces;
+        stages::swapped(&self.trace, traces, begun, reason, self.service.name(), self.lane);
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.emit(context, || EventKind::SwapComplete { reason, took_us });
     }

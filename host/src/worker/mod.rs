@@ -5,6 +5,7 @@
 //! claims      claims jobs while there is room for them, and sweeps
 //! run         one job: lease, call, outcome
 //! share       which jobs get the result of identical work instead
+//! job_span    the span of an attempt at a job
 //! answer      what a client reads of a call that has ended
 //! estimates   how long calls of each kind take
 //! ```
@@ -18,6 +19,7 @@ mod answer;
 mod claims;
 mod desk;
 mod estimates;
+mod job_span;
 mod run;
 mod share;
 

@@ -6,6 +6,7 @@
 use super::{
     answer::{self, Explain, Question},
     estimates::Estimates,
+    job_span::JobSpan,
     share::{Pure, pure},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     jobs::{Claimed, ImageChoice, InputKind, JobEngine, JobRecord, Lease, Outcome, Renewal},
     lanes::{self, BodyKind, CallRequest},
     service::Service,
+    telemetry::traces::Trace,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, oneshot, watch};
@@ -40,7 +42,10 @@ pub(super) struct RunContext {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ran {
     /// It has an outcome, or another server has it.
-    Ended,
+    Ended {
+        /// The outcome, for traces.
+        outcome: &'static str,
+    },
     /// It was given back, because the server drains.
     GivenBack,
     /// It was given back, because calls of its service are not admitted for this long.
@@ -50,6 +55,17 @@ pub(super) enum Ran {
         /// How long.
         pause: Duration,
     },
+}
+
+impl Ran {
+    /// Names what became of the job, for traces. A call that is not admitted is no attempt: it comes back at once.
+    fn outcome(&self) -> Option<&'static str> {
+        match self {
+            Self::Ended { outcome } => Some(outcome),
+            Self::GivenBack => Some("given_back"),
+            Self::NotAdmitted { .. } => None,
+        }
+    }
 }
 
 /// Why a call is stopped.
@@ -62,6 +78,20 @@ enum Unwanted {
 
 /// Runs a claimed job to its end.
 pub(super) async fn run(context: Arc<RunContext>, claimed: Claimed, draining: watch::Receiver<bool>) -> Ran {
+    let span = JobSpan::begin(context.dispatcher.traces(), &claimed.job);
+    let ran = run_in(context, claimed, draining, span.trace().clone()).await;
+    if let Some(outcome) = ran.outcome() {
+        span.end(outcome);
+    }
+    ran
+}
+
+async fn run_in(
+    context: Arc<RunContext>,
+    claimed: Claimed,
+    draining: watch::Receiver<bool>,
+    trace: Trace,
+) -> Ran {
     let Claimed { lease, job, body, kind, losses, .. } = claimed;
     // One that is suspected of having killed a server runs alone, so that no other is taken for the culprit.
     let beside = Arc::clone(&context.beside);
@@ -94,7 +124,7 @@ pub(super) async fn run(context: Arc<RunContext>, claimed: Claimed, draining: wa
         && pure.share(&*context.engine, &lease, &image).await
     {
         context.dispatcher.metrics().job_shared(service.name());
-        return Ran::Ended;
+        return Ran::Ended { outcome: "shared" };
     }
     let circuit = job.circuit.clone().unwrap_or_default();
     let stop = StopFlag::default();
@@ -110,6 +140,7 @@ pub(super) async fn run(context: Arc<RunContext>, claimed: Claimed, draining: wa
         // Jobs of the token and of servers without keys may concern everybody's circuits.
         tenant: (job.tenant != Tenant::local()).then(|| job.tenant.clone()),
         stop: Some(stop.clone()),
+        trace,
     };
     let (sink, ended) = oneshot::channel();
     match context.dispatcher.submit(request, Box::new(sink)) {
@@ -197,7 +228,7 @@ impl RunContext {
     async fn abandon(&self, lease: Lease, unwanted: Unwanted) -> Ran {
         match unwanted {
             Unwanted::Draining => self.give_back(lease, Ran::GivenBack).await,
-            Unwanted::LeaseLost => Ran::Ended,
+            Unwanted::LeaseLost => Ran::Ended { outcome: "lease_lost" },
             Unwanted::Cancelled => {
                 let message = "the job was cancelled while it ran".into();
                 self.finish(lease, Outcome::Failed { code: "cancelled".into(), message, image: None }).await
@@ -240,13 +271,18 @@ impl RunContext {
 
     async fn finish(&self, lease: Lease, outcome: Outcome) -> Ran {
         let job = lease.job();
+        let ended = match &outcome {
+            Outcome::Succeeded { .. } => "succeeded",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Retry { .. } => "retry",
+        };
         match self.engine.finish(lease, outcome).await {
             Ok(stored) => tracing::debug!(%job, ?stored, "a job has ended"),
             Err(error) => {
                 tracing::error!(%error, %job, "the outcome of a job cannot be stored; it runs again")
             }
         }
-        Ran::Ended
+        Ran::Ended { outcome: ended }
     }
 
     async fn give_back(&self, lease: Lease, ran: Ran) -> Ran {

@@ -18,7 +18,10 @@ pub(super) fn job() -> Vec<Parameter> {
     let headers = [
         ("Prefer", "`respond-async` asks for a job, as `async=true` does."),
         ("Idempotency-Key", "Two submissions with one key are one job: 1 to 255 visible ASCII characters."),
-        ("traceparent", "The trace that the job belongs to, as W3C Trace Context writes it."),
+        (
+            "traceparent",
+            "The trace that the call belongs to, as W3C Trace Context writes it; a job passes it on.",
+        ),
     ];
     let headers = headers.map(|(name, description)| header(name, description));
     fields.into_iter().chain(headers).collect()
