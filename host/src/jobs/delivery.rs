@@ -149,6 +149,8 @@ pub struct ClaimedDelivery {
     pub tries: u32,
     /// What is told.
     pub end: JobEnd,
+    /// Trace context of the job's submission, while the job is remembered.
+    pub traceparent: Option<String>,
 }
 
 /// How a job ended.

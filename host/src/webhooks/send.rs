@@ -98,6 +98,11 @@ impl Sender {
             .header("webhook-id", id.to_string())
             .header("webhook-timestamp", seconds(now))
             .header("webhook-signature", signature);
+        // So that what the receiver does belongs to the trace of the request that submitted the job.
+        let request = match &delivery.traceparent {
+            Some(traceparent) => request.header("traceparent", traceparent),
+            None => request,
+        };
         request.body(Body::from(body)).map_err(|_| SendError::Http)
     }
 }

@@ -28,6 +28,7 @@ pub(super) struct SealedDelivery {
     pub(super) since: Timestamp,
     pub(super) tries: u32,
     pub(super) end: JobEnd,
+    pub(super) traceparent: Option<String>,
 }
 
 impl SealedDelivery {
@@ -49,6 +50,7 @@ impl SealedDelivery {
                 image: row.get("image")?,
                 error: rows::failure(row)?,
             },
+            traceparent: row.get("traceparent")?,
         })
     }
 }
@@ -103,7 +105,8 @@ impl Writer {
         let until = now.after(self.shared.limits.delivery_lease);
         let mut update = self.connection.prepare_cached(
             "UPDATE delivery SET is_claimed = 1, attempts = attempts + 1, due_at = ?2, \
-             since = CASE WHEN tries = 0 THEN ?3 ELSE since END WHERE seq = ?1 RETURNING *",
+             since = CASE WHEN tries = 0 THEN ?3 ELSE since END WHERE seq = ?1 \
+             RETURNING *, (SELECT traceparent FROM job WHERE job.id = delivery.id) AS traceparent",
         )?;
         Ok(update.query_row((seq, stored(until), stored(now)), |row| SealedDelivery::of(row, now))?)
     }

@@ -100,8 +100,8 @@ impl SqliteJobs {
 }
 
 fn opened(sealed: SealedDelivery, callback: Callback) -> ClaimedDelivery {
-    let SealedDelivery { claim, tenant, now, since, tries, end, .. } = sealed;
-    ClaimedDelivery { claim, tenant, callback, now, tried_for: now.since(since), tries, end }
+    let SealedDelivery { claim, tenant, now, since, tries, end, traceparent, .. } = sealed;
+    ClaimedDelivery { claim, tenant, callback, now, tried_for: now.since(since), tries, end, traceparent }
 }
 
 /// A page of deliveries, newest first.
