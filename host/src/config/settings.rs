@@ -327,16 +327,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("webhooks.kept", "7d", "how long webhooks that were delivered or given up are listed"),
     setting("webhooks.waiting_max", "100000", "webhooks that may wait; jobs with more are answered with 429"),
     setting("traces.endpoint", "off", "collector that traces go to, such as http://127.0.0.1:4318, or off"),
-    setting(
-        "traces.headers_file",
-        "none",
-        "file with `NAME: VALUE` lines, headers for the collector; or none",
-    ),
-    setting(
-        "traces.ca_file",
-        "none",
-        "PEM file with the authorities of the collector's certificate, or none",
-    ),
+    setting("traces.headers_file", "none", "file with headers for the collector, each a line, or none"),
+    setting("traces.ca_file", "none", "PEM file with the authorities of the collector, or none"),
     setting("traces.service_name", "snapback", "name of the service in traces"),
     setting("traces.sample", "100%", "share of traces that is recorded, of those that begin at this server"),
     setting("traces.queue_max", "2048", "spans that may wait for the collector; more are counted and lost"),

@@ -58,6 +58,7 @@ pub(super) async fn layer(
         method: &method,
         route,
         request_id: id.own(),
+        client_request_id: id.given(),
         caller: caller.as_ref(),
         answer: None,
     };

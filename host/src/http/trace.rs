@@ -58,6 +58,8 @@ pub(super) struct RequestSpan<'a> {
     pub(super) method: &'a Method,
     pub(super) route: Option<&'a str>,
     pub(super) request_id: &'a str,
+    /// The id that the client gave the request.
+    pub(super) client_request_id: Option<&'a str>,
     pub(super) caller: Option<&'a Arc<Caller>>,
     /// The status and the code of the answer.
     pub(super) answer: Option<(u16, &'static str)>,
@@ -74,6 +76,8 @@ impl RequestSpan<'_> {
             attribute("http.request.method", known(self.method)),
             attribute("snapback.request_id", self.request_id.to_owned()),
         ];
+        let given = self.client_request_id.map(str::to_owned);
+        attributes.extend(given.map(|id| attribute("snapback.client_request_id", id)));
         attributes.extend(self.route.map(|route| attribute("http.route", route.to_owned())));
         let tenant = self.caller.map(|caller| caller.tenant.as_str().to_owned());
         attributes.extend(tenant.map(|tenant| attribute("snapback.tenant", tenant)));
