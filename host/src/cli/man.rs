@@ -22,10 +22,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, command: Command) -> anyhow::Result<()> {
-    let mut command = with_short_headings(command).disable_help_subcommand(true);
-    // Names of nested commands, such as `snapback-circuits-add`, are set here.
+    let mut command = command.disable_help_subcommand(true);
+    // Names of nested commands, such as `snapback-circuits-add`, and the flags of settings are set here.
     command.build();
-    write(&command, &args.dir)
+    write(&with_short_headings(command), &args.dir)
 }
 
 /// Leaves out of a heading what `--help` says in it: headings of pages are in capitals.

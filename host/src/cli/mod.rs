@@ -53,7 +53,7 @@ mod webhooks;
 use crate::{config::Config, subprocess};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use exit::{AlreadyReported, EXIT_CODES, describe, exit_of};
-use setting_args::{SettingArgs, show};
+use setting_args::SettingArgs;
 use snapback_snapshot::proof_systems::ProofSystems;
 use std::process::ExitCode;
 
@@ -138,31 +138,10 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// Settings that `--help` of a subcommand shows; the others work too, and `snapback settings` lists them.
-const SHOWN: &[(&str, &[&str])] = &[
-    ("bake", &["state_dir", "bake.memory_limit", "bake.deadline", "bake.image_bytes_max"]),
-    ("serve", &["listen", "state_dir", "lanes", "swap.policy", "memory.limit", "admin.listen", "log.level"]),
-    ("prove", &["state_dir", "memory.limit", "call.deadline"]),
-    ("verify", &["state_dir", "memory.limit", "call.deadline"]),
-    ("extract", &["state_dir", "memory.limit", "call.deadline"]),
-    ("inspect", &["state_dir"]),
-    ("size", &["state_dir", "lanes", "swap.policy", "memory.limit"]),
-    ("images", &["state_dir"]),
-    ("settings", &["state_dir"]),
-    ("doctor", &["listen", "state_dir", "lanes", "memory.process_limit", "admin.listen", "sandbox"]),
-];
-
-/// The command line, as it is parsed and as `--help` and completions show it.
-fn command() -> clap::Command {
-    SHOWN.iter().fold(Cli::command(), |command, (name, keys)| {
-        command.mut_subcommand(name, |subcommand| show(subcommand, keys))
-    })
-}
-
 /// Parses the command line, runs the subcommand and returns the exit code.
 #[must_use]
 pub fn main(systems: &ProofSystems) -> ExitCode {
-    let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let cli = Cli::from_arg_matches(&Cli::command().get_matches()).unwrap_or_else(|error| error.exit());
     match run(cli, systems) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -197,10 +176,10 @@ fn run(Cli { command, parent }: Cli, systems: &ProofSystems) -> anyhow::Result<(
         Command::Jobs(args) => jobs::run(&args),
         Command::Keys(with) => with.run(keys::run),
         Command::Tenants(with) => with.run(tenants::run),
-        Command::Man(args) => man::run(&args, self::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
         Command::Top(args) => top::run(args),
         Command::Webhooks(args) => webhooks::run(&args),
-        Command::Completions(args) => completions::run(&args, self::command()),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }
 

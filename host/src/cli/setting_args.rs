@@ -21,6 +21,20 @@ static NAMES: Lazy<Vec<(&Setting, &'static str, &'static str)>> = Lazy::new(|| {
         .collect()
 });
 
+/// Settings that `--help` of a subcommand shows; the others work too, and `snapback settings` lists them.
+const SHOWN: &[(&str, &[&str])] = &[
+    ("bake", &["state_dir", "bake.memory_limit", "bake.deadline", "bake.image_bytes_max"]),
+    ("serve", &["listen", "state_dir", "lanes", "swap.policy", "memory.limit", "admin.listen", "log.level"]),
+    ("prove", &["state_dir", "memory.limit", "call.deadline"]),
+    ("verify", &["state_dir", "memory.limit", "call.deadline"]),
+    ("extract", &["state_dir", "memory.limit", "call.deadline"]),
+    ("inspect", &["state_dir"]),
+    ("size", &["state_dir", "lanes", "swap.policy", "memory.limit"]),
+    ("images", &["state_dir"]),
+    ("settings", &["state_dir"]),
+    ("doctor", &["listen", "state_dir", "lanes", "memory.process_limit", "admin.listen", "sandbox"]),
+];
+
 /// The settings that were given on the command line.
 #[derive(Clone)]
 pub(super) struct SettingArgs {
@@ -30,34 +44,8 @@ pub(super) struct SettingArgs {
 
 impl clap::Args for SettingArgs {
     fn augment_args(command: Command) -> Command {
-        let heading = "Settings (`snapback settings` lists all; flags beat variables beat the TOML file)";
-        let file = Arg::new("config")
-            .long("config")
-            .global(true)
-            .value_name("FILE")
-            .help_heading(heading)
-            .help("TOML file with settings [SNAPBACK_CONFIG]");
-        let set = Arg::new("set")
-            .long("set")
-            .global(true)
-            .value_name("KEY=VALUE")
-            .action(ArgAction::Append)
-            .value_parser(|text: &str| match text.split_once('=') {
-                Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-                None => Err("expected KEY=VALUE"),
-            })
-            .help_heading(heading)
-            .help("Any setting; for one image image.NAME.KEY, for one method method.NAME.deadline or .repeatable");
-        NAMES.iter().fold(command.arg(file).arg(set), |command, (setting, flag, help)| {
-            let arg = Arg::new(setting.key)
-                .long(*flag)
-                .global(true)
-                .value_name("VALUE")
-                .help_heading(heading)
-                .hide(true)
-                .help(*help);
-            command.arg(arg)
-        })
+        // A start parses one subcommand, and does not pay for the flags of the others.
+        command.defer(add)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -65,9 +53,39 @@ impl clap::Args for SettingArgs {
     }
 }
 
-/// Shows the flags of these settings in the help of a subcommand.
-pub(super) fn show(subcommand: Command, keys: &[&'static str]) -> Command {
-    keys.iter().fold(subcommand, |subcommand, key| subcommand.mut_arg(*key, |arg| arg.hide(false)))
+/// Adds the flags to a subcommand, of which `--help` shows those that matter to it.
+fn add(command: Command) -> Command {
+    let heading = "Settings (`snapback settings` lists all; flags beat variables beat the TOML file)";
+    let file = Arg::new("config")
+        .long("config")
+        .global(true)
+        .value_name("FILE")
+        .help_heading(heading)
+        .help("TOML file with settings [SNAPBACK_CONFIG]");
+    let set = Arg::new("set")
+        .long("set")
+        .global(true)
+        .value_name("KEY=VALUE")
+        .action(ArgAction::Append)
+        .value_parser(|text: &str| match text.split_once('=') {
+            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+            None => Err("expected KEY=VALUE"),
+        })
+        .help_heading(heading)
+        .help(
+            "Any setting; for one image image.NAME.KEY, for one method method.NAME.deadline or .repeatable",
+        );
+    let shown = SHOWN.iter().find(|(name, _)| *name == command.get_name()).map_or(&[][..], |(_, keys)| keys);
+    NAMES.iter().fold(command.arg(file).arg(set), |command, (setting, flag, help)| {
+        let arg = Arg::new(setting.key)
+            .long(*flag)
+            .global(true)
+            .value_name("VALUE")
+            .help_heading(heading)
+            .hide(!shown.contains(&setting.key))
+            .help(*help);
+        command.arg(arg)
+    })
 }
 
 impl FromArgMatches for SettingArgs {
