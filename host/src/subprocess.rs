@@ -4,7 +4,7 @@
 use crate::config::{Config, LogFormat, PREFIX};
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, getppid, nice, set_parent_process_death_signal};
-use snapback_snapshot::{BakeLimits, CacheMode};
+use snapback_snapshot::{BakeLimits, CacheMode, CheckMode};
 use std::{
     fs,
     process::{Command, Stdio},
@@ -34,8 +34,13 @@ impl Subprocess {
             CacheMode::On => "on",
             CacheMode::Off => "off",
         };
+        let native_check = match config.native_check {
+            CheckMode::Identity => "identity",
+            CheckMode::Full => "full",
+        };
         set("sandbox", config.sandbox.as_str().into());
         set("native.cache", native_cache.into());
+        set("native.check", native_check.into());
         set("bake.memory_limit", format!("{memory_bytes_max}B"));
         set("bake.deadline", format!("{}ms", deadline.as_millis()));
         set("bake.image_bytes_max", format!("{image_bytes_max}B"));

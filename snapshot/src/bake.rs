@@ -12,7 +12,8 @@ use crate::{
     initialise::{Log, Run},
     inputs::{BakeLimits, ExtraExports, Input},
     manifest::{CircuitId, FORMAT_VERSION, GuestId, ImageKind, InputId, Manifest, MethodInfo, Tools, Trial},
-    native::{self, NativeCache},
+    native::NativeCache,
+    native_code,
     proof_systems::{INPUT_REMOVE, ProofSystem, ProofSystems},
     references::{Portion, References},
     trial::{self, TrialCall},
@@ -213,8 +214,8 @@ pub fn bake(
 
     // The manifest is embedded later, since it does not influence the code.
     progress.stage(Stage::Compile);
-    let native = native::compile(&engine, &snapshot.module)?;
-    let module = native::load_bytes(&engine, &native)?;
+    let native = native_code::compile(&engine, &snapshot.module)?;
+    let module = native_code::load_bytes(&engine, &native)?;
     let trial = guest.trial.as_ref().map(|call| {
         progress.stage(Stage::Trial);
         trial::run(&module, call, limits)

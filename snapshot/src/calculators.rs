@@ -11,7 +11,8 @@ use crate::{
     Digest, Error, ImageStore,
     engine::engine,
     manifest::{FORMAT_VERSION, GuestId, ImageKind, Manifest, Tools},
-    native::{self, NativeCache},
+    native::NativeCache,
+    native_code,
 };
 use snapback_abi::ABI_VERSION;
 
@@ -38,9 +39,9 @@ pub fn keep(
 ) -> Result<Digest, Error> {
     check(wasm, memory_bytes_max)?;
     let engine = engine(1)?;
-    let native = native::compile(&engine, wasm)?;
+    let native = native_code::compile(&engine, wasm)?;
     // Loading fails if the module exceeds the limits of the pool; otherwise only a later server would notice.
-    native::load_bytes(&engine, &native)?;
+    native_code::load_bytes(&engine, &native)?;
     let guest = GuestId { name: GUEST_NAME.into(), digest: Digest::of(wasm) };
     let manifest = Manifest {
         format_version: FORMAT_VERSION,

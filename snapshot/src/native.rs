@@ -6,83 +6,29 @@
 //!
 //! Loading native code means trusting it. The digest of native code is keyed, and the key lies outside the state
 //! directory, so a state directory that somebody else filled, for example from an archive, holds no code that would be
-//! mapped.
+//! mapped. A file whose identity is recorded under the same key need not be read: see `identity` for the argument.
 //!
-//! Invariant: the file that is mapped is the file that was hashed, it has the digest that was recorded when this user
-//! compiled it, and it belongs to this user alone. Anything else is compiled again from the image.
+//! Invariant: the file that is mapped is the file that was hashed, now or when its identity was recorded; it has the digest
+//! that was recorded when this user compiled it, and it belongs to this user alone. Anything else is compiled again from
+//! the image.
 
 use crate::{
-    CopyOnWrite, Digest, Error, calculator_check,
+    Confirmation, Digest, Error, calculator_check,
     check::check_image,
-    cow,
-    digest::NativeDigest,
     dir::Dir,
     image::SealedImage,
     manifest::{ImageKind, Manifest},
-    sealed::sealed_memory,
+    native_check::CheckMode,
+    native_code::{LoadedImage, Miss, Origin, VerifiedCode, compile},
+    native_key,
+    native_record::Subject,
 };
-use serde::{Deserialize, Serialize};
 use std::{
-    fs::File,
-    hash::{DefaultHasher, Hash, Hasher},
-    io::{self, BufReader, Read},
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Instant,
 };
-use wasmtime::{Engine, Module};
-
-/// Longest record of native code, in bytes.
-const RECORD_BYTES_MAX: u64 = 1 << 16;
-
-/// Native code that this host wrote: sealed memory that it filled, or a file whose keyed digest is the recorded one.
-struct VerifiedCode(File);
-
-/// An image that can be instantiated.
-pub struct LoadedImage {
-    /// Digest of the image.
-    pub digest: Digest,
-    /// Manifest of the image.
-    pub manifest: Manifest,
-    /// The native code, mapped.
-    pub module: Module,
-    /// Size of the native code file in bytes, the initial memory included.
-    pub native_bytes: u64,
-    /// Origin of the native code.
-    pub origin: Origin,
-}
-
-/// Origin of native code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The cache held it.
-    Cached,
-    /// It was compiled, and stored in the cache.
-    Compiled(Miss),
-    /// It was compiled into sealed memory, because the cache cannot be written or is switched off.
-    Memory(Miss),
-}
-
-/// Why the cache could not be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Miss {
-    /// The cache has no code for this image and engine, or is switched off.
-    Absent,
-    /// The code in the cache must not be mapped, for this reason.
-    Unfit(String),
-}
-
-/// The record that the cache keeps beside each native code file.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Record {
-    image: Digest,
-    engine: String,
-    /// Digest of the manifest that was embedded in the image when it was compiled.
-    manifest: Digest,
-    /// Length of the native code. A file of another length is not hashed.
-    bytes: u64,
-    code: NativeDigest,
-}
+use wasmtime::Engine;
 
 /// Whether native code is stored on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +45,9 @@ pub struct NativeCache {
     key_file: PathBuf,
     memory_bytes_max: u64,
     mode: CacheMode,
+    check: CheckMode,
+    /// Files that were mapped and are still to be hashed.
+    confirmations: Mutex<Vec<Confirmation>>,
 }
 
 impl NativeCache {
@@ -107,7 +56,14 @@ impl NativeCache {
     /// initial memory of a module, because compiling lays it out.
     #[must_use]
     pub fn open(state_dir: &Path, key_file: &Path, memory_bytes_max: u64) -> Self {
-        Self { state_dir: state_dir.into(), key_file: key_file.into(), memory_bytes_max, mode: CacheMode::On }
+        Self {
+            state_dir: state_dir.into(),
+            key_file: key_file.into(),
+            memory_bytes_max,
+            mode: CacheMode::On,
+            check: CheckMode::Identity,
+            confirmations: Mutex::default(),
+        }
     }
 
     /// Switches the cache on or off.
@@ -116,33 +72,26 @@ impl NativeCache {
         Self { mode, ..self }
     }
 
+    /// Chooses how native code is checked before it is mapped.
+    #[must_use]
+    pub fn with_check(self, check: CheckMode) -> Self {
+        Self { check, ..self }
+    }
+
+    /// Returns what was loaded since the last call and is still to be hashed; nothing if the check is
+    /// [`CheckMode::Full`].
+    #[must_use]
+    pub fn take_confirmations(&self) -> Vec<Confirmation> {
+        std::mem::take(&mut self.confirmations.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The directory of native code, created if it is missing.
     fn dir(&self) -> Result<Dir, Error> {
         Dir::open(&self.state_dir)?.sub("native")
     }
 
-    /// Returns the key, and draws it at the first use.
     fn key(&self) -> Result<[u8; 32], Error> {
-        let failed = |source| Error::io("read the key", &self.key_file, source);
-        let name = self.key_file.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
-        let parent = self.key_file.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        let dir = Dir::open(parent)?;
-        let read = || -> Result<Option<[u8; 32]>, Error> {
-            let Some(file) = dir.open_own(name)? else { return Ok(None) };
-            let mut key = [0; 32];
-            file.read_exact_at(&mut key, 0).map_err(failed)?;
-            Ok(Some(key))
-        };
-        if let Some(key) = read()? {
-            return Ok(key);
-        }
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| failed(io::Error::other(error)))?;
-        Dir::open_private(parent)?.publish_new(name, &key)?;
-        // Another process may have been first: the key is the one on disk.
-        read()?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+        native_key::load(&self.key_file)
     }
 
     /// Loads an image from the cache.
@@ -150,9 +99,10 @@ impl NativeCache {
     /// # Errors
     /// Returns an error if the cache cannot be used for this image.
     pub fn find(&self, engine: &Engine, image: &SealedImage) -> Result<LoadedImage, Miss> {
+        let begun = Instant::now();
         let verified = self.verify(engine, image)?;
-        let (module, native_bytes) = verified.load(engine).map_err(|error| Miss::Unfit(error.to_string()))?;
-        Ok(LoadedImage::of(image, module, native_bytes, Origin::Cached))
+        let loaded = self.map(verified, engine, image, Origin::Cached, begun);
+        loaded.map_err(|error| Miss::Unfit(error.to_string()))
     }
 
     /// Returns whether native code can be stored. Creates the directory and the key if they are missing.
@@ -179,9 +129,9 @@ impl NativeCache {
             ImageKind::Service | ImageKind::Circuits { .. } => check_image(&bytes, self.memory_bytes_max)?,
         }
         let code = compile(engine, &bytes)?;
+        let begun = Instant::now();
         if self.mode == CacheMode::Off {
-            let (module, native_bytes) = VerifiedCode::seal(&code)?.load(engine)?;
-            return Ok(LoadedImage::of(image, module, native_bytes, Origin::Memory(miss)));
+            return self.map(VerifiedCode::seal(&code)?, engine, image, Origin::Memory(miss), begun);
         }
         let kept =
             self.keep(engine, image.digest(), image.manifest(), &code).map(|()| self.verify(engine, image));
@@ -196,7 +146,7 @@ impl NativeCache {
                 (VerifiedCode::seal(&code)?, Origin::Memory(miss))
             }
         };
-        verified.load(engine).map(|(module, bytes)| LoadedImage::of(image, module, bytes, origin))
+        self.map(verified, engine, image, origin, begun)
     }
 
     /// Writes native code and its record.
@@ -213,16 +163,11 @@ impl NativeCache {
         let key = self.key()?;
         let dir = self.dir()?;
         dir.sweep_temporary();
-        dir.publish(&code_name(engine, &image), code)?;
-        let record = Record {
-            image,
-            engine: fingerprint(engine),
-            manifest: manifest.digest(),
-            bytes: code.len() as u64,
-            code: NativeDigest::of(&key, &of_what(engine, &image, manifest), code),
-        };
-        let json = serde_json::to_vec(&record).expect("a record has string keys only");
-        dir.publish(&record_name(engine, &image), &json)
+        let subject = Subject::new(engine, image, manifest);
+        // One that cannot be removed does not fit the new file.
+        let _ = dir.remove(&subject.identity_name());
+        dir.publish(&subject.code_name(), code)?;
+        dir.publish(&subject.record_name(), &subject.record(&key, manifest, code))
     }
 
     /// Returns the size of the native code of an image, for every engine, in bytes.
@@ -241,110 +186,25 @@ impl NativeCache {
         names.map(|name| dir.remove(&name)).try_for_each(|removed| removed.map(drop))
     }
 
-    /// Returns the native code of an image after all checks. The engine may still refuse it if another build compiled
-    /// it.
     fn verify(&self, engine: &Engine, image: &SealedImage) -> Result<VerifiedCode, Miss> {
         if self.mode == CacheMode::Off {
             return Err(Miss::Absent);
         }
-        let (digest, manifest) = (&image.digest(), image.manifest());
-        let unfit = |reason: String| Miss::Unfit(reason);
-        let dir = self.dir().map_err(|error| unfit(error.to_string()))?;
-        let own = |name: &str| match dir.open_own(name) {
-            Ok(Some(file)) => Ok(file),
-            Ok(None) => Err(Miss::Absent),
-            Err(error) => Err(unfit(error.to_string())),
-        };
-        let record_file = own(&record_name(engine, digest))?.take(RECORD_BYTES_MAX);
-        let record: Record = serde_json::from_reader(BufReader::new(record_file))
-            .map_err(|error| unfit(format!("its record is unreadable: {error}")))?;
-        if record.image != *digest || record.engine != fingerprint(engine) {
-            return Err(unfit("its record belongs to another image or engine".into()));
-        }
-        if record.manifest != manifest.digest() {
-            return Err(unfit("the image has another manifest now".into()));
-        }
-        let key = self.key().map_err(|error| unfit(error.to_string()))?;
-        let code = own(&code_name(engine, digest))?;
-        if code.metadata().ok().map(|metadata| metadata.len()) != Some(record.bytes) {
-            return Err(unfit("its length differs from the recorded one".into()));
-        }
-        let found = NativeDigest::of_file(&key, &of_what(engine, digest, manifest), &code)
-            .map_err(|error| unfit(error.to_string()))?;
-        if found != record.code {
-            return Err(unfit("its digest differs from the recorded one".into()));
-        }
-        Ok(VerifiedCode(code))
-    }
-}
-
-impl VerifiedCode {
-    /// Copies freshly compiled native code into memory that can no longer be written.
-    fn seal(code: &[u8]) -> Result<Self, Error> {
-        sealed_memory(code).map(Self).map_err(|source| Error::io("create", "sealed memory", source))
+        let dir = self.dir().map_err(|error| Miss::Unfit(error.to_string()))?;
+        VerifiedCode::open(dir, || self.key(), self.check, engine, image)
     }
 
-    /// Maps the code. Returns the module and the size of the mapped file in bytes.
-    fn load(self, engine: &Engine) -> Result<(Module, u64), Error> {
-        let metadata = self.0.metadata().map_err(|source| Error::io("inspect", "native code", source))?;
-        Ok((map(engine, self)?, metadata.len()))
+    /// Maps native code, and remembers that it is still to be hashed.
+    fn map(
+        &self,
+        code: VerifiedCode,
+        engine: &Engine,
+        image: &SealedImage,
+        origin: Origin,
+        begun: Instant,
+    ) -> Result<LoadedImage, Error> {
+        let (loaded, confirmation) = code.load(engine, image, origin, begun)?;
+        self.confirmations.lock().unwrap_or_else(PoisonError::into_inner).extend(confirmation);
+        Ok(loaded)
     }
-}
-
-impl LoadedImage {
-    fn of(image: &SealedImage, module: Module, native_bytes: u64, origin: Origin) -> Self {
-        Self { digest: image.digest(), manifest: image.manifest().clone(), module, native_bytes, origin }
-    }
-
-    /// Asks the kernel whether instances map their memory.
-    ///
-    /// # Errors
-    /// Returns an error if an instance cannot be made.
-    pub fn copy_on_write(&self) -> Result<CopyOnWrite, Error> {
-        cow::probe(&self.module).map_err(Error::engine("make an instance of the image"))
-    }
-}
-
-/// Compiles an image for an engine.
-pub(crate) fn compile(engine: &Engine, image: &[u8]) -> Result<Vec<u8>, Error> {
-    engine.precompile_module(image).map_err(Error::engine("compile the image"))
-}
-
-/// Loads freshly compiled native code without a file.
-pub(crate) fn load_bytes(engine: &Engine, code: &[u8]) -> Result<Module, Error> {
-    map(engine, VerifiedCode::seal(code)?)
-}
-
-/// Identifies the image and engine that native code belongs to. Digests cover this, so that no record fits another
-/// image.
-fn of_what(engine: &Engine, image: &Digest, manifest: &Manifest) -> String {
-    format!("{image} {} {}", fingerprint(engine), manifest.digest())
-}
-
-/// Returns a name for everything that native code depends on: version, target and settings of the engine.
-fn fingerprint(engine: &Engine) -> String {
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
-}
-
-/// Returns the name of the file with the native code of an image for an engine.
-fn code_name(engine: &Engine, image: &Digest) -> String {
-    format!("{image}-{}.cwasm", fingerprint(engine))
-}
-
-/// Returns the name of the record of that file.
-fn record_name(engine: &Engine, image: &Digest) -> String {
-    format!("{image}-{}.json", fingerprint(engine))
-}
-
-#[expect(unsafe_code, reason = "the one place that trusts native code")]
-fn map(engine: &Engine, VerifiedCode(code): VerifiedCode) -> Result<Module, Error> {
-    // SAFETY: `deserialize_open_file` requires that an engine of this version compiled the file, and that it does not
-    // change while it is mapped. `VerifiedCode` is made in two places: from sealed memory that this process filled, and
-    // from a file that `Dir::open_own` found to belong to this user alone, whose digest was taken through this
-    // descriptor and equals the one recorded when it was compiled. Such a file is never written again under its inode
-    // (`Dir::publish` renames over names), and has mode 0400. The engine refuses code of another version or with
-    // other settings.
-    unsafe { Module::deserialize_open_file(engine, code) }.map_err(Error::engine("map the native code"))
 }

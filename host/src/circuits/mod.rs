@@ -11,6 +11,7 @@
 //! publication     prepares, serves and sweeps generations                  calculators   of the served generation
 //! recovery        continues with the files of the last server              change_error  why a change is not done
 //! cancellation    cancels changes                                          proof_json    a proof as clients read it
+//! scrub           hashes what is served, in the background
 //! ```
 //!
 //! A change is accepted once it is on disk. A process of its own then bakes the next image from the one that is served;
@@ -32,6 +33,7 @@ mod publication;
 mod reconciler;
 mod recovery;
 mod registry;
+mod scrub;
 mod shelf;
 mod turn;
 mod upload;
@@ -43,5 +45,6 @@ pub use intake::Registries;
 pub use proof_json::ProofTimes;
 pub use recovery::Recovery;
 pub use registry::{Progress, Registry};
+pub(crate) use scrub::scrub;
 pub use shelf::{CatalogueError, named_by_any, parse_catalogue, write_catalogue};
 pub use upload::{Incoming, Received, Upload};

@@ -7,6 +7,7 @@ use super::{
     change::{Entry, owners},
     change_error::NotPrepared,
     registry::Registry,
+    scrub::scrub,
     shelf::named_by_any,
 };
 use crate::{ids::GenerationId, instance::Generation, telemetry::events::EventKind};
@@ -58,12 +59,24 @@ impl Registry {
         image: &Digest,
         circuits: &BTreeMap<String, Entry>,
     ) -> Result<Generation, NotPrepared> {
+        let generation = self.load(id, image, circuits);
+        // Whether or not all of it could be loaded.
+        scrub(Vec::new(), self.cache.take_confirmations());
+        generation
+    }
+
+    fn load(
+        &self,
+        id: GenerationId,
+        image: &Digest,
+        circuits: &BTreeMap<String, Entry>,
+    ) -> Result<Generation, NotPrepared> {
         let sealed = self.store.open_image(image).map_err(|error| match error {
             Error::NoSuchImage(_) => NotPrepared::ImageRemoved,
             error => NotPrepared::Store(error),
         })?;
         let loaded = self.cache.load(&self.engine, &sealed).map_err(NotPrepared::Store)?;
-        self.dispatcher.metrics().native_code_loaded(&loaded.origin);
+        self.dispatcher.metrics().native_code_loaded(&loaded);
         if !loaded.copy_on_write().map_err(NotPrepared::Store)?.holds() {
             return Err(NotPrepared::NoCopyOnWrite);
         }

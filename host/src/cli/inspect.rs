@@ -4,6 +4,7 @@ use super::{output::outln, progress::printable, resolve::State};
 use crate::config::Config;
 use bytesize::ByteSize;
 use snapback_snapshot::{CopyOnWrite, LoadedImage, engine, manifest::ImageKind, proof_systems::ProofSystems};
+use std::time::SystemTime;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -24,6 +25,10 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
     sealed.scrub()?;
     let image_bytes = sealed.bytes()?;
     let loaded = state.cache.load(&engine(1)?, &sealed)?;
+    // A start may have trusted the identity of the file; whoever inspects an image wants it read.
+    for native in state.cache.take_confirmations() {
+        native.run(SystemTime::now())?;
+    }
     let copy_on_write = loaded.copy_on_write()?;
     if args.json {
         let mapped = match copy_on_write {
@@ -34,6 +39,8 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
             "digest": loaded.digest,
             "image_bytes": image_bytes,
             "native_bytes": loaded.native_bytes,
+            "native_check": loaded.check.name(),
+            "native_check_reason": loaded.check.why_full().map(ToString::to_string),
             "copy_on_write": { "holds": copy_on_write.holds(), "mapped_bytes": mapped },
             "manifest": loaded.manifest,
         });
@@ -49,6 +56,7 @@ fn print(image: &LoadedImage, image_bytes: u64, copy_on_write: CopyOnWrite) {
     let manifest = &image.manifest;
     outln!("image          {}", image.digest);
     outln!("  size         {}, native code and memory {}", size(image_bytes), size(image.native_bytes));
+    outln!("  check        {}", image.check);
     outln!("guest          {} {}", printable(&manifest.guest.name), manifest.guest.digest);
     for input in &manifest.inputs {
         outln!("input          {} {} {}", printable(&input.name), size(input.bytes), input.digest);

@@ -11,7 +11,7 @@
 //! tls                     the files of TLS at the start and at SIGHUP
 //! job_engine              the engine of the jobs for a server
 //! files                   reading and writing files output    standard output, with readers that leave
-//! exit                    exit codes
+//! exit                    exit codes              stopwatch the parts of a start
 //! ```
 //!
 //! Invariant: results go to standard output and everything else to standard error; the exit code says how the command
@@ -44,6 +44,7 @@ mod setting_args;
 mod settings;
 mod size;
 mod snarkjs;
+mod stopwatch;
 mod tenants;
 mod tls;
 mod top;

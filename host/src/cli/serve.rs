@@ -7,11 +7,12 @@ use super::{
     ready,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit, directory_of, own_name},
     setting_args::SettingArgs,
+    stopwatch::Stopwatch,
     tls,
     traces::{Export, Exporting, FLUSH_MAX},
 };
 use crate::{
-    circuits::{Recovery, Registries, Registry},
+    circuits::{Recovery, Registries, Registry, scrub},
     config::{Config, WebhookDelivery},
     dispatch::{Dispatcher, Services},
     http::{
@@ -38,7 +39,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 #[derive(clap::Args)]
@@ -60,7 +61,7 @@ pub(super) fn run(
     settings: SettingArgs,
     systems: &ProofSystems,
 ) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let mut stopwatch = Stopwatch::start();
     let names = names(&args.images)?;
     allow_open_files(config.http.connections_max);
     // The port is bound first, so that no bake runs in vain if the port is in use.
@@ -96,9 +97,11 @@ pub(super) fn run(
         .iter()
         .map(|(name, image)| Ok((*name, *image, ready::image(&state, image, config)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let files_us = stopwatch.lap_us();
     let lane_config = config.lane_config();
     let engine = engine(lane_config.instances_max(sealed.len()))?;
     let ticker = Ticker::start(&engine)?;
+    let engine_us = stopwatch.lap_us();
     let mut telemetry = Telemetry::default();
     let metrics = Arc::clone(&telemetry.metrics);
     let exporting = Exporting::start(export, &metrics)?;
@@ -107,7 +110,8 @@ pub(super) fn run(
         tls::report(tls, &metrics);
     }
     let mut services = Services::default();
-    let mut recovered = Vec::new();
+    let (mut recovered, mut images) = (Vec::new(), Vec::new());
+    let (mut checking, mut mapping) = (Duration::ZERO, Duration::ZERO);
     for (name, text, (image, freshness)) in sealed {
         let mut recovery = None;
         let image = match systems.of_image(image.manifest()) {
@@ -121,10 +125,12 @@ pub(super) fn run(
         check_kind(name, &image)?;
         check_memory_limit(name, &image, config)?;
         let loaded = ready::load(&state, &engine, text, (&image, freshness), config)?;
-        metrics.native_code_loaded(&loaded.origin);
+        metrics.native_code_loaded(&loaded);
         metrics.image_served(name, &loaded.digest.to_string());
-        tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, "image");
-        scrub(image);
+        tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, check = %loaded.check, "image");
+        checking += loaded.times.check;
+        mapping += loaded.times.map;
+        images.push(image);
         let id = recovery.as_ref().map_or(GenerationId::FIRST, Recovery::active);
         let generation = Generation::new(id, loaded).with_context(|| format!("cannot serve `{name}`"))?;
         let calculators = recovery.as_ref().map(|recovery| {
@@ -135,6 +141,7 @@ pub(super) fn run(
         let service = services.add(name, generation, config.policy_of(name));
         recovered.extend(recovery.map(|recovery| (service, recovery)));
     }
+    let images_us = stopwatch.lap_us();
     let Policy { warn, critical, .. } = config.policy;
     let process = ProcessMemory::new(config.process_limit_bytes, warn, critical);
     let dispatcher = Dispatcher::start(lane_config, services, telemetry, process, Seams::default())?;
@@ -142,6 +149,7 @@ pub(super) fn run(
         .into_iter()
         .map(|(service, recovery)| Ok(Registry::start(recovery, service, &dispatcher, &engine, config)?))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let lanes_us = stopwatch.lap_us();
     let all_registries = Arc::new(Registries::new(&dispatcher, registries.iter().cloned()));
     let desk = job_clients.map_or_else(JobDesk::off, JobDesk::opening);
     let worker = Worker {
@@ -172,11 +180,29 @@ pub(super) fn run(
     let served = runtime.block_on(async {
         let signals = Signals::listen().context("cannot listen for signals")?;
         let reloaded = tls.clone();
-        on_hangup(move || reload(&settings, &dispatcher, reloaded.as_deref())).context("cannot listen for signals")?;
-        metrics.server_ready(begun.elapsed(), config.cold_start_target);
+        on_hangup(move || reload(&settings, &dispatcher, reloaded.as_deref()))
+            .context("cannot listen for signals")?;
+        metrics.server_ready(stopwatch.elapsed(), config.cold_start_target);
         let scheme = if tls.is_some() { "https" } else { "http" };
-        eprintln!("snapback: serving {} on {scheme}://{address}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
-        tracing::info!(%address, lanes = config.lanes, ready_us = begun.elapsed().as_micros() as u64, "serving");
+        eprintln!(
+            "snapback: serving {} on {scheme}://{address}",
+            names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        );
+        tracing::info!(
+            %address,
+            lanes = config.lanes,
+            files_us,
+            engine_us,
+            images_us,
+            // These two are parts of `images_us`.
+            check_us = checking.as_micros() as u64,
+            map_us = mapping.as_micros() as u64,
+            lanes_us,
+            listener_us = stopwatch.lap_us(),
+            ready_us = stopwatch.elapsed().as_micros() as u64,
+            "serving"
+        );
+        scrub(images, state.cache.take_confirmations());
         tokio::spawn(access::follow(keys));
         let worker = job_key.map(|key| {
             let works = worker.run(opening(config, tenants, key), app.draining());
@@ -316,17 +342,4 @@ fn names(images: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
             Ok((name, image))
         })
         .collect()
-}
-
-/// Hashes the image on a thread of its own. The native code that serves was checked already; this finds an image that
-/// was damaged on disk before it has to be compiled again.
-fn scrub(image: SealedImage) {
-    let scrub = move || {
-        if let Err(error) = image.scrub() {
-            tracing::error!(%error, "an image on disk is damaged; the served native code was checked and is not");
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("scrub".into()).spawn(scrub) {
-        tracing::warn!(%error, "images on disk are not checked");
-    }
 }

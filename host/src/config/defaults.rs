@@ -15,7 +15,7 @@ use crate::{
     sandbox::SandboxMode,
     witness::CalculatorLimits,
 };
-use snapback_snapshot::{BakeLimits, CacheMode};
+use snapback_snapshot::{BakeLimits, CacheMode, CheckMode};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 impl Config {
@@ -26,6 +26,7 @@ impl Config {
             state_dir: default_dir("XDG_STATE_HOME", ".local/state").unwrap_or_default(),
             key_file: default_dir("XDG_DATA_HOME", ".local/share").unwrap_or_default().join("native.key"),
             native_cache: CacheMode::On,
+            native_check: CheckMode::Identity,
             cold_start_target: Duration::from_millis(15),
             sandbox: SandboxMode::Auto,
             lanes: std::thread::available_parallelism().map_or(1, usize::from),

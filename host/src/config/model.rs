@@ -18,7 +18,7 @@ use crate::{
     sandbox::SandboxMode,
     witness::CalculatorLimits,
 };
-use snapback_snapshot::{BakeLimits, CacheMode, MEMORY_BYTES_MAX, NativeCache};
+use snapback_snapshot::{BakeLimits, CacheMode, CheckMode, MEMORY_BYTES_MAX, NativeCache};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Format of log lines.
@@ -86,6 +86,8 @@ pub struct Config {
     pub key_file: PathBuf,
     /// `native.cache`
     pub native_cache: CacheMode,
+    /// `native.check`
+    pub native_check: CheckMode,
     /// `cold_start.target`
     pub cold_start_target: Duration,
     /// `bake.*`
@@ -160,6 +162,10 @@ impl Config {
             "native.cache" => {
                 self.native_cache = one_of(value, &[("on", CacheMode::On), ("off", CacheMode::Off)])?;
             }
+            "native.check" => {
+                use CheckMode::{Full, Identity};
+                self.native_check = one_of(value, &[("identity", Identity), ("full", Full)])?;
+            }
             "sandbox" => {
                 use SandboxMode::{Auto, Off, On};
                 self.sandbox = one_of(value, &[("auto", Auto), ("on", On), ("off", Off)])?;
@@ -231,6 +237,7 @@ impl Config {
     pub fn native_cache(&self) -> NativeCache {
         NativeCache::open(&self.state_dir, &self.key_file, self.bake.memory_bytes_max)
             .with_mode(self.native_cache)
+            .with_check(self.native_check)
     }
 
     /// Checks that the values agree with each other.

@@ -146,6 +146,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("native.cache", "on", "whether native code is kept on disk: on, or off (every start compiles)"),
     setting(
+        "native.check",
+        "identity",
+        "how native code on disk is checked before it is mapped: identity (it is hashed unless its file is the one that was hashed before, as the kernel tells), or full (it is always hashed)",
+    ),
+    setting(
         "cold_start.target",
         "15ms",
         "time that a start with cached native code should take at most; exported as a metric, for alerts",

@@ -43,6 +43,10 @@ struct Image {
     guest: String,
     circuits: Vec<String>,
     native_bytes: u64,
+    /// How the native code was checked before it was mapped: `identity`, `full` or `memory`.
+    native_check: &'static str,
+    /// Why it was hashed, if it was.
+    native_check_reason: Option<String>,
     memory_bytes: u64,
     breaker: BreakerState,
     /// The value of each setting.
@@ -137,6 +141,8 @@ fn read(app: &App, seen: impl Fn(Option<&Tenant>) -> bool) -> Status {
             guest: image.manifest.guest.name.clone(),
             circuits: names().filter(|name| seen(generation.owner(name))).cloned().collect(),
             native_bytes: image.native_bytes,
+            native_check: image.check.name(),
+            native_check_reason: image.check.why_full().map(ToString::to_string),
             memory_bytes: image.manifest.memory_bytes,
             breaker: dispatcher.breaker(service),
             policy: (*service.policy()).clone(),

@@ -28,6 +28,8 @@ pub(super) fn status_example() -> Value {
             "guest": "snapback-guest-zcash",
             "circuits": ["orchard"],
             "native_bytes": 4_194_304,
+            "native_check": "identity",
+            "native_check_reason": null,
             "memory_bytes": 67_108_864,
             "breaker": "closed",
             "policy": { "swap.policy": "threshold" }

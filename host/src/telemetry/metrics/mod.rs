@@ -24,7 +24,7 @@ use crate::{
     policy::{BreakerState, Reason},
 };
 use prometheus::{Encoder, IntGauge, TextEncoder};
-use snapback_snapshot::{Miss, Origin};
+use snapback_snapshot::{LoadedImage, Miss, Origin, WhyFull};
 use std::time::Duration;
 
 /// Memory gauges of the active instance of one lane and image.
@@ -197,15 +197,17 @@ impl Metrics {
         self.memory_peak_bytes.observe(bytes as f64);
     }
 
-    /// Records where the native code of an image was loaded from.
-    pub fn native_code_loaded(&self, origin: &Origin) {
-        let origin = match origin {
+    /// Records where the native code of an image was loaded from, and how it was checked.
+    pub fn native_code_loaded(&self, image: &LoadedImage) {
+        let origin = match image.origin {
             Origin::Cached => "cached",
             Origin::Compiled(Miss::Absent) => "compiled",
             Origin::Compiled(Miss::Unfit(_)) => "rebuilt",
             Origin::Memory(_) => "memory",
         };
         self.native_code.with_label_values(&[origin]).inc();
+        let reason = image.check.why_full().map_or("", WhyFull::name);
+        self.native_checks.with_label_values(&[image.check.name(), reason]).inc();
     }
 
     /// Records that an image is served under this name.
