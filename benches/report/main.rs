@@ -1,5 +1,6 @@
 //! Writes `docs/benchmarks.md` and its plot from the measurements of the benches.
 
+mod cold;
 mod goals;
 mod groth16;
 mod jobs;
@@ -36,6 +37,7 @@ fn report() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let measured = Measured::read(&root.join("target/criterion"))?;
     let mut goals = goals::goals(&measured)?;
+    goals.extend(cold::goals(&measured));
     goals.extend(groth16::goals(&measured));
     goals.extend(jobs::goals(&measured));
     let docs = root.join("docs");
@@ -132,15 +134,16 @@ fn page(measured: &Measured, goals: &[Goal]) -> String {
     for (id, seconds) in &measured.medians {
         let _ = writeln!(page, "| `{id}` | {} |", time(*seconds));
     }
+    cold::tables(&mut page, measured);
     scaling::table(&mut page, measured);
     groth16::table(&mut page, measured);
     groth16::growth(&mut page, measured);
     side_by_side(&mut page, measured);
     page.push_str("\n## Further figures\n\n| figure | value |\n|---|---|\n");
     // Those of the tables above are not repeated.
-    for (name, value) in
-        measured.figures.iter().filter(|(name, _)| !name.starts_with("scaling_") && !groth16::is_tabled(name))
-    {
+    for (name, value) in measured.figures.iter().filter(|(name, _)| {
+        !name.starts_with("scaling_") && !groth16::is_tabled(name) && !cold::is_tabled(name)
+    }) {
         let _ = writeln!(page, "| {name} | {value:.6} |");
     }
     page

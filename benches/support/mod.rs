@@ -1,6 +1,7 @@
 //! Parts that the benches share: baked images, calls, and figures other than durations.
 #![expect(dead_code, reason = "each bench uses a part")]
 
+pub(crate) mod cold;
 pub(crate) mod crowd;
 pub(crate) mod served;
 pub(crate) mod unbaked;
@@ -56,7 +57,7 @@ pub(crate) fn state_dir() -> PathBuf {
     target_dir().join("bench-state")
 }
 
-fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
 }
 

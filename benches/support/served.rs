@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -19,6 +20,14 @@ pub(crate) struct Served {
 /// A connection that stays open.
 pub(crate) struct Client(TcpStream);
 
+/// A server of an image of a state directory, on a free port.
+pub(crate) fn command(state_dir: &Path, image: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_snapback"));
+    command.args(["serve", image, "--listen", "127.0.0.1:0", "--state-dir"]).arg(state_dir);
+    command.arg("--native-key-file").arg(state_dir.join("native.key")).args(args);
+    command
+}
+
 /// Resources that a process has used so far.
 #[derive(Clone, Copy)]
 pub(crate) struct Used {
@@ -30,15 +39,13 @@ impl Served {
     /// Starts a server of an image with further arguments, and returns once it takes calls. Native code is cached after
     /// the first start.
     pub(crate) fn start(image: &str, args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_snapback"))
-            .args(["serve", image, "--listen", "127.0.0.1:0", "--log-level", "error", "--state-dir"])
-            .arg(state_dir())
-            .arg("--native-key-file")
-            .arg(state_dir().join("native.key"))
-            .args(args)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the command runs");
+        let args = [&["--log-level", "error"][..], args].concat();
+        Self::of(&mut command(&state_dir(), image, &args))
+    }
+
+    /// Starts a server from a prepared command.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the command runs");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         // The first start also prints the progress of the bake.
         let address = stderr
