@@ -67,7 +67,7 @@ pub(crate) fn tables(page: &mut String, measured: &Measured) {
     }
     let bare = shown(format!("{PREFIX}bare_seconds"));
     let _ = writeln!(page, "| the bare program | {bare} | |");
-    page.push_str("\nThe parts of a start by identity, from the log of the server:\n\n| part | 5 MB | 1 GB |\n|---|---|---|\n");
+    page.push_str("\nThe parts of a start by identity, from the log of the server; the rest of the time goes to the connection and the first call:\n\n| part | 5 MB | 1 GB |\n|---|---|---|\n");
     for (part, what) in PARTS {
         let of = |size: &str| shown(format!("{PREFIX}{size}_part_{part}"));
         let _ = writeln!(page, "| {what} | {} | {} |", of("small"), of("large"));
