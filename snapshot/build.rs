@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
-use toolchain::Toolchain;
+use toolchain::{Toolchain, Vectors};
 use workspace::Choice;
 
 /// An embedded guest.
@@ -24,38 +24,53 @@ struct Embedded {
     about: &'static str,
     /// The trial call of its bake: method, circuit, and the file with the body, relative to `guest`.
     trial: Option<(&'static str, &'static str, &'static str)>,
+    builds: Builds,
 }
 
-const GUESTS: [Embedded; 5] = [
+/// The builds of a guest that are embedded.
+#[derive(PartialEq, Eq)]
+enum Builds {
+    /// One, without vectors.
+    One,
+    /// One with vectors, which is used unless the other is asked for, and one without.
+    Two,
+}
+
+static GUESTS: [Embedded; 5] = [
     Embedded {
         name: "zcash",
         package: "snapback-guest-zcash",
         about: "Zcash prover: adds the proofs to a PCZT",
         trial: Some(("prove", "orchard", "zcash/trial.pczt")),
+        builds: Builds::One,
     },
     Embedded {
         name: "plonk",
         package: "snapback-guest-plonk",
         about: "PLONK prover for circom's circuits, with halo2 over Pasta",
         trial: None,
+        builds: Builds::One,
     },
     Embedded {
         name: "groth16",
         package: "snapback-guest-groth16",
         about: "Groth16 prover for circom's circuits, with the keys of snarkjs",
         trial: None,
+        builds: Builds::One,
     },
     Embedded {
         name: "extract",
         package: "snapback-guest-extract",
         about: "Extraction of text and metadata from untrusted HTML",
         trial: Some(("extract", "", "extract/src/sample.html")),
+        builds: Builds::Two,
     },
     Embedded {
         name: "fixtures",
         package: "snapback-guest-fixtures",
         about: "Test guest: echoes, leaks, traps and spins on request",
         trial: None,
+        builds: Builds::One,
     },
 ];
 
@@ -95,16 +110,41 @@ fn embed() -> Result<(), String> {
     let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("guests").join(name);
     let workspace = target_dir.join("workspace");
     workspace::lay_out(&root, &workspace, choice, cargo(&root))?;
-    compile(&toolchain, &root, &workspace, &target_dir)?;
+    let with_two: Vec<&Embedded> = GUESTS.iter().filter(|guest| guest.builds == Builds::Two).collect();
+    let packages = GUESTS.iter().map(|guest| guest.package).chain(TEST_GUESTS).collect();
+    let vectors_dir = target_dir.join("vectors");
+    let build = Build { toolchain: &toolchain, root: &root, workspace: &workspace };
+    build.compile(packages, Vectors::Without, &target_dir)?;
+    build.compile(with_two.iter().map(|guest| guest.package).collect(), Vectors::With, &vectors_dir)?;
 
     let mut table = String::from("pub(super) static EMBEDDED: &[Guest] = &[\n");
-    for Embedded { name, package, about, trial } in GUESTS {
+    for guest in &GUESTS {
+        let dir = if guest.builds == Builds::Two { &vectors_dir } else { &target_dir };
+        table.push_str(&guest.entry(&root, dir, &out.join(guest.name))?);
+    }
+    table.push_str("];\n\npub(super) static WITHOUT_SIMD: &[Guest] = &[\n");
+    for guest in with_two {
+        table.push_str(&guest.entry(
+            &root,
+            &target_dir,
+            &out.join(format!("{}-without-simd", guest.name)),
+        )?);
+    }
+    table.push_str("];\n");
+    let table_file = out.join("guests.rs");
+    fs::write(&table_file, table).map_err(|error| format!("{}: {error}", table_file.display()))
+}
+
+impl Embedded {
+    /// Copies the build in that directory to a place, and returns its line in the table of guests.
+    fn entry(&self, root: &Path, target_dir: &Path, place: &Path) -> Result<String, String> {
+        let Self { name, package, about, trial, builds: _ } = self;
         let wasm = target_dir
             .join("wasm32-unknown-unknown/guest")
             .join(package.replace('-', "_"))
             .with_extension("wasm");
         let bytes = fs::read(&wasm).map_err(|error| format!("{}: {error}", wasm.display()))?;
-        let copy = out.join(name).with_extension("wasm");
+        let copy = place.with_extension("wasm");
         fs::write(&copy, &bytes).map_err(|error| format!("{}: {error}", copy.display()))?;
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         let trial = trial.map_or_else(
@@ -117,15 +157,19 @@ fn embed() -> Result<(), String> {
                 )
             },
         );
-        table.push_str(&format!(
+        Ok(format!(
             "    Guest {{ name: Cow::Borrowed({name:?}), about: Cow::Borrowed({about:?}), \
              digest: Digest::from_bytes({digest:?}), wasm: Cow::Borrowed(include_bytes!({copy:?})), \
              trial: {trial}, base: None }},\n"
-        ));
+        ))
     }
-    table.push_str("];\n");
-    let table_file = out.join("guests.rs");
-    fs::write(&table_file, table).map_err(|error| format!("{}: {error}", table_file.display()))
+}
+
+/// What every build of guests has in common.
+struct Build<'a> {
+    toolchain: &'a Toolchain,
+    root: &'a Path,
+    workspace: &'a Path,
 }
 
 /// Returns a cargo with the environment that the user's cargo was given, and the configuration of the workspace.
@@ -145,25 +189,25 @@ fn cargo(root: &Path) -> Command {
     cargo
 }
 
-fn compile(toolchain: &Toolchain, root: &Path, workspace: &Path, target_dir: &Path) -> Result<(), String> {
-    let mut cargo = cargo(root);
-    // The lock file has more packages than the guests need, which cargo drops from it.
-    cargo
-        .args(["build", "--profile", "guest", "--target", "wasm32-unknown-unknown", "--manifest-path"])
-        .arg(workspace.join("Cargo.toml"))
-        .args(
-            GUESTS.iter().map(|guest| guest.package).chain(TEST_GUESTS).flat_map(|name| ["--package", name]),
-        )
-        .arg("--target-dir")
-        .arg(target_dir);
-    toolchain.prepare(&mut cargo, workspace);
-    let output = cargo.output().map_err(|error| format!("cannot run cargo for the guests: {error}"))?;
-    if output.status.success() {
-        return Ok(());
+impl Build<'_> {
+    fn compile(&self, packages: Vec<&str>, vectors: Vectors, target_dir: &Path) -> Result<(), String> {
+        let mut cargo = cargo(self.root);
+        // The lock file has more packages than the guests need, which cargo drops from it.
+        cargo
+            .args(["build", "--profile", "guest", "--target", "wasm32-unknown-unknown", "--manifest-path"])
+            .arg(self.workspace.join("Cargo.toml"))
+            .args(packages.into_iter().flat_map(|name| ["--package", name]))
+            .arg("--target-dir")
+            .arg(target_dir);
+        self.toolchain.prepare(&mut cargo, self.workspace, vectors);
+        let output = cargo.output().map_err(|error| format!("cannot run cargo for the guests: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(format!(
+            "the guests do not compile with {}: {}",
+            self.toolchain.name(),
+            String::from_utf8_lossy(&output.stderr)
+        ))
     }
-    Err(format!(
-        "the guests do not compile with {}: {}",
-        toolchain.name(),
-        String::from_utf8_lossy(&output.stderr)
-    ))
 }

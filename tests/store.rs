@@ -270,7 +270,7 @@ fn a_damaged_manifest_is_refused_and_named() {
     spoiled(&|bytes| bytes.truncate(3));
     spoiled(&|bytes| bytes[9] = 0xff);
     spoiled(&|bytes| {
-        let text = br#""format_version":2"#;
+        let text = br#""format_version":3"#;
         let at = bytes.windows(text.len()).position(|window| window == text).expect("the field");
         bytes[at + text.len() - 1] = b'9';
     });

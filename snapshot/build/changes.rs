@@ -1,4 +1,4 @@
-//! What guests change in the libraries that they prove with.
+//! What guests change in the libraries that they prove with, and that they read documents with.
 //!
 //! Invariant: a file of a library is changed only if it is the one that the change was made for.
 
@@ -9,13 +9,17 @@ use std::path::Path;
 /// A library of which guests use a changed copy.
 pub(super) struct Library {
     pub(super) name: &'static str,
+    /// The directory of the library's sources.
+    pub(super) sources: &'static str,
+    /// The directory of our files for it, in `guest`.
+    pub(super) ours: &'static str,
     /// Places are relative to the library's sources.
     pub(super) changes: &'static [Change],
 }
 
 /// A change of a library.
 pub(super) enum Change {
-    /// A file of ours, relative to `guest/arithmetic`, instead of a file of the library with this SHA-256.
+    /// A file of ours instead of a file of the library with this SHA-256.
     Replace { place: &'static str, digest: &'static str, ours: &'static str },
     /// A file of ours in a place where the library has none.
     Add { place: &'static str, ours: &'static str },
@@ -34,9 +38,11 @@ pub(super) enum Edit {
 }
 
 /// The changed libraries.
-pub(super) const LIBRARIES: [Library; 2] = [
+pub(super) const LIBRARIES: [Library; 4] = [
     Library {
         name: "halo2_proofs",
+        sources: "src",
+        ours: "arithmetic",
         changes: &[
             Change::Replace {
                 place: "poly/evaluator.rs",
@@ -87,6 +93,8 @@ pub(super) const LIBRARIES: [Library; 2] = [
     },
     Library {
         name: "bellman",
+        sources: "src",
+        ours: "arithmetic",
         changes: &[
             Change::Edit {
                 place: "domain.rs",
@@ -95,6 +103,70 @@ pub(super) const LIBRARIES: [Library; 2] = [
             },
             Change::Add { place: "domain/transform.rs", ours: "bellman/transform.rs" },
             Change::Add { place: "domain/transform/fft.rs", ours: "src/fft.rs" },
+        ],
+    },
+    // Both have, in builds with vectors, a search with vectors of WebAssembly. In other builds nothing changes.
+    Library {
+        name: "html5ever",
+        sources: "src",
+        ours: "extract/libraries",
+        changes: &[
+            Change::Edit {
+                place: "tokenizer/mod.rs",
+                digest: "387fef55aea53cf08c2b45192ab8f9f211e993e9dc76ec5031422777bf06773f",
+                edit: Edit::Texts(&[
+                    (
+                        "#[cfg(any(target_arch = \"x86\", target_arch = \"x86_64\", target_arch = \"aarch64\"))]",
+                        2,
+                        "#[cfg(any(target_arch = \"x86\", target_arch = \"x86_64\", target_arch = \"aarch64\", target_feature = \"simd128\"))]",
+                    ),
+                    (
+                        "target_arch = \"aarch64\"\n                )))]",
+                        1,
+                        "target_arch = \"aarch64\",\n                    target_feature = \"simd128\"\n                )))]",
+                    ),
+                    (
+                        "target_arch = \"aarch64\")))]\n        false",
+                        1,
+                        "target_arch = \"aarch64\")))]\n        cfg!(target_feature = \"simd128\")",
+                    ),
+                    (
+                        "let (mut i, mut n_newlines) = self.data_state_neon_fast_path(input);",
+                        1,
+                        "let (mut i, mut n_newlines) = self.data_state_neon_fast_path(input);\n\n        #[cfg(target_feature = \"simd128\")]\n        let (mut i, mut n_newlines) = simd128::text(input.as_bytes());",
+                    ),
+                    (
+                        "use self::char_ref::{CharRef, CharRefTokenizer};",
+                        1,
+                        "#[cfg(target_feature = \"simd128\")]\nmod simd128;\n\nuse self::char_ref::{CharRef, CharRefTokenizer};",
+                    ),
+                ]),
+            },
+            Change::Add { place: "tokenizer/simd128.rs", ours: "html5ever.rs" },
+        ],
+    },
+    Library {
+        name: "markup5ever",
+        sources: "",
+        ours: "extract/libraries",
+        changes: &[
+            Change::Edit {
+                place: "util/smallcharset.rs",
+                digest: "97ee1244744875deba3664c4c6eb638ddd69c68c4699899dbac4df26c3efcac8",
+                edit: Edit::Texts(&[
+                    (
+                        "let mut n = 0;\n        for b in buf.bytes() {",
+                        1,
+                        "#[cfg(target_feature = \"simd128\")]\n        let mut n = simd128::nonmembers(self.bits, buf.as_bytes()) as u32;\n        #[cfg(not(target_feature = \"simd128\"))]\n        let mut n: u32 = 0;\n        for b in buf.as_bytes()[n as usize..].iter().copied() {",
+                    ),
+                    (
+                        "/// Represents a set of \"small characters\"",
+                        1,
+                        "#[cfg(target_feature = \"simd128\")]\nmod simd128;\n\n/// Represents a set of \"small characters\"",
+                    ),
+                ]),
+            },
+            Change::Add { place: "util/smallcharset/simd128.rs", ours: "markup5ever.rs" },
         ],
     },
 ];
@@ -107,12 +179,12 @@ impl Change {
     }
 
     /// Returns the contents of the place in the guests' copy of the library, whose sources are in `sources`.
-    pub(super) fn contents(&self, arithmetic: &Path, sources: &Path) -> Result<Vec<u8>, String> {
+    pub(super) fn contents(&self, ours_dir: &Path, sources: &Path) -> Result<Vec<u8>, String> {
         match self {
-            Self::Add { ours, .. } => read(&arithmetic.join(ours)),
+            Self::Add { ours, .. } => read(&ours_dir.join(ours)),
             Self::Replace { place, digest, ours } => {
                 check(&sources.join(place), digest)?;
-                read(&arithmetic.join(ours))
+                read(&ours_dir.join(ours))
             }
             Self::Edit { place, digest, edit } => {
                 let theirs = sources.join(place);

@@ -9,9 +9,18 @@ use std::{
 /// Environment variable that selects the toolchain, `rustup` or `debian`. Without it, the first one found is used.
 pub(crate) const CHOICE: &str = "SNAPBACK_WASM_TOOLCHAIN";
 
-/// Features that every guest is compiled with. Without wide arithmetic a proof takes five times as long. `simd128` is
-/// left out: with it, the compiler vectorises field arithmetic, and a proof takes some 3 % longer.
+/// Features that every guest is compiled with. Without wide arithmetic a proof takes five times as long.
 const TARGET_FEATURES: &str = "+wide-arithmetic,+bulk-memory";
+/// Vectors, for guests that have to do with texts. Provers do without: the compiler would vectorise field arithmetic, and a
+/// proof would take some 3 % longer; `make flags` measures it.
+const VECTORS: &str = ",+simd128";
+
+/// Whether guests are compiled with vectors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vectors {
+    With,
+    Without,
+}
 
 /// A toolchain that compiles guests.
 pub(crate) enum Toolchain {
@@ -53,9 +62,10 @@ impl Toolchain {
     }
 
     /// Configures `cargo` to build guests with this toolchain.
-    pub(crate) fn prepare(&self, cargo: &mut Command, root: &Path) {
+    pub(crate) fn prepare(&self, cargo: &mut Command, root: &Path, vectors: Vectors) {
+        let more = if vectors == Vectors::With { VECTORS } else { "" };
         let mut flags = vec![
-            format!("-Ctarget-feature={TARGET_FEATURES}"),
+            format!("-Ctarget-feature={TARGET_FEATURES}{more}"),
             // The request envelope is the only source of entropy: a crate that draws its own fails to link.
             "--cfg=getrandom_backend=\"unsupported\"".into(),
             format!("--remap-path-prefix={}=/snapback", root.display()),

@@ -3,7 +3,7 @@
 //! ```text
 //! Cargo.toml, Cargo.lock     those of this workspace, with the guests alone
 //! guest/                     a copy
-//! halo2_proofs/, bellman/    copies of the libraries, changed as `changes` says
+//! halo2_proofs/, ...         copies of the libraries, changed as `changes` says
 //! ```
 //!
 //! A `[patch]` covers a whole workspace, and the host links the libraries as they are, so guests need a workspace of their
@@ -69,11 +69,12 @@ pub(crate) fn lay_out(
             Choice::Unmodified => &[],
         };
         let original = directory(&packages, library.name)?;
-        let (sources, copies) = (original.join("src"), workspace.join(library.name).join("src"));
+        let (sources, copies) =
+            (original.join(library.sources), workspace.join(library.name).join(library.sources));
         let changed = changes.iter().map(|change| sources.join(change.place())).collect();
         mirror(&original, &workspace.join(library.name), &changed)?;
         for change in changes {
-            let contents = change.contents(&root.join("guest/arithmetic"), &sources)?;
+            let contents = change.contents(&root.join("guest").join(library.ours), &sources)?;
             write(&copies.join(change.place()), &contents)?;
         }
     }

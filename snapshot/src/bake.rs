@@ -3,7 +3,7 @@
 //! Invariant: an image is published only after every gate has passed, and equal inputs give equal images.
 
 use crate::{
-    Digest, Error, ImageStore,
+    Digest, Error, Feature, ImageStore,
     check::check,
     cow,
     engine::{Ticker, engine},
@@ -223,7 +223,8 @@ pub fn bake(
     let (trial, reply) = trial.transpose()?.unzip();
     progress.stage(Stage::Verify);
     let system = system.map(|system| &**system);
-    let manifest = describe(guest, system, (&references, inputs), checked.methods, &snapshot, trial);
+    let manifest =
+        describe(guest, system, (&references, inputs), (checked.methods, checked.features), &snapshot, trial);
     if let Some(plan) = plan {
         let mut proofs: Vec<(TrialCall, Vec<u8>)> = guest.trial.clone().zip(reply).into_iter().collect();
         for call in plan.trials() {
@@ -280,7 +281,7 @@ fn describe(
     guest: &Guest,
     system: Option<&dyn ProofSystem>,
     (references, inputs): (&[Input], &[Input]),
-    methods: Vec<MethodInfo>,
+    (methods, features): (Vec<MethodInfo>, Vec<Feature>),
     snapshot: &Snapshot,
     trial: Option<Trial>,
 ) -> Manifest {
@@ -302,6 +303,7 @@ fn describe(
             proof_system: system.id().to_owned(),
         }),
         guest: GuestId { name: guest.name.clone().into_owned(), digest: guest.digest },
+        features,
         base: guest.base.as_ref().map(|base| base.digest),
         inputs: base_inputs.chain(inputs.map(Input::id)).collect(),
         circuits: snapshot

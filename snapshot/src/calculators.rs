@@ -10,6 +10,8 @@ pub use crate::calculator_check::check;
 use crate::{
     Digest, Error, ImageStore,
     engine::engine,
+    error::Refusal,
+    features::features,
     manifest::{FORMAT_VERSION, GuestId, ImageKind, Manifest, Tools},
     native::NativeCache,
     native_code,
@@ -47,6 +49,7 @@ pub fn keep(
         format_version: FORMAT_VERSION,
         abi_version: ABI_VERSION,
         kind: ImageKind::Calculator,
+        features: features(wasm).map_err(|error| Refusal::Invalid(error.to_string()))?,
         base: None,
         inputs: Vec::new(),
         circuits: Vec::new(),

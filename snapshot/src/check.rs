@@ -2,7 +2,7 @@
 //!
 //! Invariant: no code of the guest runs here, and every refusal carries its reason.
 
-use crate::{error::Refusal, manifest::MethodInfo};
+use crate::{Feature, error::Refusal, features::features, manifest::MethodInfo};
 use snapback_abi::{
     BAKE_PREFIX, EXPORT_ABI, EXPORT_ALLOC, EXPORT_MEMORY, IMPORT_LOG, IMPORT_MODULE, METHOD_PROVE,
     METHODS_SECTION, RESERVED_PREFIX, is_method_name,
@@ -10,7 +10,7 @@ use snapback_abi::{
 };
 use std::collections::BTreeMap;
 use wasmparser::{
-    ExternalKind, FuncType, Operator, Parser, Payload, TypeRef, ValType, Validator, WasmFeatures,
+    ExternalKind, FuncType, Parser, Payload, TypeRef, ValType, Validator, WasmFeatures,
     types::{CoreTypeId, TypesRef},
 };
 
@@ -37,6 +37,8 @@ pub(crate) struct Checked {
     pub(crate) methods: Vec<MethodInfo>,
     /// Exports that only the bake calls.
     pub(crate) bake_methods: Vec<String>,
+    /// Features that the code uses.
+    pub(crate) features: Vec<Feature>,
     /// Exported functions that are neither methods nor known to the contract.
     pub(crate) extra_exports: Vec<String>,
 }
@@ -62,7 +64,6 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
 
     let mut functions = BTreeMap::new();
     let mut has_memory = false;
-    let mut has_wide_arithmetic = false;
     let mut declared = Declarations::default();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(|error| Refusal::Invalid(error.to_string()))? {
@@ -102,14 +103,11 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
             Payload::CustomSection(section) if section.name() == METHODS_SECTION => {
                 declared.read(section.data())?;
             }
-            Payload::CodeSectionEntry(body) if !has_wide_arithmetic => {
-                has_wide_arithmetic =
-                    uses_wide_arithmetic(&body).map_err(|error| Refusal::Invalid(error.to_string()))?;
-            }
             _ => {}
         }
     }
 
+    let features = features(wasm).map_err(|error| Refusal::Invalid(error.to_string()))?;
     let has = |name: &str, signature| functions.get(name).is_some_and(|id| is(types, *id, signature));
     if !has_memory {
         return Err(Refusal::Export { name: EXPORT_MEMORY, wanted: "memory" });
@@ -122,7 +120,7 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
     }
     let callable: Vec<&String> =
         functions.iter().filter(|(_, id)| is(types, **id, CALL)).map(|(name, _)| name).collect();
-    if callable.iter().any(|name| *name == METHOD_PROVE) && !has_wide_arithmetic {
+    if callable.iter().any(|name| *name == METHOD_PROVE) && !features.contains(&Feature::WideArithmetic) {
         return Err(Refusal::NoWideArithmetic);
     }
     let methods = callable.iter().filter(|name| is_method_name(name)).map(|name| declared.of(name));
@@ -132,6 +130,7 @@ pub(crate) fn check(wasm: &[u8], memory_bytes_max: u64) -> Result<Checked, Refus
     Ok(Checked {
         methods: methods.collect(),
         bake_methods: bake_methods.map(|name| (*name).clone()).collect(),
+        features,
         extra_exports: extra_exports.cloned().collect(),
     })
 }
@@ -177,17 +176,4 @@ fn check_import(module: &str, name: &str, ty: TypeRef, types: TypesRef<'_>) -> R
 pub(crate) fn is(types: TypesRef<'_>, id: CoreTypeId, (params, results): (&[ValType], &[ValType])) -> bool {
     let ty: &FuncType = types[id].unwrap_func();
     ty.params() == params && ty.results() == results
-}
-
-fn uses_wide_arithmetic(body: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<bool> {
-    let mut operators = body.get_operators_reader()?;
-    while !operators.eof() {
-        if matches!(
-            operators.read()?,
-            Operator::I64Add128 | Operator::I64Sub128 | Operator::I64MulWideS | Operator::I64MulWideU
-        ) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

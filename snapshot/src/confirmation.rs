@@ -117,8 +117,8 @@ mod tests {
         bytes: &[u8],
         recorded: &[u8],
     ) -> (tempfile::TempDir, Confirmation) {
-        let manifest = r#"{"format_version":2,"abi_version":1,"kind":"service","guest":{"name":"g","digest":"DIGEST"},
-            "inputs":[],"circuits":[],"methods":[],"memory_bytes":0,
+        let manifest = r#"{"format_version":3,"abi_version":1,"kind":"service","guest":{"name":"g","digest":"DIGEST"},
+            "inputs":[],"circuits":[],"methods":[],"features":[],"memory_bytes":0,
             "tools":{"snapback":"0","wasmtime":"0","wizer":"0"}}"#;
         let manifest: Manifest =
             serde_json::from_str(&manifest.replace("DIGEST", &"0".repeat(64))).expect("a manifest");

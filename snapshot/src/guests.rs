@@ -1,6 +1,6 @@
 //! The guests that are embedded in this binary, and guests that are read from files.
 
-use crate::{Digest, Error, SealedImage, TrialCall, manifest::Manifest};
+use crate::{Digest, Error, SealedImage, Simd, TrialCall, manifest::Manifest};
 use std::{borrow::Cow, fs, path::Path};
 
 /// A guest: a core module before its bake, named by the digest of its bytes.
@@ -36,7 +36,17 @@ impl Guest {
         Self::all().iter().find(|guest| guest.name == name)
     }
 
-    /// Returns every embedded guest.
+    /// Returns the build of an embedded guest with vectors, or the one without. `None` if the guest has one build only.
+    #[must_use]
+    pub fn build(name: &str, simd: Simd) -> Option<&'static Self> {
+        let without = embedded::WITHOUT_SIMD.iter().find(|guest| guest.name == name)?;
+        match simd {
+            Simd::On => Self::find(name),
+            Simd::Off => Some(without),
+        }
+    }
+
+    /// Returns every embedded guest, each in the build that is used unless another is asked for.
     #[must_use]
     pub fn all() -> &'static [Self] {
         embedded::EMBEDDED

@@ -2,11 +2,11 @@
 //!
 //! Invariant: nothing in it depends on when or where the image was baked; equal inputs give equal bytes.
 
-use crate::Digest;
+use crate::{Digest, Feature, Simd};
 use serde::{Deserialize, Serialize};
 
 /// Version of this format. A reader refuses any other.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// Version of `wasmtime` and `wasmtime-wizer`, pinned in `Cargo.toml`. A test compares it with the lock file.
 const ENGINE_VERSION: &str = "48.0.8";
 
@@ -22,6 +22,8 @@ pub struct Manifest {
     pub kind: ImageKind,
     /// The guest that was baked.
     pub guest: GuestId,
+    /// The features that its code uses, in the order of their names.
+    pub features: Vec<Feature>,
     /// The image that the bake started from, if it did not start from the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Digest>,
@@ -149,6 +151,12 @@ impl Tools {
 }
 
 impl Manifest {
+    /// Returns whether the image has vector instructions.
+    #[must_use]
+    pub fn simd(&self) -> Simd {
+        Simd::of(&self.features)
+    }
+
     /// Returns the digest of the manifest.
     pub(crate) fn digest(&self) -> Digest {
         Digest::of(&serde_json::to_vec(self).expect("a manifest has string keys only"))

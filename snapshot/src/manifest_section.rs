@@ -150,7 +150,7 @@ fn read_leb(bytes: &mut impl Read) -> Result<usize, ManifestError> {
 mod tests {
     use super::*;
     use crate::{
-        Digest,
+        Digest, Feature,
         manifest::{CircuitId, GuestId, ImageKind, InputId, MethodInfo, Tools, Trial},
     };
     use proptest::prelude::*;
@@ -163,6 +163,7 @@ mod tests {
         fn manifest()(
             guest in digest(),
             name in ".{0,20}",
+            features in prop::sample::subsequence(vec![Feature::BulkMemory, Feature::Simd128], 0..=2),
             base in prop::option::of(digest()),
             inputs in prop::collection::vec((".{0,10}", ".{0,10}", digest(), any::<u64>()), 0..3),
             circuits in prop::collection::vec((".{0,10}", digest()), 0..3),
@@ -179,6 +180,7 @@ mod tests {
                 abi_version: 1,
                 kind,
                 guest: GuestId { name, digest: guest },
+                features,
                 base,
                 inputs: inputs
                     .into_iter()
@@ -246,13 +248,13 @@ mod tests {
 
     #[test]
     fn the_error_about_another_version_names_it() {
-        let json = br#"{"format_version":3,"something":"new"}"#;
+        let json = br#"{"format_version":4,"something":"new"}"#;
         let mut image = WASM_HEADER.to_vec();
         image.push(0);
         write_leb(&mut image, 1 + SECTION.len() + json.len());
         image.push(u8::try_from(SECTION.len()).expect("short"));
         image.extend_from_slice(SECTION.as_bytes());
         image.extend_from_slice(json);
-        assert!(matches!(Manifest::read(image.as_slice()), Err(ManifestError::Version(3))));
+        assert!(matches!(Manifest::read(image.as_slice()), Err(ManifestError::Version(4))));
     }
 }

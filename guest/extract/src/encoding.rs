@@ -78,10 +78,12 @@ fn as_declared(encoding: &'static Encoding) -> &'static Encoding {
 }
 
 fn guess(bytes: &[u8], host: Option<&str>) -> &'static Encoding {
+    // The standard library looks at the bytes without vectors, whatever this guest is compiled with.
+    let valid = Encoding::utf8_valid_up_to(bytes);
     // An incomplete character at the end does not make the rest another encoding.
-    let is_utf8 = match str::from_utf8(bytes) {
+    let is_utf8 = match str::from_utf8(&bytes[valid..]) {
         Ok(_) => true,
-        Err(error) => error.error_len().is_none() && error.valid_up_to() > 0,
+        Err(error) => error.error_len().is_none() && valid > 0,
     };
     if is_utf8 {
         return UTF_8;

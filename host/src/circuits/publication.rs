@@ -139,11 +139,11 @@ impl Registry {
     pub(super) fn publish(&self, generation: Generation) {
         let (metrics, name) = (self.dispatcher.metrics(), self.service.name());
         let (id, digest) = (generation.id(), generation.image().digest);
-        let before = self.service.current().image().digest;
-        if before != digest {
-            metrics.image_replaced(name, &before.to_string());
+        let before = self.service.current();
+        if before.image().digest != digest {
+            metrics.image_replaced(name, before.image());
         }
-        metrics.image_served(name, &digest.to_string());
+        metrics.image_served(name, generation.image());
         self.dispatcher.publish(&self.service, generation);
         tracing::info!(image = name, generation = id.get(), %digest, "published");
         self.dispatcher.events().emit(name, None, EventKind::Published { generation: id });

@@ -1,6 +1,7 @@
 //! `snapback bake`
 
 use super::{
+    builds::BuildArgs,
     exit::{Exit, Failure},
     output::outln,
     progress::{Bar, Lines, Watched, printable},
@@ -23,6 +24,7 @@ use std::{
 #[command(after_help = "\
 Examples:
   snapback bake zcash
+  snapback bake extract --simd off
   snapback bake zcash --input sapling_spend=sapling-spend.params \\
       --input sapling_output=sapling-output.params
   snapback bake plonk --input circuit/x5chain=x5chain.r1cs --input sym/x5chain=x5chain.sym \\
@@ -35,8 +37,10 @@ pub(super) struct Args {
     #[arg(required_unless_present = "base", conflicts_with = "base")]
     guest: Option<String>,
     /// Start from this image and everything in it, instead of from a guest
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", conflicts_with = "simd")]
     base: Option<String>,
+    #[command(flatten)]
+    build: BuildArgs,
     /// An input of the guest, fed to its method bake_NAME; may be repeated
     #[arg(long = "input", value_name = "NAME[/OF]=FILE", value_parser = parse_input)]
     inputs: Vec<(String, PathBuf)>,
@@ -77,7 +81,7 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
     }
     let mut guest = match (&args.base, &args.guest) {
         (Some(base), _) => Cow::Owned(Guest::of_image(&state.existing(base)?)?),
-        (None, guest) => find(guest.as_deref().unwrap_or_default())?,
+        (None, guest) => find(guest.as_deref().unwrap_or_default(), &args.build)?,
     };
     if let Some((name, file)) = &args.trial {
         guest.to_mut().trial = Some(TrialCall::read(name, file)?);
@@ -117,8 +121,9 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
     Ok(())
 }
 
-fn find(text: &str) -> anyhow::Result<Cow<'static, Guest>> {
-    if let Some(guest) = Guest::find(text) {
+fn find(text: &str, build: &BuildArgs) -> anyhow::Result<Cow<'static, Guest>> {
+    let asked = build.among([text])?.and_then(|simd| Guest::build(text, simd));
+    if let Some(guest) = asked.or_else(|| Guest::find(text)) {
         return Ok(Cow::Borrowed(guest));
     }
     if is_path(text) {

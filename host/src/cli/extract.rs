@@ -1,6 +1,7 @@
 //! `snapback extract`: the text and the metadata of a document, here or on a server.
 
 use super::{
+    builds::BuildArgs,
     client::{Access, ApiRequest, Client},
     files, here,
 };
@@ -41,8 +42,10 @@ pub(super) struct Args {
     #[arg(long, default_value = IMAGE)]
     image: String,
     /// Send the document to this server instead of reading it here
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "simd")]
     server: Option<String>,
+    #[command(flatten)]
+    build: BuildArgs,
     #[command(flatten)]
     access: Access,
 }
@@ -100,7 +103,7 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
         None => {
             let head = options::encode(&serde_json::to_vec(&options)?);
             here::call(
-                &args.image,
+                (args.image.as_str(), args.build.among([args.image.as_str()])?),
                 method,
                 |_| Ok(String::new()),
                 &[&head[..], &document].concat(),

@@ -12,19 +12,20 @@ use crate::{
     instance::{Call, Entropy, Fault, Generation, Instance},
 };
 use snapback_abi::reply::Tag;
-use snapback_snapshot::{SealedImage, Ticker, engine, proof_systems::ProofSystems};
+use snapback_snapshot::{SealedImage, Simd, Ticker, engine, proof_systems::ProofSystems};
 use std::sync::Arc;
 
-/// Calls a method of an image, and returns the body of the reply. `circuit` chooses the circuit.
+/// Calls a method of an image, in the build that was asked for if the guest has two, and returns the body of the reply.
+/// `circuit` chooses the circuit.
 pub(super) fn call(
-    image: &str,
+    (image, simd): (&str, Option<Simd>),
     method: &str,
     circuit: impl FnOnce(&SealedImage) -> anyhow::Result<String>,
     body: &[u8],
     config: &Config,
     systems: &ProofSystems,
 ) -> anyhow::Result<Vec<u8>> {
-    let state = State::open(config, systems)?;
+    let state = State::open(config, systems)?.with_simd(simd);
     let sealed = state.image(image, config)?;
     check_memory_limit(image, &sealed, config)?;
     let circuit = circuit(&sealed)?;

@@ -1,6 +1,6 @@
 //! `snapback inspect`
 
-use super::{output::outln, progress::printable, resolve::State};
+use super::{builds::BuildArgs, output::outln, progress::printable, resolve::State};
 use crate::config::Config;
 use bytesize::ByteSize;
 use snapback_snapshot::{CopyOnWrite, LoadedImage, engine, manifest::ImageKind, proof_systems::ProofSystems};
@@ -10,6 +10,7 @@ use std::time::SystemTime;
 #[command(after_help = "\
 Examples:
   snapback inspect zcash
+  snapback inspect extract --simd off
   snapback inspect 8c1f04 --json")]
 pub(super) struct Args {
     /// A guest's name, a digest or its beginning, or a file
@@ -17,10 +18,13 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    build: BuildArgs,
 }
 
 pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
-    let state = State::open(config, systems)?;
+    let simd = args.build.among([args.image.as_str()])?;
+    let state = State::open(config, systems)?.with_simd(simd);
     let sealed = state.existing(&args.image)?;
     sealed.scrub()?;
     let image_bytes = sealed.bytes()?;
@@ -39,6 +43,7 @@ pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyho
             "digest": loaded.digest,
             "image_bytes": image_bytes,
             "native_bytes": loaded.native_bytes,
+            "simd": loaded.manifest.simd(),
             "native_check": loaded.check.name(),
             "native_check_reason": loaded.check.why_full().map(ToString::to_string),
             "copy_on_write": { "holds": copy_on_write.holds(), "mapped_bytes": mapped },
@@ -70,6 +75,8 @@ fn print(image: &LoadedImage, image_bytes: u64, copy_on_write: CopyOnWrite) {
         ImageKind::Calculator => "witness calculator".to_owned(),
     };
     outln!("kind           {}", printable(&kind));
+    let features: Vec<String> = manifest.features.iter().map(ToString::to_string).collect();
+    outln!("features       {} (SIMD {})", features.join(", "), manifest.simd().as_str());
     for method in &manifest.methods {
         let name = printable(&method.name);
         outln!("method         {name}: {} -> {}", printable(&method.request), printable(&method.reply));

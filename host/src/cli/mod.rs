@@ -11,7 +11,8 @@
 //! tls                     the files of TLS at the start and at SIGHUP
 //! job_engine              the engine of the jobs for a server
 //! files                   reading and writing files output    standard output, with readers that leave
-//! exit                    exit codes              stopwatch the parts of a start
+//! exit                    exit codes                 stopwatch the parts of a start
+//! builds                  guests that are embedded in two builds
 //! ```
 //!
 //! Invariant: results go to standard output and everything else to standard error; the exit code says how the command
@@ -19,6 +20,7 @@
 
 mod access;
 mod bake;
+mod builds;
 mod calculator;
 mod circuits;
 mod client;

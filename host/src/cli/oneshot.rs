@@ -224,7 +224,7 @@ fn call(
             let circuit = |image: &SealedImage| {
                 circuit_of(place.circuit.as_deref(), circuits(image)).map(str::to_owned)
             };
-            here::call(place.image(), method, circuit, body, config, systems)
+            here::call((place.image(), None), method, circuit, body, config, systems)
         }
     }
 }

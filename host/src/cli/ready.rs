@@ -2,11 +2,12 @@
 //! server would keep the memory that this takes, 160 MB for Orchard, for as long as the server lives.
 
 use super::{
+    builds::BuildArgs,
     exit::{AlreadyReported, Exit, Failure},
     resolve::State,
 };
 use crate::{config::Config, subprocess::Subprocess};
-use snapback_snapshot::{LoadedImage, Miss, Origin, SealedImage, engine, proof_systems::ProofSystems};
+use snapback_snapshot::{LoadedImage, Miss, Origin, SealedImage, Simd, engine, proof_systems::ProofSystems};
 use std::{path::PathBuf, process::Stdio};
 use wasmtime::Engine;
 
@@ -14,10 +15,12 @@ use wasmtime::Engine;
 pub(super) struct Args {
     /// An embedded guest, a digest, or a file
     image: String,
+    #[command(flatten)]
+    build: BuildArgs,
 }
 
 pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
-    let state = State::open(config, systems)?;
+    let state = State::open(config, systems)?.with_simd(args.build.simd());
     let file = Some(PathBuf::from(&args.image)).filter(|file| file.is_file());
     state.enter_bake_sandbox(file.into_iter().collect(), config)?;
     let image = state.image(&args.image, config)?;
@@ -44,7 +47,7 @@ pub(super) fn image(
 ) -> anyhow::Result<(SealedImage, Freshness)> {
     let freshness = if state.unbaked(text).is_some() { Freshness::Baked } else { Freshness::Kept };
     if freshness == Freshness::Baked {
-        make(text, text, config)?;
+        make(text, text, state.simd, config)?;
     }
     Ok((state.image(text, config)?, freshness))
 }
@@ -66,7 +69,7 @@ pub(super) fn load(
     };
     if state.cache.can_keep() {
         let stored = Some(image.digest()).filter(|digest| state.store.contains(digest));
-        make(text, &stored.map_or_else(|| text.to_owned(), |digest| digest.to_string()), config)?;
+        make(text, &stored.map_or_else(|| text.to_owned(), |digest| digest.to_string()), state.simd, config)?;
     }
     let loaded = state.cache.load(engine, image)?;
     let origin = if loaded.origin == Origin::Cached { Origin::Compiled(miss) } else { loaded.origin };
@@ -75,8 +78,11 @@ pub(super) fn load(
 
 /// Bakes and compiles in another process, whose progress and errors are shown. If none can be started, this process
 /// does it.
-fn make(called: &str, image: &str, config: &Config) -> anyhow::Result<()> {
+fn make(called: &str, image: &str, simd: Option<Simd>, config: &Config) -> anyhow::Result<()> {
     let mut command = Subprocess::new(config).command("ready");
+    if let Some(simd) = simd {
+        command.args(["--simd", simd.as_str()]);
+    }
     let status = match command.args(["--", image]).stdout(Stdio::null()).status() {
         Ok(status) => status,
         Err(error) => {

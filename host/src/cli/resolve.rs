@@ -11,7 +11,7 @@ use crate::{
 use anyhow::Context;
 use snapback_snapshot::{
     BAKE_DIRECTORIES, BakeEnvironment, BakeLimits, Baked, Digest, Error, Guest, ImageStore, Input,
-    NativeCache, Progress, SealedImage, bake, earlier_bake, proof_systems::ProofSystems,
+    NativeCache, Progress, SealedImage, Simd, bake, earlier_bake, proof_systems::ProofSystems,
 };
 use std::{
     path::{Path, PathBuf},
@@ -26,13 +26,25 @@ pub(super) struct State<'a> {
     pub(super) store: ImageStore,
     pub(super) cache: NativeCache,
     pub(super) systems: &'a ProofSystems,
+    /// The build that was asked for of embedded guests that have two.
+    pub(super) simd: Option<Simd>,
 }
 
 impl<'a> State<'a> {
     pub(super) fn open(config: &Config, systems: &'a ProofSystems) -> anyhow::Result<Self> {
         let store = ImageStore::open(&config.state_dir)
             .context("`state_dir` (--state-dir, SNAPBACK_STATE_DIR) is no usable directory")?;
-        Ok(Self { store, cache: config.native_cache(), systems })
+        Ok(Self { store, cache: config.native_cache(), systems, simd: None })
+    }
+
+    /// Takes this build of embedded guests that have two.
+    pub(super) fn with_simd(self, simd: Option<Simd>) -> Self {
+        Self { simd, ..self }
+    }
+
+    /// The embedded guest of that name.
+    pub(super) fn embedded(&self, text: &str) -> Option<&'static Guest> {
+        self.simd.and_then(|simd| Guest::build(text, simd)).or_else(|| Guest::find(text))
     }
 
     /// Gives up, for the rest of this process, all that baking and compiling from these files does not need. It has to
@@ -59,7 +71,7 @@ impl<'a> State<'a> {
 
     /// The embedded guest of that name, if it was never baked.
     pub(super) fn unbaked(&self, text: &str) -> Option<&'static Guest> {
-        Guest::find(text).filter(|guest| self.baked(guest).is_none())
+        self.embedded(text).filter(|guest| self.baked(guest).is_none())
     }
 
     fn baked(&self, guest: &Guest) -> Option<Digest> {
@@ -68,7 +80,7 @@ impl<'a> State<'a> {
 
     /// Opens an image that exists.
     pub(super) fn existing(&self, text: &str) -> Result<SealedImage, Error> {
-        if let Some(digest) = Guest::find(text).and_then(|guest| self.baked(guest)) {
+        if let Some(digest) = self.embedded(text).and_then(|guest| self.baked(guest)) {
             return self.store.open_image(&digest);
         }
         if is_path(text) {
@@ -91,7 +103,7 @@ impl<'a> State<'a> {
         watched: &Arc<dyn Watched>,
     ) -> Result<Baked, Error> {
         let progress: Arc<dyn Progress> = Arc::clone(watched) as Arc<dyn Progress>;
-        let Self { store, cache, systems } = self;
+        let Self { store, cache, systems, simd: _ } = self;
         let baked = bake(BakeEnvironment { store, cache, systems, limits }, guest, inputs, &progress);
         watched.finish();
         baked

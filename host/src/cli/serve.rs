@@ -2,6 +2,7 @@
 
 use super::{
     access,
+    builds::BuildArgs,
     exit::{Exit, Failure},
     job_engine::{job_clients, job_limits, opening},
     ready,
@@ -46,6 +47,7 @@ use std::{
 #[command(after_help = "\
 Examples:
   snapback serve
+  snapback serve extract --simd off
   snapback serve zcash ./my_guest.image.wasm --listen 0.0.0.0:9000
   snapback serve orchard=zcash full=8c1f04 --lanes 4 --memory-limit 1GiB")]
 pub(super) struct Args {
@@ -53,6 +55,8 @@ pub(super) struct Args {
     /// before it, it is served under that name
     #[arg(value_name = "[NAME=]IMAGE", default_value = DEFAULT_IMAGE)]
     images: Vec<String>,
+    #[command(flatten)]
+    build: BuildArgs,
 }
 
 pub(super) fn run(
@@ -63,6 +67,7 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let mut stopwatch = Stopwatch::start();
     let names = names(&args.images)?;
+    let simd = args.build.among(names.iter().map(|(_, image)| *image))?;
     allow_open_files(config.http.connections_max);
     // The port is bound first, so that no bake runs in vain if the port is in use.
     let listener = TcpListener::bind(config.listen)
@@ -77,7 +82,7 @@ pub(super) fn run(
         return Err(Failure::error(Exit::Usage, message));
     }
 
-    let state = State::open(config, systems)?;
+    let state = State::open(config, systems)?.with_simd(simd);
     // The key is read before the sandbox is entered, which closes its directory.
     let job_clients = job_clients(config);
     let tenants = keys.stored_bytes();
@@ -126,8 +131,9 @@ pub(super) fn run(
         check_memory_limit(name, &image, config)?;
         let loaded = ready::load(&state, &engine, text, (&image, freshness), config)?;
         metrics.native_code_loaded(&loaded);
-        metrics.image_served(name, &loaded.digest.to_string());
-        tracing::info!(name, digest = %loaded.digest, origin = ?loaded.origin, check = %loaded.check, "image");
+        metrics.image_served(name, &loaded);
+        let simd = loaded.manifest.simd().as_str();
+        tracing::info!(name, digest = %loaded.digest, simd, origin = ?loaded.origin, check = %loaded.check, "image");
         checking += loaded.times.check;
         mapping += loaded.times.map;
         images.push(image);

@@ -13,7 +13,7 @@ use crate::{
 };
 use axum::{Extension, Json, extract::State};
 use serde::Serialize;
-use snapback_snapshot::Digest;
+use snapback_snapshot::{Digest, Feature, Simd};
 use std::{collections::BTreeMap, fs, sync::Arc};
 use utoipa::ToSchema;
 
@@ -41,6 +41,12 @@ struct Image {
     #[schema(value_type = u64)]
     generation: GenerationId,
     guest: String,
+    /// Whether its code has vector instructions: `on` or `off`.
+    #[schema(value_type = String)]
+    simd: Simd,
+    /// The features of WebAssembly that its code uses.
+    #[schema(value_type = Vec<String>)]
+    features: Vec<Feature>,
     circuits: Vec<String>,
     native_bytes: u64,
     /// How the native code was checked before it was mapped: `identity`, `full` or `memory`.
@@ -139,6 +145,8 @@ fn read(app: &App, seen: impl Fn(Option<&Tenant>) -> bool) -> Status {
             digest: image.digest,
             generation: generation.id(),
             guest: image.manifest.guest.name.clone(),
+            simd: image.manifest.simd(),
+            features: image.manifest.features.clone(),
             circuits: names().filter(|name| seen(generation.owner(name))).cloned().collect(),
             native_bytes: image.native_bytes,
             native_check: image.check.name(),

@@ -122,6 +122,7 @@ mod tests {
             abi_version: 1,
             kind: ImageKind::Service,
             guest: GuestId { name: "guest".into(), digest },
+            features: Vec::new(),
             base: None,
             inputs: Vec::new(),
             circuits: Vec::new(),

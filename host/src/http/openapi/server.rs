@@ -26,6 +26,8 @@ pub(super) fn status_example() -> Value {
             "digest": "8d3c2a1b90f4e5d6c7b8a99887766554433221100ffeeddccbbaa99887766554",
             "generation": 1,
             "guest": "snapback-guest-zcash",
+            "simd": "off",
+            "features": ["bulk-memory", "wide-arithmetic"],
             "circuits": ["orchard"],
             "native_bytes": 4_194_304,
             "native_check": "identity",

@@ -143,7 +143,7 @@ impl Metrics {
             cold_start_target_seconds: family.seconds("snapback_cold_start_target_seconds", "Time that a start with cached native code should take at most: cold_start.target."),
             drain_seconds: family.histogram("snapback_drain_seconds", "Time from the beginning of a drain to the last reply.", CALLS),
             events_missed: family.counter("snapback_events_missed_total", "Events that slow listeners missed."),
-            image_info: family.gauges("snapback_image_info", "Always 1; the labels name each image that is being served.", &["image", "digest"]),
+            image_info: family.gauges("snapback_image_info", "Always 1; the labels name each image that is being served, and say whether its code has vector instructions.", &["image", "digest", "simd"]),
             circuit_changes: family.counters("snapback_circuit_changes_total", "Changes of circuits, by outcome.", &["image", "outcome"]),
             jobs: family.gauges("snapback_jobs", "Durable jobs that are remembered, by state.", &["state"]),
             jobs_waiting_bytes: family.gauge("snapback_jobs_waiting_bytes", "Bodies of durable jobs that wait."),

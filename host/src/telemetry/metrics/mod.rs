@@ -211,14 +211,16 @@ impl Metrics {
     }
 
     /// Records that an image is served under this name.
-    pub fn image_served(&self, name: &str, digest: &str) {
-        self.image_info.with_label_values(&[name, digest]).set(1);
+    pub fn image_served(&self, name: &str, image: &LoadedImage) {
+        let digest = image.digest.to_string();
+        self.image_info.with_label_values(&[name, &digest, image.manifest.simd().as_str()]).set(1);
     }
 
     /// Records that an image is no longer served under this name.
-    pub(crate) fn image_replaced(&self, name: &str, digest: &str) {
+    pub(crate) fn image_replaced(&self, name: &str, image: &LoadedImage) {
         // Fails if the same image was published again, and is harmless then.
-        let _ = self.image_info.remove_label_values(&[name, digest]);
+        let digest = image.digest.to_string();
+        let _ = self.image_info.remove_label_values(&[name, &digest, image.manifest.simd().as_str()]);
     }
 
     /// Records how long a witness calculator ran.
