@@ -1,7 +1,7 @@
 # The commands of the README. `make serve` and `make test` need cargo and a C compiler.
 CARGO ?= cargo
 .DEFAULT_GOAL := serve
-.PHONY: toolchain build serve test lint bench deb clean
+.PHONY: toolchain build serve test lint bench flags deb clean
 
 toolchain: ## find or install the toolchain that compiles guests to wasm32
 	@sh guest/toolchain.sh
@@ -33,8 +33,14 @@ bench: toolchain ## run the benches, and write docs/benchmarks.md
 	@sh tests/snarkjs.sh
 	[ -d target/groth16/eddsa ] || sh tests/fixtures/groth16/make.sh target/groth16
 	SNAPBACK_GUEST_LIBRARY=unmodified $(CARGO) bench --locked --package snapback-host --bench scaling
+	@sh benches/flags.sh
 	$(CARGO) bench --locked --package snapback-host
 	$(CARGO) run --release --locked --package snapback-host --example report
+
+flags: toolchain ## compare settings of the compiler for guests, and write docs/guest-builds.md
+	@sh benches/flags.sh
+	$(CARGO) bench --locked --package snapback-host --bench flags
+	$(CARGO) run --release --locked --package snapback-host --example report -- flags
 
 deb: build ## the package for Debian, in target/debian; cargo-deb is installed into target/tools, if it is missing
 	@SNAPBACK_REQUIRE_CARGO_DEB=1 sh host/packaging/build.sh

@@ -1,6 +1,7 @@
 //! Writes `docs/benchmarks.md` and its plot from the measurements of the benches.
 
 mod cold;
+mod flags;
 mod goals;
 mod groth16;
 mod jobs;
@@ -36,6 +37,12 @@ fn main() -> ExitCode {
 fn report() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let measured = Measured::read(&root.join("target/criterion"))?;
+    if let Some(page) = flags::page(&measured) {
+        write(&root.join("docs/guest-builds.md"), &page)?;
+    }
+    if std::env::args().nth(1).as_deref() == Some("flags") {
+        return Ok(());
+    }
     let mut goals = goals::goals(&measured)?;
     goals.extend(cold::goals(&measured));
     goals.extend(groth16::goals(&measured));
@@ -142,7 +149,8 @@ fn page(measured: &Measured, goals: &[Goal]) -> String {
     page.push_str("\n## Further figures\n\n| figure | value |\n|---|---|\n");
     // Those of the tables above are not repeated.
     for (name, value) in measured.figures.iter().filter(|(name, _)| {
-        !name.starts_with("scaling_") && !groth16::is_tabled(name) && !cold::is_tabled(name)
+        let is_tabled = groth16::is_tabled(name) || cold::is_tabled(name) || flags::is_tabled(name);
+        !name.starts_with("scaling_") && !is_tabled
     }) {
         let _ = writeln!(page, "| {name} | {value:.6} |");
     }

@@ -1,0 +1,78 @@
+//! The page about the builds of guests, from the figures of the bench `flags`.
+
+use crate::{Measured, machine, rustc, time};
+use std::fmt::Write as _;
+
+/// The builds of `extract`: the name of the figures, and what is said of them.
+const BUILDS: [(&str, &str); 9] = [
+    ("0_without_simd", "without SIMD: `--simd off`"),
+    ("simd", "**with SIMD: the default**"),
+    ("simd_libraries_unchanged", "with SIMD, libraries as they are"),
+    ("relaxed_simd", "and with relaxed SIMD"),
+    ("opt_s", "`opt-level = \"s\"`"),
+    ("thin_lto", "thin LTO"),
+    ("no_bulk_memory", "without bulk memory"),
+    ("no_sign_extension", "without sign extension"),
+    ("no_saturating_conversions", "without saturating conversions"),
+];
+/// The kinds of pages: the name of the figures, and what is said of them.
+const KINDS: [(&str, &str); 4] =
+    [("text", "text"), ("markup", "markup"), ("scripts", "scripts"), ("small", "small")];
+
+/// Whether a figure is in the tables of this page.
+pub(crate) fn is_tabled(figure: &str) -> bool {
+    figure.starts_with("flags_")
+}
+
+/// Returns the page, or `None` if the bench was not run.
+pub(crate) fn page(measured: &Measured) -> Option<String> {
+    let figure = |name: &str, what: &str| measured.figures.get(&format!("flags_{name}_{what}")).copied();
+    figure("simd", "text_ratio")?;
+    let mut page = String::from(
+        "# Builds of guests\n\n`make flags` writes this page. It makes the guest [extract](documents.md) with other settings of the compiler, and calls\nthe builds in turns, in one process: the time is processor time of `extract` in an instance that has made the call before,\nand the median of 41. A ratio is that of two calls that followed each other, to the build without SIMD.\n\n\
+         The pages are of Mozilla's tests for Readability: `ietf-1` (65 kB, of which 59 % are text), `wikipedia-3` (290 kB, 5 %\ntext and 15 tags in each kB) and `guardian-1` (1.2 MB, 82 % scripts and styles); the small one is the guest's sample\n(2.5 kB).\n\n",
+    );
+    let _ = writeln!(page, "Machine: {}. {}.\n", machine(), rustc());
+    page.push_str("## With SIMD and without\n\n| pages of | without | with, libraries as they are | with | `text` instead of `extract` |\n|---|---|---|---|---|\n");
+    let share = |ratio: Option<f64>| {
+        ratio.map_or_else(|| "".into(), |ratio| format!("{:+.1} %", 100.0 * (ratio - 1.0)))
+    };
+    for (kind, label) in KINDS {
+        let ratio = |build: &str, kind: &str| share(figure(build, &format!("{kind}_ratio")));
+        let _ = writeln!(
+            page,
+            "| {label} | {} | {} | {} | {} |",
+            figure("0_without_simd", &format!("{kind}_cpu_seconds")).map_or_else(String::new, time),
+            ratio("simd_libraries_unchanged", kind),
+            ratio("simd", kind),
+            ratio("simd", &format!("{kind}_as_text"))
+        );
+    }
+    page.push_str("\n## Settings\n\nAll but the first have SIMD.\n\n| build | size | bake | instantiate |");
+    KINDS.iter().for_each(|(_, label)| page.push_str(&format!(" {label} |")));
+    page.push_str("\n|---|---|---|---|---|---|---|---|\n");
+    for (build, label) in BUILDS {
+        let cell = |what: &str, show: fn(f64) -> String| figure(build, what).map_or_else(String::new, show);
+        let _ = write!(
+            page,
+            "| {label} | {} | {} | {} |",
+            cell("bytes", |bytes| format!("{:.2} MB", bytes / 1e6)),
+            cell("bake_seconds", time),
+            cell("instantiate_seconds", time)
+        );
+        for (kind, _) in KINDS {
+            let _ = write!(page, " {} |", cell(&format!("{kind}_ratio"), |ratio| format!("{ratio:.3}")));
+        }
+        page.push('\n');
+    }
+    if let (Some(ratio), Some(seconds)) =
+        (figure("zcash_simd", "proof_ratio"), figure("0_zcash", "proof_cpu_seconds"))
+    {
+        let _ = writeln!(
+            page,
+            "\n## Provers\n\nAn Orchard proof with two actions takes {} without SIMD, and {ratio:.3} of that with it.",
+            time(seconds)
+        );
+    }
+    Some(page)
+}
