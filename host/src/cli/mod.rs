@@ -11,8 +11,8 @@
 //! tls                     the files of TLS at the start and at SIGHUP
 //! job_engine              the engine of the jobs for a server
 //! files                   reading and writing files output    standard output, with readers that leave
-//! exit                    exit codes                 stopwatch the parts of a start
-//! builds                  guests that are embedded in two builds
+//! exit                    exit codes                stopwatch the parts of a start
+//! builds                  guests in two builds      open_files the limit of open files
 //! ```
 //!
 //! Invariant: results go to standard output and everything else to standard error; the exit code says how the command
@@ -37,6 +37,7 @@ mod jobs;
 mod keys;
 mod man;
 mod oneshot;
+mod open_files;
 mod output;
 mod progress;
 mod ready;

@@ -5,7 +5,7 @@ use super::{
     builds::BuildArgs,
     exit::{Exit, Failure},
     job_engine::{job_clients, job_limits, opening},
-    ready,
+    open_files, ready,
     resolve::{DEFAULT_IMAGE, State, check_memory_limit, directory_of, own_name},
     setting_args::SettingArgs,
     stopwatch::Stopwatch,
@@ -33,7 +33,6 @@ use crate::{
 };
 use anyhow::Context;
 use futures_util::future::OptionFuture;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use snapback_snapshot::{SealedImage, Ticker, engine, manifest::ImageKind, proof_systems::ProofSystems};
 use std::{
     collections::BTreeSet,
@@ -68,7 +67,7 @@ pub(super) fn run(
     let mut stopwatch = Stopwatch::start();
     let names = names(&args.images)?;
     let simd = args.build.among(names.iter().map(|(_, image)| *image))?;
-    allow_open_files(config.http.connections_max);
+    open_files::allow(config.http.connections_max);
     // The port is bound first, so that no bake runs in vain if the port is in use.
     let listener = TcpListener::bind(config.listen)
         .with_context(|| format!("cannot listen on {}: set `listen` to another address", config.listen))?;
@@ -290,29 +289,6 @@ fn reload(settings: &SettingArgs, dispatcher: &Dispatcher, tls: Option<&Tls>) {
         Err(error) => {
             tracing::error!(%error, "the settings were read again and have an error: nothing changes")
         }
-    }
-}
-
-/// Number of files that a server with as many connections may open.
-pub(super) fn open_files_wanted(connections_max: usize) -> u64 {
-    /// Files beside connections: images, native code, the state directory, listeners, pipes of a bake.
-    const OTHERS: u64 = 256;
-    connections_max as u64 + OTHERS
-}
-
-/// Raises the soft limit of open files to the hard one, so that `http.connections_max` connections can be open.
-fn allow_open_files(connections_max: usize) {
-    let limits = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }) {
-        tracing::warn!(%error, "the limit of open files cannot be raised");
-    }
-    let wanted = open_files_wanted(connections_max);
-    if let Some(allowed) = getrlimit(Resource::Nofile).current.filter(|allowed| *allowed < wanted) {
-        tracing::warn!(
-            allowed,
-            wanted,
-            "fewer files can be open than http.connections_max needs: raise `ulimit -n`"
-        );
     }
 }
 

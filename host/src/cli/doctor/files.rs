@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     access::KeyFile,
-    cli::{job_engine::job_clients, serve::open_files_wanted},
+    cli::{job_engine::job_clients, open_files},
     config::Config,
     http::Token,
     jobs::SealingKey,
@@ -223,7 +223,7 @@ fn admin_token(path: &Path) -> Check {
 
 fn open_files(maximum: Option<u64>, connections_max: usize) -> Check {
     let name = "files.open_files";
-    let wanted = open_files_wanted(connections_max);
+    let wanted = open_files::wanted(connections_max);
     match maximum {
         Some(allowed) if allowed < wanted => Check::warning(
             name,
