@@ -74,8 +74,9 @@ static GUESTS: [Embedded; 5] = [
     },
 ];
 
-/// Guests that are compiled with the others but not embedded: tests read them from the target directory.
-const TEST_GUESTS: [&str; 1] = ["snapback-guest-toy"];
+/// Guests that are compiled with the others but not embedded: tests and benches read them from the target directory.
+const TEST_GUESTS: [&str; 3] =
+    ["snapback-guest-toy", "snapback-guest-leaking-extract", "snapback-guest-leaking-groth16"];
 
 fn main() -> ExitCode {
     match embed() {

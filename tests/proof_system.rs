@@ -6,7 +6,7 @@ mod harness;
 use harness::{
     Answer, Server,
     circuits::{done, ended, own_state, put},
-    run_err, run_ok, snapback,
+    guests, run_err, run_ok, snapback,
 };
 use std::{
     fs,
@@ -16,11 +16,7 @@ use std::{
 
 /// The guest of the toy system, which the build compiles beside the embedded ones.
 fn guest() -> PathBuf {
-    let guests = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../guests");
-    let toolchains = fs::read_dir(&guests).expect("compiled guests").map(|entry| entry.expect("one").path());
-    let wasm = toolchains.map(|dir| dir.join("wasm32-unknown-unknown/guest/snapback_guest_toy.wasm"));
-    let newest = wasm.filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path))).max();
-    newest.expect("the toy guest is compiled").1
+    guests::compiled("toy")
 }
 
 /// The program with the toy system.

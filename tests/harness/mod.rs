@@ -4,6 +4,7 @@
 #![expect(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod circuits;
+pub(crate) mod guests;
 pub(crate) mod inside;
 pub(crate) mod jobs;
 pub(crate) mod keyed;
