@@ -1,7 +1,7 @@
 # The commands of the README. `make serve` and `make test` need cargo and a C compiler.
 CARGO ?= cargo
 .DEFAULT_GOAL := serve
-.PHONY: toolchain build serve test lint bench flags deb clean
+.PHONY: toolchain build serve test lint bench flags alternatives deb clean
 
 toolchain: ## find or install the toolchain that compiles guests to wasm32
 	@sh guest/toolchain.sh
@@ -41,6 +41,10 @@ flags: toolchain ## compare settings of the compiler for guests, and write docs/
 	@sh benches/flags.sh
 	$(CARGO) bench --locked --package snapback-host --bench flags
 	$(CARGO) run --release --locked --package snapback-host --example report -- flags
+
+alternatives: toolchain ## compare with what others do, and write the figures of docs/alternatives.md: a quarter of an hour
+	$(CARGO) bench --locked --package snapback-host --bench alternatives -- measure
+	$(CARGO) run --release --locked --package snapback-host --example report -- alternatives
 
 deb: build ## the package for Debian, in target/debian; cargo-deb is installed into target/tools, if it is missing
 	@SNAPBACK_REQUIRE_CARGO_DEB=1 sh host/packaging/build.sh

@@ -1,5 +1,7 @@
-//! Writes `docs/benchmarks.md` and its plot from the measurements of the benches.
+//! Writes `docs/benchmarks.md` and its plot from the measurements of the benches; with the argument `alternatives`, the
+//! figures of `docs/alternatives.md`.
 
+mod alternatives;
 mod cold;
 mod flags;
 mod goals;
@@ -12,6 +14,7 @@ mod scaling;
 use goals::Goal;
 use std::{
     collections::BTreeMap,
+    env,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -25,17 +28,21 @@ struct Measured {
 }
 
 fn main() -> ExitCode {
-    match report() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let (written, command) = match env::args().nth(1).as_deref() {
+        Some("alternatives") => (alternatives::write(&root), "make alternatives"),
+        _ => (report(&root), "make bench"),
+    };
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("report: {error}; run the benches first (`make bench`)");
+            eprintln!("report: {error}; run the benches first (`{command}`)");
             ExitCode::FAILURE
         }
     }
 }
 
-fn report() -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+fn report(root: &Path) -> Result<(), String> {
     let measured = Measured::read(&root.join("target/criterion"))?;
     if let Some(page) = flags::page(&measured) {
         write(&root.join("docs/guest-builds.md"), &page)?;
@@ -125,13 +132,7 @@ fn page(measured: &Measured, goals: &[Goal]) -> String {
     let mut page = String::from(
         "# Benchmarks\n\n`make bench` writes this page. The two sides of a ratio run interleaved in one process, so that other load on the\nmachine affects both alike. Absolute times depend on the machine.\n\n",
     );
-    let _ = writeln!(
-        page,
-        "Machine: {}. {}. Wasmtime and Wizer {}.\n",
-        machine(),
-        rustc(),
-        snapback_snapshot::manifest::Tools::current().wasmtime
-    );
+    let _ = writeln!(page, "{}\n", environment());
     page.push_str("## Goals\n\n| figure | measured | goal | reached |\n|---|---|---|---|\n");
     for goal in goals {
         let verdict = if goal.reached() { "yes" } else { "**no**" };
@@ -178,6 +179,12 @@ fn side_by_side(page: &mut String, measured: &Measured) {
             });
         let _ = writeln!(page, "| {what} | {} |", cells.join(" | "));
     }
+}
+
+/// What the benches ran on.
+fn environment() -> String {
+    let wasmtime = snapback_snapshot::manifest::Tools::current().wasmtime;
+    format!("Machine: {}. {}. Wasmtime and Wizer {wasmtime}.", machine(), rustc())
 }
 
 fn machine() -> String {

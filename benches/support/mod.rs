@@ -110,7 +110,7 @@ impl Image {
 }
 
 /// Bakes a guest with these inputs if it was not baked before, and returns the digest of the image.
-fn baked(guest: &Guest, inputs: &[Input]) -> Digest {
+pub(crate) fn baked(guest: &Guest, inputs: &[Input]) -> Digest {
     let store = ImageStore::open(&state_dir()).expect("the store");
     earlier_bake(&store, &ProofSystems::builtin(), guest, inputs)
         .unwrap_or_else(|| bake_in(&state_dir(), guest, inputs))

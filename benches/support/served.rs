@@ -3,12 +3,15 @@
 use super::state_dir;
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
+
+/// Start of a reply that is a success.
+const SUCCESS: &str = "http/1.1 20";
 
 /// A running server and a connection to it that stays open.
 pub(crate) struct Served {
@@ -82,6 +85,19 @@ impl Served {
         self.client.send("GET", path, "application/octet-stream", b"")
     }
 
+    /// Sends a body and returns the body of the reply, or why the call was lost.
+    pub(crate) fn try_post(&mut self, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
+        match self.client.exchange("POST", path, "application/octet-stream", body) {
+            Ok((head, body)) if head.starts_with(SUCCESS) => Ok(body),
+            Ok((_, body)) => Err(String::from_utf8_lossy(&body).into_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns processor time and minor page faults: proc(5), `stat`, fields 10, 14 and 15.
     pub(crate) fn used(&self) -> Used {
         let stat = self.proc("stat");
@@ -119,24 +135,39 @@ impl Client {
 
     /// Sends a request and returns the body of the reply, which has to be a success.
     pub(crate) fn send(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+        let (head, body) = self.exchange(method, path, content_type, body).expect("a reply");
+        assert!(head.starts_with(SUCCESS), "{head}");
+        body
+    }
+
+    /// Sends a request and returns the head of the reply, in lower case, and its body.
+    fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> io::Result<(String, Vec<u8>)> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        self.0.write_all(&[head.as_bytes(), body].concat()).expect("the server reads");
+        self.0.write_all(&[head.as_bytes(), body].concat())?;
         let mut reply = Vec::new();
         let mut chunk = [0; 1 << 16];
         loop {
-            let len = self.0.read(&mut chunk).expect("a reply");
-            assert!(len > 0, "the server closed the connection: {}", String::from_utf8_lossy(&reply));
+            let len = self.0.read(&mut chunk)?;
+            if len == 0 {
+                let sent = String::from_utf8_lossy(&reply);
+                return Err(io::Error::other(format!("the server closed the connection: {sent}")));
+            }
             reply.extend_from_slice(&chunk[..len]);
             let Some(end) = reply.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
             let head = String::from_utf8_lossy(&reply[..end]).to_ascii_lowercase();
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             let length: usize = length.and_then(|length| length.parse().ok()).expect("a length");
             if reply.len() >= end + 4 + length {
-                assert!(head.starts_with("http/1.1 20"), "{head}");
-                return reply.split_off(end + 4);
+                return Ok((head, reply.split_off(end + 4)));
             }
         }
     }
