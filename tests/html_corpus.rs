@@ -6,7 +6,7 @@
 
 mod harness;
 
-use harness::{Answer, Server};
+use harness::{Answer, Server, pages::gathered};
 use proptest::{prelude::*, sample::select, test_runner::TestRunner};
 use snapback_guest_extract::{
     Error,
@@ -64,11 +64,7 @@ fn pages(directory: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn the_documentation_of_other_projects_is_read_as_natively() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/html/pages");
-    if !directory.is_dir() {
-        assert!(std::env::var_os("SNAPBACK_REQUIRE_PAGES").is_none(), "tests/html_pages.sh gathers them");
-        return;
-    }
+    let Some(directory) = gathered("pages") else { return };
     let pages = pages(&directory);
     assert!(pages.len() >= 10_000, "{} pages", pages.len());
     let server = Server::start("extract", &[]);

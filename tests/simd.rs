@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Server, native_key, run_err, run_ok, snapback, state_with};
+use harness::{Server, native_key, pages::gathered, run_err, run_ok, snapback, state_with};
 use serde_json::Value;
 use snapback_guest_extract::{
     envelope::{Content, Document, Options},
@@ -62,10 +62,10 @@ fn disordered() -> impl Iterator<Item = String> {
     })
 }
 
-/// The pages of the directory that the variable names, and the sample of the guest.
+/// Mozilla's pages for Readability, if they were gathered, and the sample of the guest.
 fn whole_pages() -> Vec<Vec<u8>> {
     let mut pages = vec![include_bytes!("../guest/extract/src/sample.html").to_vec()];
-    if let Some(dir) = std::env::var_os("SNAPBACK_READABILITY_PAGES") {
+    if let Some(dir) = gathered("readability") {
         let dirs = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
         let mut files: Vec<PathBuf> = dirs.map(|dir| dir.join("source.html")).collect();
         files.sort();

@@ -10,6 +10,7 @@ pub(crate) mod jobs;
 pub(crate) mod keyed;
 pub(crate) mod metrics;
 pub(crate) mod operated;
+pub(crate) mod pages;
 pub(crate) mod pty;
 pub(crate) mod receiver;
 pub(crate) mod rig;
