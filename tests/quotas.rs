@@ -6,7 +6,7 @@ use harness::{
     SECONDS_OF_WORK,
     circuits::{own_state, own_state_with, squares::squares},
     keyed::{Keyed, ask, upload},
-    until,
+    run_err, until,
 };
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -132,4 +132,41 @@ fn a_call_keeps_its_place_until_it_has_ended() {
         !is_running
     });
     assert_eq!(call().status, 200, "the place is free");
+}
+
+#[test]
+fn jobs_of_tenants_take_turns_by_weight() {
+    const EACH: usize = 12;
+    let keyed = Keyed::new(own_state_with("fixtures"));
+    let [house, acme, beta] = ["house", "acme", "beta"].map(|tenant| keyed.key(tenant, "prover"));
+    assert!(
+        run_err(&mut keyed.command(&["tenants", "set", "acme", "--weight", "0"]), 2).contains("1 to 1000")
+    );
+    keyed.run(&["tenants", "set", "acme", "--weight", "3"]);
+    assert!(
+        keyed.run(&["tenants", "list"]).lines().any(|line| line.starts_with("acme") && line.ends_with(" 3"))
+    );
+    let server = keyed.serve("fixtures", &["--lanes", "1"]);
+
+    let get = |key: &str, path: &str| ask(&server, key, "GET", path, b"").json();
+    let running = ask(&server, &house, "POST", "/v1/methods/spin?async=true", b"").json();
+    let running = format!("/v1/jobs/{}", running["id"].as_str().expect("an id"));
+    until("the only lane is taken", || get(&house, &running)["state"] == "claimed");
+    let batch = json!({ "jobs": vec![json!({ "method": "echo", "body": "YQ==" }); EACH] }).to_string();
+    for key in [&beta, &acme] {
+        assert_eq!(ask(&server, key, "POST", "/v1/jobs", batch.as_bytes()).status, 202);
+    }
+    ask(&server, &house, "DELETE", &running, b"");
+    let claimed = |key: &str| -> Vec<String> {
+        let jobs = get(key, "/v1/jobs?state=succeeded");
+        let jobs = jobs["jobs"].as_array().expect("jobs").iter();
+        jobs.map(|job| job["claimed"].as_str().expect("a time").to_owned()).collect()
+    };
+    until("all have ended", || [&acme, &beta].iter().all(|key| claimed(key).len() == EACH));
+    let mut turns: Vec<_> = claimed(&acme).into_iter().map(|time| (time, "acme")).collect();
+    turns.extend(claimed(&beta).into_iter().map(|time| (time, "beta")));
+    turns.sort();
+    // Nine of twelve, but for the order of the first ones and for times of the same millisecond; without weights, six.
+    let of_acme = turns[..EACH].iter().filter(|(_, tenant)| *tenant == "acme").count();
+    assert!(of_acme >= 8, "{turns:?}");
 }

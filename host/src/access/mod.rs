@@ -4,7 +4,7 @@
 //! role      what a key permits                          key       a key's text, its identifier and its hash
 //! record    a key or a tenant, as the file keeps it     file      the file of keys
 //! ring      the keys of a running server                caller    who makes a request
-//! quota     what a tenant may use at once and in a minute
+//! quota     what a tenant may use at once and in a minute   weight    how often its turn comes
 //! audit     the log of changes and refusals             error     why keys cannot be read or changed
 //! ```
 //!
@@ -22,6 +22,7 @@ mod quota;
 mod record;
 mod ring;
 mod role;
+mod weight;
 
 pub use audit::{AuditEntry, AuditLog, AuditSettings, Verdict};
 pub use caller::Caller;
@@ -32,3 +33,4 @@ pub use quota::{Account, Admission, Exceeded, Quota, QuotaKind};
 pub use record::{Credential, KeyRecord, KeyState, TenantRecord, is_tenant_name, now};
 pub use ring::KeyRing;
 pub use role::{Permission, Role};
+pub use weight::{NotAWeight, Weight};

@@ -3,7 +3,7 @@
 //! Invariant: a record holds no text of a key.
 
 use super::{
-    KeyId, Role,
+    KeyId, Role, Weight,
     key::{Fingerprint, KeyHash},
     quota::Quota,
 };
@@ -91,6 +91,9 @@ pub struct TenantRecord {
     /// Its quota. What it leaves out is as for all tenants.
     #[serde(default)]
     pub quota: Quota,
+    /// How often the turn of its jobs comes, relative to other tenants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Weight>,
     /// Where the ends of its jobs are told, unless a job says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,

@@ -4,13 +4,13 @@
 //! removed leaves no keys. Whoever watches is told of every change of what is accepted.
 
 use super::{
-    AccessError, Admission, Caller, Denied, Exceeded, Fingerprint, KeyFile, KeyId, Quota,
+    AccessError, Admission, Caller, Denied, Exceeded, Fingerprint, KeyFile, KeyId, Quota, Weight,
     file::Stamp,
     key::{KeyHash, id_of},
     quota::Meters,
     record::{Credential, KeyRecord, KeyState, now},
 };
-use crate::ids::Tenant;
+use crate::{ids::Tenant, jobs::TenantLimits};
 use arc_swap::ArcSwap;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -45,6 +45,7 @@ struct Table {
     by_certificate: HashMap<Fingerprint, KeyId>,
     quotas: HashMap<Tenant, Quota>,
     callbacks: HashMap<Tenant, String>,
+    weights: HashMap<Tenant, Weight>,
     /// When keys expire.
     expiries: BTreeSet<u64>,
 }
@@ -59,8 +60,11 @@ impl Table {
         let callbacks = callbacks
             .filter_map(|(name, tenant)| Some((name.clone(), tenant.callback_url.clone()?)))
             .collect();
+        let weights = file.tenants.iter();
+        let weights = weights.filter_map(|(name, tenant)| Some((name.clone(), tenant.weight?))).collect();
         Self {
             callbacks,
+            weights,
             by_certificate: by_certificate.collect(),
             expiries: file.keys.iter().filter_map(|key| key.expires).collect(),
             quotas: file.tenants.into_iter().map(|(name, tenant)| (name, tenant.quota.or(default))).collect(),
@@ -203,15 +207,16 @@ impl KeyRing {
         self.table.load().callbacks.get(tenant).cloned()
     }
 
-    /// What tenants with quotas of their own may store, in bytes.
+    /// The bounds and weights of the jobs of tenants that have some of their own.
     #[must_use]
-    pub fn stored_bytes(&self) -> HashMap<Tenant, u64> {
+    pub fn job_limits(&self) -> HashMap<Tenant, TenantLimits> {
         let table = self.table.load();
-        table
-            .quotas
-            .iter()
-            .filter_map(|(name, quota)| Some((name.clone(), quota.stored_bytes_max?)))
-            .collect()
+        let limits = |(name, quota): (&Tenant, &Quota)| {
+            let weight = table.weights.get(name).map_or(1, |weight| u32::from(*weight));
+            let queued_bytes_max = quota.stored_bytes_max;
+            (name.clone(), TenantLimits { weight, queued_bytes_max, ..TenantLimits::default() })
+        };
+        table.quotas.iter().map(limits).collect()
     }
 
     /// The quota of a tenant.

@@ -31,11 +31,9 @@ pub(super) fn job_limits(config: &Config) -> JobLimits {
 /// Returns what opens the engine of the jobs.
 pub(super) fn opening(
     config: &Config,
-    tenants: HashMap<Tenant, u64>,
+    tenants: HashMap<Tenant, TenantLimits>,
     key: Result<SealingKey, JobError>,
 ) -> impl FnOnce() -> Result<Arc<dyn JobEngine>, JobError> + Send + 'static {
-    let own = |bytes| TenantLimits { queued_bytes_max: Some(bytes), ..TenantLimits::default() };
-    let tenants = tenants.into_iter().map(|(tenant, bytes)| (tenant, own(bytes))).collect();
     let limits = JobLimits {
         tenant_queued_bytes_max: config.access.quota.stored_bytes_max.unwrap_or(u64::MAX),
         tenants,

@@ -84,7 +84,7 @@ pub(super) fn run(
     let state = State::open(config, systems)?.with_simd(simd);
     // The key is read before the sandbox is entered, which closes its directory.
     let job_clients = job_clients(config);
-    let tenants = keys.stored_bytes();
+    let tenants = keys.job_limits();
     let job_key = job_clients.map(|_| SealingKey::load(&config.jobs.key_file, &config.state_dir));
     let webhooks = (job_clients.is_some() && config.webhooks.delivery == WebhookDelivery::On)
         .then(|| Webhooks::load(&config.webhooks, &config.state_dir))
