@@ -219,6 +219,8 @@ fn a_client_that_takes_nothing_of_its_reply_is_cut_off_over_tls() {
         let head = format!("POST {ECHO} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 8 << 20);
         stream.write_all(head.as_bytes()).await.expect("the server reads");
         stream.write_all(&vec![7; 8 << 20]).await.expect("the server reads");
+        // Otherwise the end of the body may stay in the client, and the server waits for it.
+        stream.flush().await.expect("the server reads");
         stream
     });
     until("the connection is given up", || secure.server.log_so_far().contains("a connection ended early"));
