@@ -4,7 +4,7 @@
 mod support;
 
 use std::time::Instant;
-use support::{Image, median, quantile, record, served::Served};
+use support::{Image, job_key, median, quantile, record, served::Served};
 
 const ROUNDS: usize = 60;
 /// Synchronous calls of each server in one round.
@@ -38,8 +38,7 @@ fn job(server: &mut Served, number: usize) -> f64 {
 fn main() {
     // `cargo bench` passes flags of criterion, which this program ignores.
     Image::Fixtures.bake_apart();
-    let key = format!("jobs.key_file={}/jobs.key", env!("CARGO_TARGET_TMPDIR"));
-    let mut with = Served::start("fixtures", &["--set", "jobs.accept=on", "--set", &key]);
+    let mut with = Served::start("fixtures", &["--set", "jobs.accept=on", "--jobs-key-file", &job_key()]);
     let mut without = Served::start("fixtures", &["--set", "jobs.accept=off"]);
     let (mut times, mut cpu) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {

@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{crowd::Crowd, median, private_bytes, quantile, record, served::Served, state_dir};
+use support::{crowd::Crowd, job_key, median, private_bytes, quantile, record, served::Served};
 use zeroize::Zeroizing;
 
 const SERVICE: &str = "prover";
@@ -139,12 +139,10 @@ async fn run() -> Result<(), JobError> {
 /// Starts a server that has room for the streams, of which a quarter of the connections may be those of pages.
 fn served() -> Served {
     let connections = (4 * STREAMS + 64).to_string();
-    // Not in the state directory, and the same with every run.
-    let key = state_dir().with_file_name("bench-jobs.key");
-    let key = key.to_str().expect("UTF-8");
     let args =
         ["--http-connections-max", &connections, "--http-connections-per-peer-max", "off", "--lanes", "2"];
-    let jobs = ["--jobs-key-file", key, "--set", "method.spin.deadline=1h", "--swap-policy", "every-call"];
+    let jobs =
+        ["--jobs-key-file", &job_key(), "--set", "method.spin.deadline=1h", "--swap-policy", "every-call"];
     Served::start("fixtures", &[&args[..], &jobs].concat())
 }
 

@@ -57,6 +57,11 @@ pub(crate) fn state_dir() -> PathBuf {
     target_dir().join("bench-state")
 }
 
+/// The key of the jobs of all benches that share the state directory, in which it must not be.
+pub(crate) fn job_key() -> String {
+    target_dir().join("bench-jobs.key").to_str().expect("UTF-8").to_owned()
+}
+
 pub(crate) fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
 }
