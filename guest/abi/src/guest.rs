@@ -107,9 +107,9 @@ pub fn collect(buffer: &mut Vec<u8>, body: &[u8]) -> Result<Option<Vec<u8>>, Fai
 /// Exports the contract and the named methods, each a function `Request -> Answer`.
 ///
 /// A method may declare the media types of its request and reply: `sum => sum("application/json" -> "text/plain")`, that
-/// it is pure: `verify => verify(pure)`, or both: `sum => sum("application/json" -> "text/plain", pure)`. Two optional hooks follow a semicolon: `heap_used => f` with `f: fn() -> u64`, which returns the bytes that the
-/// allocator holds for live data, and `retire => f` with `f: fn() -> bool`, which returns whether the guest asks to be
-/// replaced.
+/// it is pure: `verify => verify(pure)`, or both: `sum => sum("application/json" -> "text/plain", pure)`. Two optional hooks
+/// follow a semicolon: `heap_used => f` with `f: fn() -> u64`, which returns the bytes that the allocator holds for live
+/// data, and `retire => f` with `f: fn() -> bool`, which returns whether the guest asks to be replaced.
 ///
 /// Exports exist on wasm only; a native build of a guest is an ordinary library.
 #[macro_export]

@@ -4,8 +4,8 @@
 //! watch it. The task also takes the samples of the history.
 //!
 //! Invariant: without streams nobody listens to events. Streams hold at most a quarter of `http.connections_max`, and end
-//! when the server drains or their key is no longer accepted. A busy server sends at most [`FREQUENT_MAX`] of the events that calls cause in a second, and
-//! says how many it left out.
+//! when the server drains or their key is no longer accepted. A busy server sends at most [`FREQUENT_MAX`] of the events
+//! that calls cause in a second, and says how many it left out.
 
 use super::{App, error::ApiError, standing, status::LiveStatus};
 use crate::{

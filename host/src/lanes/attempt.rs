@@ -83,8 +83,8 @@ impl<'a> Attempt<'a> {
     }
 
     /// Prepares the body, and returns the result of the call if it ends with that: the circuit is another tenant's, the
-    /// client's inputs are refused, or their witness is all that it wants. The deadline of the call begins afterwards: calculators have one of their
-    /// own.
+    /// client's inputs are refused, or their witness is all that it wants. The deadline of the call begins afterwards:
+    /// calculators have one of their own.
     pub(super) fn prepare(&mut self, instance: &Instance, image: &str) -> Option<Result<Reply, Fault>> {
         // Another tenant's circuit may have taken the name since the call was admitted.
         if let (Some(tenant), Some(owner)) =
