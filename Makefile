@@ -1,4 +1,4 @@
-# The commands of the README. `make serve` and `make test` need cargo and a C compiler.
+# Commands for this repository. `make serve` and `make test` need cargo and a C compiler.
 CARGO ?= cargo
 .DEFAULT_GOAL := serve
 .PHONY: toolchain build serve test lint bench flags alternatives deb clean
@@ -33,7 +33,7 @@ bench: toolchain ## run the benches, and write docs/benchmarks.md
 	@sh tests/snarkjs.sh
 	[ -d target/groth16/eddsa ] || sh tests/fixtures/groth16/make.sh target/groth16
 	SNAPBACK_GUEST_LIBRARY=unmodified $(CARGO) bench --locked --package snapback-host --bench scaling
-	@sh benches/flags.sh
+	-@sh benches/flags.sh
 	$(CARGO) bench --locked --package snapback-host
 	$(CARGO) run --release --locked --package snapback-host --example report
 

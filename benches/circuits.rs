@@ -14,7 +14,7 @@ use rayon::ThreadPoolBuilder;
 use snapback_circom::{Prime, wtns::Witness};
 use snapback_guest_plonk::{Compiled, Prover, Verifier};
 use snapback_host::instance::Instance;
-use snapback_snapshot::{Ticker, engine};
+use snapback_snapshot::{Guest, Ticker, engine};
 use squares::squares;
 use std::{
     fs,
@@ -50,7 +50,7 @@ fn keys_and_proofs(criterion: &mut Criterion) {
     let mut srs = Vec::new();
     params.write(&mut srs).expect("written");
 
-    let unbaked = Unbaked::new();
+    let unbaked = Unbaked::new(Guest::find("plonk").expect("embedded"));
     let native_keys = || {
         one_thread.install(|| {
             counted(|| {

@@ -5,15 +5,16 @@
 
 mod support;
 
+use halo2_proofs::{pasta::EqAffine, poly::commitment::Params};
 use snapback_host::instance::{Generation, Instance};
-use snapback_snapshot::{Guest, Ticker};
+use snapback_snapshot::{Guest, Input, Ticker};
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{MEMORY, bake_in, call, counted, load_from, median, pczt, record};
+use support::{MEMORY, bake_in, call, counted, fixture, load_from, median, pczt, record, unbaked::Unbaked};
 
 /// Pages of the kinds that are compared, in the directory that `benches/flags.sh` unpacks; the small one is the guest's own
 /// sample.
@@ -22,6 +23,10 @@ const PAGES: [(&str, &str); 3] = [("text", "ietf-1"), ("markup", "wikipedia-3"),
 const SAMPLES: usize = 41;
 /// Proofs of each build.
 const PROOFS: usize = 9;
+/// Rows of x5chain, as a power of two.
+const X5CHAIN_K: u32 = 12;
+/// Provers that are built without and with SIMD.
+const PROVERS: [&str; 3] = ["zcash", "plonk", "groth16"];
 
 /// A build of a guest, baked and loaded.
 struct Build {
@@ -39,21 +44,25 @@ fn main() {
     let engine = snapback_snapshot::engine(32).expect("an engine");
     let _ticker = Ticker::start(&engine).expect("a thread");
     let state = tempfile::tempdir().expect("a directory");
-    let baked = |file: &PathBuf| {
+    let baked = |file: &PathBuf, inputs: &[Input]| {
         let name = file.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
         let guest = Guest::read(file).expect("a guest");
         record(&format!("flags_{name}_bytes"), guest.wasm.len() as f64);
         let begun = Instant::now();
-        let digest = bake_in(state.path(), &guest, &[]);
+        let digest = bake_in(state.path(), &guest, inputs);
         record(&format!("flags_{name}_bake_seconds"), begun.elapsed().as_secs_f64());
         Build { name, generation: Arc::new(load_from(state.path(), &digest, &engine)) }
     };
-    let is_prover = |file: &&PathBuf| file.to_string_lossy().contains("zcash");
-    let provers: Vec<Build> = builds.iter().filter(is_prover).map(&baked).collect();
-    let readers: Vec<Build> = builds.iter().filter(|file| !is_prover(file)).map(&baked).collect();
+    let prover = |file: &Path| {
+        let name = file.file_stem()?.to_str()?.trim_start_matches("0_").trim_end_matches("_simd");
+        PROVERS.into_iter().find(|prover| *prover == name)
+    };
+    let readers: Vec<Build> =
+        builds.iter().filter(|file| prover(file).is_none()).map(|file| baked(file, &[])).collect();
 
     instantiate(&readers);
     let small = include_bytes!("../guest/extract/src/sample.html").to_vec();
+    first_calls(&readers, &builds, &small);
     compare(&readers, "small", "extract", "", &small, (SAMPLES, 20));
     for (kind, page) in PAGES {
         let file = dir.join("pages").join(page).join("source.html");
@@ -61,7 +70,35 @@ fn main() {
         compare(&readers, kind, "extract", "", &page, (SAMPLES, 1));
         compare(&readers, &format!("{kind}_as_text"), "text", "", &page, (SAMPLES, 1));
     }
-    compare(&provers, "proof", "prove", "orchard", &pczt(), (PROOFS, 1));
+    drop(readers);
+    for name in PROVERS {
+        let (inputs, circuit, body) = proof(name);
+        let builds: Vec<Build> = builds
+            .iter()
+            .filter(|file| prover(file) == Some(name))
+            .map(|file| baked(file, inputs.as_slice()))
+            .collect();
+        compare(&builds, "proof", "prove", circuit, &body, (PROOFS, 1));
+    }
+}
+
+/// What a prover is baked with, and the circuit and the body of the proof that it makes.
+fn proof(prover: &str) -> (Vec<Input>, &'static str, Vec<u8>) {
+    match prover {
+        "zcash" => (Vec::new(), "orchard", pczt()),
+        "plonk" => {
+            // A guest that is not embedded belongs to no proof system, which would feed it the reference string.
+            let mut reference = Vec::new();
+            Params::<EqAffine>::new(X5CHAIN_K).write(&mut reference).expect("written");
+            let reference = Input::new("srs/pallas", reference);
+            let circuit = Input::new("circuit/x5chain", fixture("x5chain/x5chain.r1cs"));
+            (vec![reference, circuit], "x5chain", fixture("x5chain/witness.wtns"))
+        }
+        _ => {
+            let key = Input::new("zkey/mimc", fixture("groth16/mimc/mimc.zkey"));
+            (vec![key], "mimc", fixture("groth16/mimc/witness.wtns"))
+        }
+    }
 }
 
 /// The builds in the order of their names.
@@ -85,6 +122,31 @@ fn instantiate(builds: &[Build]) {
     }
     for (build, times) in builds.iter().zip(times) {
         record(&format!("flags_{}_instantiate_seconds", build.name), median(times));
+    }
+}
+
+/// Measures the processor time until a new instance of the default build has answered, baked and not.
+fn first_calls(readers: &[Build], files: &[PathBuf], page: &[u8]) {
+    let Some(build) = readers.iter().find(|build| build.name == "simd") else { return };
+    let file = files.iter().find(|file| file.ends_with("simd.wasm")).expect("its module");
+    let unbaked = Unbaked::new(&Guest::read(file).expect("a guest"));
+    let sides: [&dyn Fn(); 2] = [
+        &|| {
+            let mut instance = Instance::instantiate(&build.generation, MEMORY).expect("an instance");
+            drop(call(&mut instance, "extract", "", page));
+        },
+        &|| {
+            let mut live = unbaked.start();
+            drop(live.call("bake_init", "", &[]));
+            drop(live.call("extract", "", page));
+        },
+    ];
+    let times: Vec<[f64; 2]> = (0..SAMPLES).map(|_| sides.map(|side| counted(side).as_secs_f64())).collect();
+    for (side, name) in ["baked", "unbaked"].into_iter().enumerate() {
+        record(
+            &format!("flags_first_{name}_seconds"),
+            median(times.iter().map(|times| times[side]).collect()),
+        );
     }
 }
 

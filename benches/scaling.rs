@@ -14,6 +14,7 @@ use halo2_proofs::{
 use rayon::ThreadPoolBuilder;
 use snapback_circom::{Prime, wtns::Witness};
 use snapback_guest_plonk::{Compiled, Prover};
+use snapback_snapshot::Guest;
 use squares::squares;
 use std::{env, ops::RangeInclusive, time::Duration};
 use support::{counted, median, record, unbaked::Unbaked};
@@ -54,7 +55,7 @@ fn main() {
     // The guest was chosen when it was built.
     let library = if option_env!("SNAPBACK_GUEST_LIBRARY") == Some("unmodified") { "before" } else { "now" };
     let one_thread = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
-    let unbaked = Unbaked::new();
+    let unbaked = Unbaked::new(Guest::find("plonk").expect("embedded"));
     for k in SIZES {
         let (r1cs, wtns) = circuit(k);
         let params = Params::<EqAffine>::new(k);

@@ -1,4 +1,4 @@
-//! A guest before any bake: what a service does that makes its keys at every start.
+//! A guest before any bake: what a service does that sets its guest up at every start.
 
 use super::counted;
 use snapback_abi::{input::Piece, request::Request};
@@ -20,14 +20,13 @@ pub(crate) struct Unbaked {
 }
 
 impl Unbaked {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(guest: &Guest) -> Self {
         let engine = engine(2).expect("an engine");
         let ticker = Ticker::start(&engine).expect("a thread");
-        let guest = Guest::find("plonk").expect("embedded");
         Self { module: Module::new(&engine, &guest.wasm).expect("a module"), _ticker: ticker }
     }
 
-    /// Makes an instance without keys.
+    /// Makes an instance that is not set up.
     pub(crate) fn start(&self) -> Live {
         let mut store = Store::new(self.module.engine(), ());
         store.set_epoch_deadline(1 << 40);
