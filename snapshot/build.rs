@@ -25,6 +25,8 @@ struct Embedded {
     /// The trial call of its bake: method, circuit, and the file with the body, relative to `guest`.
     trial: Option<(&'static str, &'static str, &'static str)>,
     builds: Builds,
+    /// The variant of `InstanceUse`.
+    instances: &'static str,
 }
 
 /// The builds of a guest that are embedded.
@@ -43,6 +45,7 @@ static GUESTS: [Embedded; 5] = [
         about: "Zcash prover: adds the proofs to a PCZT",
         trial: Some(("prove", "orchard", "zcash/trial.pczt")),
         builds: Builds::One,
+        instances: "Once",
     },
     Embedded {
         name: "plonk",
@@ -50,6 +53,7 @@ static GUESTS: [Embedded; 5] = [
         about: "PLONK prover for circom's circuits, with halo2 over Pasta",
         trial: None,
         builds: Builds::One,
+        instances: "Once",
     },
     Embedded {
         name: "groth16",
@@ -57,6 +61,7 @@ static GUESTS: [Embedded; 5] = [
         about: "Groth16 prover for circom's circuits, with the keys of snarkjs",
         trial: None,
         builds: Builds::One,
+        instances: "Once",
     },
     Embedded {
         name: "extract",
@@ -64,6 +69,7 @@ static GUESTS: [Embedded; 5] = [
         about: "Extraction of text and metadata from untrusted HTML",
         trial: Some(("extract", "", "extract/src/sample.html")),
         builds: Builds::Two,
+        instances: "Many",
     },
     Embedded {
         name: "fixtures",
@@ -71,6 +77,7 @@ static GUESTS: [Embedded; 5] = [
         about: "Test guest: echoes, leaks, traps and spins on request",
         trial: None,
         builds: Builds::One,
+        instances: "Once",
     },
 ];
 
@@ -139,7 +146,7 @@ fn embed() -> Result<(), String> {
 impl Embedded {
     /// Copies the build in that directory to a place, and returns its line in the table of guests.
     fn entry(&self, root: &Path, target_dir: &Path, place: &Path) -> Result<String, String> {
-        let Self { name, package, about, trial, builds: _ } = self;
+        let Self { name, package, about, trial, builds: _, instances } = self;
         let wasm = target_dir
             .join("wasm32-unknown-unknown/guest")
             .join(package.replace('-', "_"))
@@ -161,7 +168,7 @@ impl Embedded {
         Ok(format!(
             "    Guest {{ name: Cow::Borrowed({name:?}), about: Cow::Borrowed({about:?}), \
              digest: Digest::from_bytes({digest:?}), wasm: Cow::Borrowed(include_bytes!({copy:?})), \
-             trial: {trial}, base: None }},\n"
+             trial: {trial}, instances: InstanceUse::{instances}, base: None }},\n"
         ))
     }
 }

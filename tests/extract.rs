@@ -58,6 +58,30 @@ fn a_page_gives_the_reply_that_native_code_gives() {
 }
 
 #[test]
+fn an_instance_reads_many_pages_unless_it_is_asked_for_another_policy() {
+    let swapped =
+        |server: &Server| server.metric(r#"snapback_swaps_total{image="extract",reason="every-call"}"#);
+    let policy = |server: &Server, image: &str| {
+        let status = server.get("/v1/status").json();
+        let images = status["images"].as_array().expect("images").clone();
+        let image = images.into_iter().find(|shown| shown["name"] == image).expect("served");
+        image["policy"]["swap.policy"].clone()
+    };
+    let _ = state_with("fixtures");
+    let warm = Server::start("extract", &["--lanes", "1", "fixtures", "reader=extract"]);
+    let policies = ["extract", "reader", "fixtures"].map(|image| policy(&warm, image));
+    assert_eq!(policies, ["threshold", "threshold", "every-call"], "whatever the image is called");
+    (0..3).for_each(|_| drop(warm.post("/v1/methods/text?image=extract", PAGE.as_bytes()).ok()));
+    assert_eq!(swapped(&warm), 0.0);
+
+    let cold = Server::start("extract", &["--lanes", "1", "--swap-policy", "every-call"]);
+    assert_eq!(policy(&cold, "extract"), "every-call");
+    (0..3).for_each(|_| drop(cold.post("/v1/methods/text", PAGE.as_bytes()).ok()));
+    // The reply comes before the swap, so the last one may not have happened yet.
+    assert!(swapped(&cold) >= 2.0);
+}
+
+#[test]
 fn options_are_refused_where_a_method_takes_none() {
     let server = Server::start("fixtures", &[]);
     let refused = server.post("/v1/methods/echo?url=x", b"");

@@ -16,8 +16,20 @@ pub struct Guest {
     pub wasm: Cow<'static, [u8]>,
     /// The trial call of a bake, unless the bake is given another.
     pub trial: Option<TrialCall>,
+    /// How many calls an instance serves, unless settings say otherwise.
+    pub instances: InstanceUse,
     /// The image that a bake starts from instead of the guest, if it starts from one.
     pub base: Option<Base>,
+}
+
+/// How many calls an instance of a guest serves. Only embedded guests have other than one: a guest of somebody else does not
+/// decide that what a call leaves behind is there for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceUse {
+    /// One: nothing of a call is left for another.
+    Once,
+    /// As many as its memory admits: calls are short and keep no secrets.
+    Many,
 }
 
 /// An image that a bake starts from.
@@ -52,6 +64,12 @@ impl Guest {
         embedded::EMBEDDED
     }
 
+    /// Returns the embedded guest with this digest, in either build.
+    #[must_use]
+    pub fn embedded(digest: &Digest) -> Option<&'static Self> {
+        Self::all().iter().chain(embedded::WITHOUT_SIMD).find(|guest| guest.digest == *digest)
+    }
+
     /// Reads a guest from a file. Its name is that of the file without the extension.
     ///
     /// # Errors
@@ -61,7 +79,16 @@ impl Guest {
         let name =
             path.file_stem().map_or_else(|| "guest".into(), |stem| stem.to_string_lossy().into_owned());
         let digest = Digest::of(&wasm);
-        Ok(Self { name: name.into(), about: "".into(), digest, wasm: wasm.into(), trial: None, base: None })
+        let instances = InstanceUse::Once;
+        Ok(Self {
+            name: name.into(),
+            about: "".into(),
+            digest,
+            wasm: wasm.into(),
+            trial: None,
+            instances,
+            base: None,
+        })
     }
 
     /// Turns an image into a guest, so that a bake continues where the bake of the image ended.
@@ -74,12 +101,14 @@ impl Guest {
         let base = Base { digest: image.digest(), manifest };
         let name = base.manifest.guest.name.clone().into();
         let digest = base.manifest.guest.digest;
-        Ok(Self { name, about: "".into(), digest, wasm: wasm.into(), trial: None, base: Some(base) })
+        let instances = Self::embedded(&digest).map_or(InstanceUse::Once, |guest| guest.instances);
+        let base = Some(base);
+        Ok(Self { name, about: "".into(), digest, wasm: wasm.into(), trial: None, instances, base })
     }
 }
 
 mod embedded {
-    use super::{Cow, Guest, TrialCall};
+    use super::{Cow, Guest, InstanceUse, TrialCall};
     use crate::Digest;
 
     include!(concat!(env!("OUT_DIR"), "/guests.rs"));

@@ -49,7 +49,7 @@ pub use dir::{Dir, TemporaryFile};
 pub use engine::{MEMORY_BYTES_MAX, Ticker, engine, epochs};
 pub use error::{Error, Refusal};
 pub use features::{Feature, Simd};
-pub use guests::{Base, Guest};
+pub use guests::{Base, Guest, InstanceUse};
 pub use identity::Unrecorded;
 pub use image::SealedImage;
 pub use inputs::{BakeLimits, ExtraExports, Input};

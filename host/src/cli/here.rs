@@ -32,7 +32,7 @@ pub(super) fn call(
     let engine = engine(1)?;
     let _ticker = Ticker::start(&engine)?;
     let generation = Arc::new(Generation::new(GenerationId::FIRST, state.cache.load(&engine, &sealed)?)?);
-    let policy = config.policy_of(image);
+    let policy = config.policies.of(image, sealed.manifest());
     let mut instance = Instance::instantiate(&generation, policy.memory_limit_bytes)?;
     let call = Call {
         method,

@@ -129,7 +129,7 @@ pub(super) fn is_path(text: &str) -> bool {
 /// An image that starts with more memory than instances may have would never run.
 pub(super) fn check_memory_limit(name: &str, image: &SealedImage, config: &Config) -> anyhow::Result<()> {
     let needed = image.manifest().memory_bytes;
-    let limit = config.policy_of(name).memory_limit_bytes;
+    let limit = config.policies.of(name, image.manifest()).memory_limit_bytes;
     if needed <= limit {
         return Ok(());
     }

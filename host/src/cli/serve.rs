@@ -76,7 +76,7 @@ pub(super) fn run(
     let token = access::token(config)?;
     let admin = access::admin(config)?;
     let keys = access::keys(config, token.as_ref())?;
-    if let Some(image) = config.images.keys().find(|image| !names.iter().any(|(name, _)| name == image)) {
+    if let Some(image) = config.policies.images().find(|image| !names.iter().any(|(name, _)| name == image)) {
         let message = format!("`image.{image}.*` is set, and no image is served as `{image}`");
         return Err(Failure::error(Exit::Usage, message));
     }
@@ -143,11 +143,12 @@ pub(super) fn run(
         });
         let owners = recovery.as_ref().map(Recovery::owners).unwrap_or_default();
         let generation = generation.with_calculators(calculators.unwrap_or_default()).with_owners(owners);
-        let service = services.add(name, generation, config.policy_of(name));
+        let policy = config.policies.of(name, &generation.image().manifest);
+        let service = services.add(name, generation, policy);
         recovered.extend(recovery.map(|recovery| (service, recovery)));
     }
     let images_us = stopwatch.lap_us();
-    let Policy { warn, critical, .. } = config.policy;
+    let Policy { warn, critical, .. } = *config.policies.all();
     let process = ProcessMemory::new(config.process_limit_bytes, warn, critical);
     let dispatcher = Dispatcher::start(lane_config, services, telemetry, process, Seams::default())?;
     let registries = recovered
@@ -270,10 +271,11 @@ fn reload(settings: &SettingArgs, dispatcher: &Dispatcher, tls: Option<&Tls>) {
     let _policies = dispatcher.lock_policies();
     let policies = settings.read().and_then(|config| {
         let policies = dispatcher.services().iter().map(|service| {
-            let policy = config.policy_of(service.name());
-            let initial_memory_bytes = service.current().image().manifest.memory_bytes;
+            let generation = service.current();
+            let manifest = &generation.image().manifest;
+            let policy = config.policies.of(service.name(), manifest);
             policy
-                .check(initial_memory_bytes, dispatcher.config().standby_max)
+                .check(manifest.memory_bytes, dispatcher.config().standby_max)
                 .map_err(anyhow::Error::msg)?;
             Ok((service, policy))
         });

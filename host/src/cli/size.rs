@@ -32,7 +32,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: &Config, systems: &ProofSystems) -> anyhow::Result<()> {
     let state = State::open(config, systems)?;
     let image = state.cache.load(&engine(1)?, &state.existing(&args.image)?)?;
-    let policy = config.policy_of(own_name(&args.image));
+    let policy = config.policies.of(own_name(&args.image), &image.manifest);
     let sizing = Sizing::of(
         &image.manifest,
         image.native_bytes,

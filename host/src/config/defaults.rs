@@ -5,18 +5,15 @@ use super::{
     http::HttpConfig,
     jobs::JobSettings,
     model::{CircuitChanges, CircuitSettings, Config, LogFormat},
+    policies::Policies,
     tls::TlsSettings,
     traces::TraceSettings,
     values::default_dir,
     webhooks::WebhookSettings,
 };
-use crate::{
-    policy::{Percent, Policy},
-    sandbox::SandboxMode,
-    witness::CalculatorLimits,
-};
+use crate::{policy::Percent, sandbox::SandboxMode, witness::CalculatorLimits};
 use snapback_snapshot::{BakeLimits, CacheMode, CheckMode};
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 impl Config {
     /// The defaults.
@@ -30,8 +27,7 @@ impl Config {
             cold_start_target: Duration::from_millis(15),
             sandbox: SandboxMode::Auto,
             lanes: std::thread::available_parallelism().map_or(1, usize::from),
-            policy: Policy::default(),
-            images: BTreeMap::new(),
+            policies: Policies::default(),
             sample_interval: Duration::from_secs(5),
             process_limit_bytes: None,
             standby_max: None,

@@ -41,7 +41,7 @@ pub use hosts::Hosts;
 pub use http::{HttpConfig, WitnessExport};
 pub use jobs::{JobAcceptance, JobSettings, Sharing};
 pub use model::{CircuitChanges, CircuitSettings, Config, LogFormat};
-pub use policies::set_policy;
+pub use policies::{Policies, set_policy};
 pub use setting::{PREFIX, Scope, Setting};
 pub use settings::SETTINGS;
 pub use sources::{CONFIG, KEY_FILE, SettingInForce, Sources};

@@ -6,20 +6,15 @@ use super::{
     http::HttpConfig,
     jobs::JobSettings,
     keys::of_image,
-    policies::set_policy,
+    policies::Policies,
     tls::TlsSettings,
     traces::TraceSettings,
     values::{bytes, duration, long_duration, number, one_of, or_off, path, percent},
     webhooks::WebhookSettings,
 };
-use crate::{
-    lanes::LaneConfig,
-    policy::{Percent, Policy},
-    sandbox::SandboxMode,
-    witness::CalculatorLimits,
-};
+use crate::{lanes::LaneConfig, policy::Percent, sandbox::SandboxMode, witness::CalculatorLimits};
 use snapback_snapshot::{BakeLimits, CacheMode, CheckMode, MEMORY_BYTES_MAX, NativeCache};
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +53,8 @@ pub struct Config {
     pub sandbox: SandboxMode,
     /// `lanes`
     pub lanes: usize,
-    /// Policy of images without settings of their own.
-    pub policy: Policy,
-    /// Policies of images with settings of their own: `image.NAME.*`.
-    pub images: BTreeMap<String, Policy>,
+    /// The settings of images.
+    pub policies: Policies,
     /// `memory.sample_interval`
     pub sample_interval: Duration,
     /// `memory.process_limit`; `None` means the limit of the cgroup.
@@ -204,20 +197,11 @@ impl Config {
                 self.log_format = one_of(value, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?;
             }
             key => match of_image(key) {
-                Some((image, key)) => {
-                    let policy = self.images.entry(image.into()).or_insert_with(|| self.policy.clone());
-                    set_policy(policy, key, value)?;
-                }
-                None => set_policy(&mut self.policy, key, value)?,
+                Some((image, key)) => self.policies.set(Some(image), key, value)?,
+                None => self.policies.set(None, key, value)?,
             },
         }
         Ok(())
-    }
-
-    /// The policy of the image that is served under this name.
-    #[must_use]
-    pub fn policy_of(&self, image: &str) -> Policy {
-        self.images.get(image).unwrap_or(&self.policy).clone()
     }
 
     /// Sizes of the lanes and their queue.
@@ -265,10 +249,7 @@ impl Config {
                 self.listen
             ));
         }
-        let own = self.images.iter().map(|(image, policy)| (format!("image.{image}."), policy));
-        for (prefix, policy) in own.chain([(String::new(), &self.policy)]) {
-            policy.check_values(&prefix, self.standby_max).map_err(ConfigError::Contradiction)?;
-        }
+        self.policies.check(self.standby_max).map_err(ConfigError::Contradiction)?;
         if self.state_dir.as_os_str().is_empty() { Err(ConfigError::NoHome) } else { Ok(()) }
     }
 }

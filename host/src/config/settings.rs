@@ -34,8 +34,9 @@ pub const SETTINGS: &[Setting] = &[
     ),
     per_image(
         "swap.policy",
-        "every-call",
-        "when a lane takes a fresh instance: every-call, threshold (by memory use and other limits), or off",
+        "auto",
+        "when a lane takes a fresh instance: every-call, threshold (by memory use and other limits), off, or auto \
+         (threshold for the guest extract, every-call for all others)",
     ),
     per_image(
         "swap.share",

@@ -2,6 +2,7 @@
 
 use super::{ConfigError, SETTINGS, Scope, Setting, Sources, model::Config, policies::set_policy};
 use crate::policy::{MethodPolicy, Percent, Policy, SwapPolicy};
+use snapback_snapshot::{Digest, Guest, Simd, manifest::Manifest};
 use std::{io::Write, time::Duration};
 
 fn resolve(fill: impl FnOnce(&mut Sources) -> Result<(), ConfigError>) -> Result<Config, ConfigError> {
@@ -28,7 +29,7 @@ fn flags_beat_variables_and_variables_beat_the_file() {
     })
     .expect("valid settings");
     assert_eq!((config.lanes, config.queue_depth), (1, 2));
-    assert_eq!(config.policy.deadline, Duration::from_secs(3));
+    assert_eq!(config.policies.all().deadline, Duration::from_secs(3));
 }
 
 #[test]
@@ -96,6 +97,46 @@ fn limits_of_zero_are_refused() {
     }
 }
 
+/// The manifest of an image of this guest.
+fn manifest(guest: &str, digest: Digest) -> Manifest {
+    let manifest = serde_json::json!({
+        "format_version": 3, "abi_version": 1, "kind": "service", "guest": { "name": guest, "digest": digest },
+        "features": [], "inputs": [], "circuits": [], "methods": [], "memory_bytes": 0, "trial": null,
+        "tools": { "snapback": "", "wasmtime": "", "wizer": "" }
+    });
+    serde_json::from_value(manifest).expect("a manifest")
+}
+
+#[test]
+fn a_guest_chooses_its_swap_policy_unless_it_is_set() {
+    use SwapPolicy::{EveryCall, Off, Threshold};
+    let embedded = |name: &str| manifest(name, Guest::find(name).expect("embedded").digest);
+    let (extract, zcash) = (embedded("extract"), embedded("zcash"));
+    let without_simd = Guest::build("extract", Simd::Off).expect("two builds").digest;
+    let stranger = manifest("extract", Digest::of(b"of somebody else"));
+    let set = |values: &[(&str, &str)]| {
+        let set = |sources: &mut Sources| {
+            values.iter().try_for_each(|(key, value)| sources.set(key, (*value).into(), "test".into()))
+        };
+        resolve(set).expect("valid settings").policies
+    };
+
+    let auto = set(&[]);
+    assert_eq!(auto.of("a", &extract).swap, Threshold);
+    assert_eq!(auto.of("a", &manifest("b", without_simd)).swap, Threshold);
+    assert_eq!(auto.of("extract", &zcash).swap, EveryCall);
+    assert_eq!(auto.of("extract", &stranger).swap, EveryCall, "its name is what anybody can give it");
+
+    let named =
+        set(&[("swap.policy", "off"), ("image.a.swap.policy", "auto"), ("image.b.memory.warn", "5%")]);
+    assert_eq!((named.of("a", &extract).swap, named.of("a", &zcash).swap), (Threshold, EveryCall));
+    let others = ["b", "c"].map(|image| named.of(image, &extract));
+    assert_eq!(others.each_ref().map(|policy| policy.swap), [Off, Off]);
+    assert_eq!(others.map(|policy| policy.warn), [Percent::new(5), Percent::new(70)]);
+    let one = set(&[("image.a.swap.policy", "every-call")]);
+    assert_eq!(["a", "b"].map(|image| one.of(image, &extract).swap), [EveryCall, Threshold]);
+}
+
 #[test]
 fn a_policy_that_is_shown_can_be_set_again() {
     let method = MethodPolicy { deadline: Some(Duration::from_secs(3)), repeatable: Some(false) };
@@ -119,7 +160,8 @@ fn a_policy_that_is_shown_can_be_set_again() {
     let mut again = Policy::default();
     for (key, value) in shown {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        set_policy(&mut again, key, &value).unwrap_or_else(|accepted| panic!("{key}: {accepted}"));
+        set_policy(&mut again, key, &value, SwapPolicy::Off)
+            .unwrap_or_else(|accepted| panic!("{key}: {accepted}"));
     }
     assert_eq!(again, policy);
 }

@@ -9,7 +9,7 @@ use crate::{
     dispatch::Dispatcher,
     ids::LaneId,
     lanes::LaneCommand,
-    policy::Policy,
+    policy::{Policy, SwapPolicy},
     service::Service,
     telemetry::{events::Event, setting_changes::Author},
 };
@@ -121,13 +121,15 @@ fn set_policies(
     let mut changed = Vec::new();
     for service in services {
         let mut policy = (*service.policy()).clone();
+        let generation = service.current();
+        let manifest = &generation.image().manifest;
+        let of_guest = SwapPolicy::of_guest(manifest);
         for (key, value) in changes {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            set_policy(&mut policy, key, &value)
+            set_policy(&mut policy, key, &value, of_guest)
                 .map_err(|accepted| bad(format!("`{key}` = {value:?} is not accepted: {accepted}")))?;
         }
-        let initial_memory_bytes = service.current().image().manifest.memory_bytes;
-        policy.check(initial_memory_bytes, dispatcher.config().standby_max).map_err(bad)?;
+        policy.check(manifest.memory_bytes, dispatcher.config().standby_max).map_err(bad)?;
         changed.push((service, policy));
     }
     for (service, policy) in changed {

@@ -4,12 +4,14 @@
 
 use super::percent::Percent;
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use snapback_snapshot::{Guest, InstanceUse, manifest::Manifest};
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 /// When a lane takes a fresh instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SwapPolicy {
     /// After every call: nothing of one call is left for another.
+    #[default]
     EveryCall,
     /// When memory use or another trigger asks for it; the instance stays warm until then.
     Threshold,
@@ -20,6 +22,16 @@ pub enum SwapPolicy {
 impl SwapPolicy {
     /// The accepted values, as an error message lists them.
     pub const ACCEPTED: &str = "`every-call`, `threshold` or `off`";
+
+    /// The policy that the guest of an image is made for: `every-call`, unless this binary embeds the guest and says
+    /// otherwise.
+    #[must_use]
+    pub fn of_guest(manifest: &Manifest) -> Self {
+        match Guest::embedded(&manifest.guest.digest).map(|guest| guest.instances) {
+            Some(InstanceUse::Many) => Self::Threshold,
+            Some(InstanceUse::Once) | None => Self::default(),
+        }
+    }
 
     /// The value as users write it.
     #[must_use]
@@ -159,7 +171,7 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            swap: SwapPolicy::EveryCall,
+            swap: SwapPolicy::default(),
             share: Percent::ALL,
             standby_min: 0,
             memory_limit_bytes: snapback_snapshot::MEMORY_BYTES_MAX,

@@ -30,9 +30,10 @@ struct Limits {
 pub(super) fn checks(config: &Config) -> Vec<Check> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let meminfo = read("/proc/meminfo");
+    let policy = config.policies.all();
     let limits = Limits {
         setting: config.process_limit_bytes,
-        cgroup: ProcessMemory::new(None, config.policy.warn, config.policy.critical).limit_bytes(),
+        cgroup: ProcessMemory::new(None, policy.warn, policy.critical).limit_bytes(),
         cgroup_v1: memory_limit_v1(&read("/proc/self/cgroup"), |path| fs::read_to_string(path).ok()),
     };
     vec![
