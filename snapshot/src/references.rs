@@ -4,7 +4,7 @@
 //! <state>/srs/<name>-<sha256>
 //! ```
 //!
-//! Invariant: the store returns bytes only if they have the digest in the name of their file; it removes others.
+//! Invariant: the store returns bytes only if they have the digest that is asked for; it removes others.
 
 use crate::{Digest, Error, dir::Dir};
 use std::time::Duration;
@@ -59,35 +59,36 @@ impl ReferenceStore {
         Ok(Self { dir })
     }
 
-    /// Returns the reference string of this name, if the store has it undamaged. A damaged one is removed.
+    /// Returns the reference string of this name and digest, if the store has it undamaged. A damaged one is removed.
     ///
     /// # Errors
     /// Returns an error if the store cannot be read, or a damaged string cannot be removed.
-    pub fn find(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        let prefix = format!("{name}-");
-        for file in self.dir.names()? {
-            // For a string whose longer name begins with `name`, the rest of the file's name is not a digest.
-            let Some(Ok(digest)) = file.strip_prefix(&prefix).map(str::parse::<Digest>) else { continue };
-            match self.dir.read(&file, BYTES_MAX) {
-                Ok(Some(bytes)) if digest == Digest::of(&bytes) => return Ok(Some(bytes)),
-                Ok(_) => {}
-                // Something else has its name: a link, a FIFO, a file without end.
-                Err(error) => tracing::warn!(%error, "a reference string cannot be read"),
-            }
-            let path = self.dir.path_of(&file);
-            tracing::warn!(path = %path.display(), "a reference string is damaged and is generated again");
-            self.dir.remove(&file)?;
+    pub fn find(&self, name: &str, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+        let file = file_name(name, digest);
+        match self.dir.read(&file, BYTES_MAX) {
+            Ok(None) => return Ok(None),
+            Ok(Some(bytes)) if *digest == Digest::of(&bytes) => return Ok(Some(bytes)),
+            Ok(Some(_)) => {}
+            // Something else has its name: a link, a FIFO, a file without end.
+            Err(error) => tracing::warn!(%error, "a reference string cannot be read"),
         }
+        let path = self.dir.path_of(&file);
+        tracing::warn!(path = %path.display(), "a reference string is damaged and is generated again");
+        self.dir.remove(&file)?;
         Ok(None)
     }
 
-    /// Stores a reference string under this name.
+    /// Stores a reference string under this name and its digest.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written.
-    pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        self.dir.publish(&format!("{name}-{}", Digest::of(bytes)), bytes)
+    pub fn keep(&self, name: &str, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+        self.dir.publish(&file_name(name, digest), bytes)
     }
+}
+
+fn file_name(name: &str, digest: &Digest) -> String {
+    format!("{name}-{digest}")
 }
 
 #[cfg(test)]
@@ -107,14 +108,15 @@ mod tests {
     fn a_damaged_string_is_removed() {
         let state = tempfile::tempdir().expect("a directory");
         let store = ReferenceStore::open(&Dir::open(state.path()).expect("a directory")).expect("a store");
-        store.keep("pallas-4", b"a reference string").expect("written");
-        assert_eq!(store.find("pallas-4").expect("read").as_deref(), Some(&b"a reference string"[..]));
-        assert!(
-            store.find("pallas-5").expect("read").is_none() && store.find("pallas").expect("read").is_none()
-        );
+        let digest = Digest::of(b"a reference string");
+        let find = |name| store.find(name, &digest).expect("read");
+        store.keep("pallas-4", &digest, b"a reference string").expect("written");
+        assert_eq!(find("pallas-4").as_deref(), Some(&b"a reference string"[..]));
+        assert!(find("pallas-5").is_none() && find("pallas").is_none());
+        assert!(store.find("pallas-4", &Digest::of(b"another string")).expect("read").is_none());
         let path = store.dir.path_of(&store.dir.names().expect("read")[0]);
         fs::remove_file(&path).expect("removed");
         fs::write(&path, b"another string").expect("written");
-        assert!(store.find("pallas-4").expect("read").is_none() && !path.exists());
+        assert!(find("pallas-4").is_none() && !path.exists());
     }
 }

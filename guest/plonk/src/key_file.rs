@@ -7,7 +7,7 @@
 //! halo2 has no byte encoding of its keys, but generates the same key from the same circuit each time. The file
 //! therefore holds the circuit, and the digest of the key that has to result from it.
 
-use crate::{Compiled, Error, PastaPrime, Side, Verifier};
+use crate::{Compiled, Error, PastaPrime, Side, Verifier, reference_bytes};
 use halo2_proofs::{
     pasta::{EpAffine, EqAffine},
     poly::commitment::Params,
@@ -91,11 +91,12 @@ pub trait ReferenceSource {
     /// Why there is none, or why the key cannot be used with it.
     type Error: From<Error>;
 
-    /// Returns the reference string for 2^k rows on one side of the cycle.
+    /// Returns the reference string for 2^k rows on one side of the cycle, as `Params::write` of halo2 writes it. Whoever
+    /// chooses it can make proofs of anything, so it has to be known to be the generated one.
     ///
     /// # Errors
     /// Returns an error if there is none.
-    fn params<C: Side>(&self, k: u32) -> Result<Params<C>, Self::Error>;
+    fn reference<C: Side>(&self, k: u32) -> Result<Vec<u8>, Self::Error>;
 }
 
 /// Generates reference strings.
@@ -104,8 +105,10 @@ struct Generate;
 impl ReferenceSource for Generate {
     type Error = Error;
 
-    fn params<C: Side>(&self, k: u32) -> Result<Params<C>, Error> {
-        Ok(Params::new(k))
+    fn reference<C: Side>(&self, k: u32) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::with_capacity(reference_bytes(k));
+        Params::<C>::new(k).write(&mut bytes).expect("writing to a vector does not fail");
+        Ok(bytes)
     }
 }
 
@@ -147,12 +150,68 @@ struct Prepared<C: Side> {
 impl<C: Side> Prepared<C> {
     fn new<S: ReferenceSource>(file: &KeyFile<'_>, source: &S) -> Result<Self, S::Error> {
         let compiled = Compiled::read(file.r1cs)?;
-        let params = source.params(compiled.k())?;
+        let k = compiled.k();
+        let params = read(&source.reference::<C>(k)?, k)?;
         let verifier = Verifier::new(&params, compiled)?;
         if verifier.vk_digest() != file.vk_digest {
             let reason = "the key of its circuit does not have the digest that it names".into();
             return Err(Error::Malformed { format: FORMAT, reason }.into());
         }
         Ok(Self { params, verifier })
+    }
+}
+
+/// Reads the reference string for 2^k rows.
+fn read<C: Side>(mut reference: &[u8], k: u32) -> Result<Params<C>, Error> {
+    let malformed = |reason: String| Error::Malformed { format: "a reference string", reason };
+    if reference.len() != reference_bytes(k) {
+        return Err(malformed(format!("{} bytes are not those for 2^{k} rows", reference.len())));
+    }
+    Params::read(&mut reference).map_err(|error| malformed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Length of a point of a reference string.
+    const POINT_BYTES: usize = 32;
+
+    struct Given(Vec<u8>);
+
+    impl ReferenceSource for Given {
+        type Error = Error;
+
+        fn reference<C: Side>(&self, _: u32) -> Result<Vec<u8>, Error> {
+            Ok(self.0.clone())
+        }
+    }
+
+    #[test]
+    fn a_reference_string_has_to_have_the_size_and_the_points_of_the_key() {
+        let (r1cs, _) = crate::trial::<EqAffine>();
+        let compiled = Compiled::read(&r1cs).expect("a circuit");
+        let k = compiled.k();
+        let verifier = Verifier::<EqAffine>::new(&Params::new(k), compiled).expect("a key");
+        let file = encode(&verifier.vk_digest(), &r1cs);
+        let file = KeyFile::read(&file).expect("a key file");
+        let reference = Generate.reference::<EqAffine>(k).expect("generated");
+        let prepare =
+            |reference: &[u8]| file.prepare_from(&Given(reference.to_vec())).map(|key| key.circuit());
+        assert_eq!(prepare(&reference).expect("a key"), verifier.compiled().digest());
+
+        let malformed = |reference: &[u8]| match prepare(reference) {
+            Err(Error::Malformed { format, .. }) => format,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(malformed(&reference[1..]), "a reference string");
+        assert_eq!(malformed(&[]), "a reference string");
+        let mut no_points = reference.clone();
+        no_points[4..].fill(0xff);
+        assert_eq!(malformed(&no_points), "a reference string");
+        let mut exchanged = reference;
+        let (first, second) = exchanged[4 + (POINT_BYTES << k)..].split_at_mut(POINT_BYTES);
+        first.swap_with_slice(&mut second[..POINT_BYTES]);
+        assert_eq!(malformed(&exchanged), FORMAT, "the key has another digest");
     }
 }

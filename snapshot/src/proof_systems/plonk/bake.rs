@@ -1,9 +1,6 @@
 //! The circuits of a bake: their reference strings, their trial calls, and the checks that their image has to pass.
 
-use super::{
-    INPUT_CIRCUIT, INPUT_SRS,
-    srs::{self, Reference},
-};
+use super::{INPUT_CIRCUIT, INPUT_SRS, srs::Reference};
 use crate::{
     Digest, Error, TrialCall,
     error::Refusal,
@@ -130,7 +127,7 @@ impl<'a, C: Side> CurveSide<'a, C> {
         let compiled = Compiled::read(&input.bytes).map_err(refuse)?;
         if let Entry::Vacant(vacant) = self.references.entry(compiled.k()) {
             let k = *vacant.key();
-            vacant.insert(srs::get(srs, k)?);
+            vacant.insert(Reference::get(srs, k)?);
         }
         self.circuits.push((Cow::Borrowed(&input.of), compiled));
         Ok(())
@@ -147,7 +144,7 @@ impl<'a, C: Side> CurveSide<'a, C> {
         let compiled = Compiled::read(&input.bytes).expect("the trial circuit compiles");
         if let Entry::Vacant(vacant) = self.references.entry(compiled.k()) {
             let k = *vacant.key();
-            vacant.insert(srs::get(srs, k)?);
+            vacant.insert(Reference::get(srs, k)?);
         }
         self.circuits.push((Cow::Owned(input.of.clone()), compiled));
         self.trial = Some((input, witness));

@@ -1,21 +1,22 @@
 //! Circom's circuits over Pasta, proven with halo2: the native implementation for the guest `plonk`.
 //!
 //! ```text
-//! bake          circuits of a bake and checks of their image      srs    structured reference strings
-//! proof_json    proofs as JSON                             estimate  what a circuit will take
+//! bake          circuits of a bake and checks of their image   estimate      what a circuit will take
+//! proof_json    proofs as JSON                                 srs           structured reference strings
+//!                                                              srs_digests   the digests that they have
 //! ```
 
 mod bake;
 mod estimate;
 mod proof_json;
 mod srs;
+mod srs_digests;
 
 use super::{
     BakePlan, CircuitError, CircuitFiles, CircuitShape, Description, Estimate, FileKind, FileSpec,
     JsonObject, MalformedProof, Presence, ProofSystem, VerifyError,
 };
 use crate::{Digest, Error, Guest, inputs::Input, manifest::Manifest, references::References};
-use halo2_proofs::poly::commitment::Params;
 use snapback_guest_plonk::{self as plonk, GUEST_NAME, KeyFile, Outline, ReferenceSource, Side};
 
 /// The bake input that carries a circuit: `circuit/NAME`, an `.r1cs` file.
@@ -94,9 +95,8 @@ impl ProofSystem for Plonk {
 impl ReferenceSource for References<'_> {
     type Error = VerifyError;
 
-    fn params<C: Side>(&self, k: u32) -> Result<Params<C>, VerifyError> {
-        let reference = srs::get(self, k).map_err(|error| VerifyError::References(error.to_string()))?;
-        Ok(reference.params)
+    fn reference<C: Side>(&self, k: u32) -> Result<Vec<u8>, VerifyError> {
+        srs::get::<C>(self, k).map_err(|error| VerifyError::References(error.to_string()))
     }
 }
 

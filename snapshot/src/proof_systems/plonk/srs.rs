@@ -8,10 +8,12 @@
 //! Lagrange basis     the inverse discrete Fourier transform of these points
 //! ```
 //!
-//! Invariant: a generated string equals what halo2 generates.
+//! Invariant: a string equals what halo2 generates. One that was stored is used only if it has the digest that is known: who
+//! chooses the points can make proofs of anything.
 
+use super::srs_digests;
 use crate::{
-    Error,
+    Digest, Error,
     references::{Portion, References},
 };
 use halo2_proofs::{arithmetic::parallelize, poly::commitment::Params};
@@ -23,7 +25,7 @@ use pasta_curves::{
         ff::{Field, PrimeField},
     },
 };
-use snapback_guest_plonk::{Side, reference_bytes};
+use snapback_guest_plonk::{PastaPrime, Side};
 use std::time::{Duration, Instant};
 
 /// Points whose tables of multiples share one inversion.
@@ -41,25 +43,38 @@ pub(super) struct Reference<C: Side> {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Returns the reference string for 2^k rows on one side of the cycle, and generates it if the store lacks it.
-pub(super) fn get<C: Side>(references: &References<'_>, k: u32) -> Result<Reference<C>, Error> {
+impl<C: Side> Reference<C> {
+    /// Returns the reference string for 2^k rows.
+    pub(super) fn get(references: &References<'_>, k: u32) -> Result<Self, Error> {
+        let bytes = get::<C>(references, k)?;
+        let params = Params::read(&mut bytes.as_slice()).expect("the known digest is that of points");
+        Ok(Self { params, bytes })
+    }
+}
+
+/// Returns the reference string for 2^k rows on one side of the cycle as `Params::write` of halo2 writes it, and generates
+/// it if the store lacks it.
+pub(super) fn get<C: Side>(references: &References<'_>, k: u32) -> Result<Vec<u8>, Error> {
     let name = format!("{}-{k}", C::PRIME);
-    let stored = references.store.map(|store| store.find(&name)).transpose()?.flatten();
+    let prime = PastaPrime::try_from(C::PRIME).expect("a prime of Pasta");
+    let digest = srs_digests::of(prime, k);
+    let stored = references.store.map(|store| store.find(&name, &digest)).transpose()?.flatten();
     if let Some(bytes) = stored {
-        let is_whole = bytes.len() == reference_bytes(k);
-        let params = is_whole.then(|| Params::read(&mut bytes.as_slice()).ok()).flatten();
-        if let Some(params) = params {
-            return Ok(Reference { params, bytes });
-        }
+        return Ok(bytes);
     }
     let bytes = generate::<C>(k, references.progress);
-    let params = Params::read(&mut bytes.as_slice()).expect("points of the curve");
+    // Keys that are made of other points would be refused later, or be worse than refused.
+    assert_eq!(
+        Digest::of(&bytes),
+        digest,
+        "the generated reference string {name} is damaged: is the memory sound?"
+    );
     if let Some(store) = references.store
-        && let Err(error) = store.keep(&name, &bytes)
+        && let Err(error) = store.keep(&name, &digest, &bytes)
     {
         tracing::warn!(%error, "a reference string cannot be stored, and is generated again when it is needed");
     }
-    Ok(Reference { params, bytes })
+    Ok(bytes)
 }
 
 /// Generates the bytes of `Params::<C>::new(k)`.
@@ -191,6 +206,7 @@ mod tests {
     use super::*;
     use crate::{Dir, references::ReferenceStore};
     use halo2_proofs::pasta::{EpAffine, EqAffine};
+    use snapback_guest_plonk::K_MAX;
     use std::cell::RefCell;
 
     fn written<C: Side>(k: u32) -> Vec<u8> {
@@ -221,14 +237,55 @@ mod tests {
         }
     }
 
+    fn with_store(test: impl FnOnce(&ReferenceStore, &References<'_>)) {
+        let state = tempfile::tempdir().expect("a directory");
+        let store = Dir::open(state.path()).and_then(|state| ReferenceStore::open(&state)).expect("a store");
+        test(&store, &References { store: Some(&store), progress: &|_| {} });
+    }
+
     #[test]
     fn a_stored_string_equals_a_generated_one() {
-        let state = tempfile::tempdir().expect("a directory");
-        let state = Dir::open(state.path()).expect("a directory");
-        let store = ReferenceStore::open(&state).expect("a store");
-        let references = References { store: Some(&store), progress: &|_| {} };
-        let made = get::<EqAffine>(&references, 4).expect("generated").bytes;
-        assert_eq!(store.find("pallas-4").expect("read").as_ref(), Some(&made));
-        assert_eq!(get::<EqAffine>(&references, 4).expect("read").bytes, made);
+        with_store(|store, references| {
+            let made = get::<EqAffine>(references, 4).expect("generated");
+            assert_eq!(store.find("pallas-4", &Digest::of(&made)).expect("read").as_ref(), Some(&made));
+            assert_eq!(get::<EqAffine>(references, 4).expect("read"), made);
+        });
+    }
+
+    fn assert_known(sizes: std::ops::RangeInclusive<u32>) {
+        for k in sizes {
+            let pallas = Digest::of(&generate::<EqAffine>(k, &|_| {}));
+            assert_eq!(pallas, srs_digests::of(PastaPrime::Pallas, k), "{k}");
+            let vesta = Digest::of(&generate::<EpAffine>(k, &|_| {}));
+            assert_eq!(vesta, srs_digests::of(PastaPrime::Vesta, k), "{k}");
+        }
+    }
+
+    #[test]
+    fn known_digests_are_those_of_generated_strings() {
+        assert_known(0..=11);
+    }
+
+    #[test]
+    #[ignore = "takes minutes: `cargo test --release --package snapback-snapshot -- --ignored known`"]
+    fn known_digests_are_those_of_large_strings() {
+        assert_known(12..=K_MAX);
+    }
+
+    /// Points that somebody else has chosen, in a state directory that comes from elsewhere.
+    #[test]
+    fn another_string_is_not_used() {
+        let made = generate::<EqAffine>(4, &|_| {});
+        let mut chosen = made.clone();
+        let (first, second) = chosen[4..].split_at_mut(32);
+        first.swap_with_slice(&mut second[..32]);
+        assert!(Params::<EqAffine>::read(&mut chosen.as_slice()).is_ok());
+        for digest in [Digest::of(&chosen), Digest::of(&made)] {
+            with_store(|store, references| {
+                store.keep("pallas-4", &digest, &chosen).expect("written");
+                assert_eq!(get::<EqAffine>(references, 4).expect("generated"), made);
+                assert_eq!(store.find("pallas-4", &Digest::of(&made)).expect("read").as_ref(), Some(&made));
+            });
+        }
     }
 }
