@@ -9,7 +9,7 @@ use snapback_host::{
     config::{Hosts, HttpConfig, WitnessExport},
     http::{App, Gate, Keys, Public, PublicChanges, serve, signals::Signals},
     sandbox::Sandbox,
-    worker::JobDesk,
+    worker::JobHandle,
 };
 use std::{
     io::{Read, Write},
@@ -45,7 +45,7 @@ fn listen(host: &Host) -> TcpStream {
         http,
         Arc::new(Registries::new(&host.dispatcher, [])),
         gate,
-        JobDesk::off(),
+        JobHandle::off(),
         None,
         Sandbox::NONE,
     );

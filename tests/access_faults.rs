@@ -18,7 +18,7 @@ use snapback_host::{
     policy::SwapPolicy,
     sandbox::Sandbox,
     seams::Seams,
-    worker::JobDesk,
+    worker::JobHandle,
 };
 use std::{
     fs,
@@ -84,7 +84,7 @@ fn listen(host: &Host, ring: KeyRing, audit: AuditLog) -> SocketAddr {
     let gate = Gate::new(Keys::Needed, Arc::new(ring), None, PublicChanges::Refused, Some(audit));
     let registries = Arc::new(Registries::new(&host.dispatcher, []));
     let dispatcher = Arc::clone(&host.dispatcher);
-    let app = App::new(dispatcher, http, registries, gate, JobDesk::off(), None, Sandbox::NONE);
+    let app = App::new(dispatcher, http, registries, gate, JobHandle::off(), None, Sandbox::NONE);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing depends on how fast the machine is.
 
-use crate::{load::Load, round, service::Stage, setup::Alternative};
+use crate::{load::Load, round, service::Scenario, setup::Alternative};
 
 const MIB: u64 = 1 << 20;
 /// Proofs that leak more than the limit, and documents that do not.
@@ -10,11 +10,11 @@ const SHORT: [(Load, u64, usize); 2] = [(Load::Documents, 64 * MIB, 3), (Load::P
 
 pub(crate) fn all() {
     for (load, limit_bytes, count) in SHORT {
-        let stage = Stage::new(load, limit_bytes);
-        assert!(stage.leak_bytes > 50_000.0, "{load:?} leaks {} bytes", stage.leak_bytes);
-        let is_too_much = stage.leak_bytes * count as f64 > limit_bytes as f64;
+        let scenario = Scenario::new(load, limit_bytes);
+        assert!(scenario.leak_bytes > 50_000.0, "{load:?} leaks {} bytes", scenario.leak_bytes);
+        let is_too_much = scenario.leak_bytes * count as f64 > limit_bytes as f64;
         for alternative in Alternative::ALL {
-            let round = round::run(&stage, alternative, count);
+            let round = round::run(&scenario, alternative, count);
             let dies = alternative.dies() && is_too_much;
             assert_eq!(round.death.is_some(), dies, "{load:?}, {alternative:?}: {:?}", round.death);
             assert_eq!(round.lost > 0, dies, "{load:?}, {alternative:?}");

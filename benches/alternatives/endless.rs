@@ -5,7 +5,7 @@
 
 use crate::{
     load::Load,
-    service::{Service, Stage},
+    service::{Scenario, Service},
     setup::Alternative,
     usage::{self, Memory},
 };
@@ -23,17 +23,17 @@ const IDLE: [&str; 4] = ["--swap-idle-max", "1s", "--memory-sample-interval", "1
 const SETTLED: Duration = Duration::from_secs(5);
 
 pub(crate) fn measure() -> Value {
-    let stage = Stage::new(Load::Proofs, LIMIT);
-    json!({ "plain": plain(&stage), "snapback": snapback(&stage) })
+    let scenario = Scenario::new(Load::Proofs, LIMIT);
+    json!({ "plain": plain(&scenario), "snapback": snapback(&scenario) })
 }
 
-fn plain(stage: &Stage) -> Value {
+fn plain(scenario: &Scenario) -> Value {
     let limit = snapback_snapshot::MEMORY_BYTES_MAX;
-    let mut host = stage.start_with(Alternative::Plain, limit);
+    let mut host = scenario.start_with(Alternative::Plain, limit);
     let (mut proofs, mut memory) = (0, Memory::default());
     let reason = loop {
-        match host.call(stage.calls.body(proofs)) {
-            Ok(proof) => stage.calls.check(proofs, &proof),
+        match host.call(scenario.calls.body(proofs)) {
+            Ok(proof) => scenario.calls.check(proofs, &proof),
             Err(reason) => break reason,
         }
         proofs += 1;
@@ -45,11 +45,11 @@ fn plain(stage: &Stage) -> Value {
     json!({ "limit_bytes": limit, "proofs": proofs, "reason": reason, "private_bytes_max": memory.private_bytes })
 }
 
-fn snapback(stage: &Stage) -> Value {
-    let mut server = stage.snapback(Alternative::Threshold, LIMIT, &IDLE);
+fn snapback(scenario: &Scenario) -> Value {
+    let mut server = scenario.snapback(Alternative::Threshold, LIMIT, &IDLE);
     let prove = |server: &mut dyn Service, number| {
-        let proof = server.call(stage.calls.body(number)).expect("no proof is lost");
-        stage.calls.check(number, &proof);
+        let proof = server.call(scenario.calls.body(number)).expect("no proof is lost");
+        scenario.calls.check(number, &proof);
     };
     let settled = |server: &dyn Service| {
         thread::sleep(SETTLED);

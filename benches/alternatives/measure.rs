@@ -7,7 +7,7 @@ use crate::{
     endless,
     load::Load,
     round::{self, Round},
-    service::Stage,
+    service::Scenario,
     setup::Alternative,
     support::{median, quantile, target_dir},
 };
@@ -37,13 +37,13 @@ pub(crate) fn all() {
 }
 
 fn compare(load: Load, limit_bytes: u64, count: usize) -> Value {
-    let stage = Stage::new(load, limit_bytes);
+    let scenario = Scenario::new(load, limit_bytes);
     let mut rounds = Alternative::ALL.map(|_| Vec::new());
     for turn in 0..ROUNDS {
         for place in 0..rounds.len() {
             let index = (turn + place) % rounds.len();
             let alternative = Alternative::ALL[index];
-            let round = round::run(&stage, alternative, count);
+            let round = round::run(&scenario, alternative, count);
             let milliseconds = 1e3 * round.cpu_seconds;
             eprintln!(
                 "{load:?}, round {turn}, {alternative:?}: {milliseconds:.2} ms CPU, {} lost",
@@ -58,8 +58,8 @@ fn compare(load: Load, limit_bytes: u64, count: usize) -> Value {
     json!({
         "limit_bytes": limit_bytes,
         "calls": count + 1,
-        "leak_bytes": stage.leak_bytes,
-        "calls_max": stage.calls_max,
+        "leak_bytes": scenario.leak_bytes,
+        "calls_max": scenario.calls_max,
         "alternatives": figures,
     })
 }

@@ -4,7 +4,7 @@
 //! the first lost call is counted and not timed.
 
 use crate::{
-    service::Stage,
+    service::Scenario,
     setup::Alternative,
     usage::{self, Memory},
 };
@@ -29,12 +29,12 @@ pub(crate) struct Round {
 }
 
 /// Runs a round of so many calls after the first one.
-pub(crate) fn run(stage: &Stage, alternative: Alternative, count: usize) -> Round {
+pub(crate) fn run(scenario: &Scenario, alternative: Alternative, count: usize) -> Round {
     let begun = Instant::now();
-    let mut service = stage.start(alternative);
-    let first = service.call(stage.calls.body(0)).expect("the first call is answered");
+    let mut service = scenario.start(alternative);
+    let first = service.call(scenario.calls.body(0)).expect("the first call is answered");
     let cold_start_seconds = begun.elapsed().as_secs_f64();
-    stage.calls.check(0, &first);
+    scenario.calls.check(0, &first);
 
     let cpu_before = usage::cpu(service.pid());
     let mut cpu_after = None;
@@ -42,7 +42,7 @@ pub(crate) fn run(stage: &Stage, alternative: Alternative, count: usize) -> Roun
     let mut memory = usage::memory(service.pid());
     for number in 1..=count {
         let begun = Instant::now();
-        let answer = service.call(stage.calls.body(number));
+        let answer = service.call(scenario.calls.body(number));
         let latency = begun.elapsed().as_secs_f64();
         match answer {
             Ok(reply) => {
@@ -64,7 +64,7 @@ pub(crate) fn run(stage: &Stage, alternative: Alternative, count: usize) -> Roun
     let cpu = cpu_after.unwrap_or_else(|| usage::cpu(service.pid())) - cpu_before;
     drop(service);
     // A client that checks proofs between calls would give the service time to prepare the next one.
-    replies.iter().for_each(|(number, reply)| stage.calls.check(*number, reply));
+    replies.iter().for_each(|(number, reply)| scenario.calls.check(*number, reply));
     let cpu_seconds = cpu.as_secs_f64() / latencies.len().max(1) as f64;
     Round { cold_start_seconds, latencies, death, lost, cpu_seconds, memory }
 }

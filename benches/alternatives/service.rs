@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const ROTATE: f64 = 0.75;
 
 /// A load under a limit, and what its alternatives start from.
-pub(crate) struct Stage {
+pub(crate) struct Scenario {
     pub(crate) load: Load,
     pub(crate) calls: Calls,
     pub(crate) limit_bytes: u64,
@@ -39,14 +39,14 @@ pub(crate) trait Service {
     fn pid(&self) -> u32;
 }
 
-impl Stage {
+impl Scenario {
     pub(crate) fn new(load: Load, limit_bytes: u64) -> Self {
         let guest = load.guest();
         let digest = baked(&guest, &load.inputs());
         let image = ImageStore::open(&state_dir()).expect("the store").path(&digest);
         let image = compiled(&digest, &fs::read(image).expect("an image"));
         let guest = compiled(&guest.digest, &guest.wasm);
-        let mut stage = Self {
+        let mut scenario = Self {
             load,
             calls: load.calls(),
             limit_bytes,
@@ -56,8 +56,8 @@ impl Stage {
             image,
             digest,
         };
-        stage.measure_leak();
-        stage
+        scenario.measure_leak();
+        scenario
     }
 
     /// Measures what a call leaks, after the first calls, and how many calls a worker may serve.
@@ -99,7 +99,7 @@ impl Stage {
             return Box::new(self.snapback(alternative, limit_bytes, &[]));
         }
         let setup = self.setup(alternative, limit_bytes);
-        let spawned = apart(|| setup.spawn().expect("the process starts"));
+        let spawned = on_last_core(|| setup.spawn().expect("the process starts"));
         spawned.socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
         Box::new(Plain(spawned))
     }
@@ -108,7 +108,7 @@ impl Stage {
     pub(crate) fn snapback(&self, policy: Alternative, limit_bytes: u64, args: &[&str]) -> Snapback {
         let limit = format!("{}MiB", limit_bytes >> 20);
         let own = ["--lanes", "1", "--swap-policy", policy.key(), "--memory-limit", &limit];
-        let served = apart(|| Served::start(&self.digest.to_string(), &[&own, args].concat()));
+        let served = on_last_core(|| Served::start(&self.digest.to_string(), &[&own, args].concat()));
         let path = format!("/v1/methods/{}?circuit={}", self.load.method(), self.load.circuit());
         Snapback { path: path.trim_end_matches("?circuit=").to_owned(), served }
     }
@@ -128,7 +128,7 @@ fn compiled(digest: &Digest, wasm: &[u8]) -> PathBuf {
 }
 
 /// Runs `start` on the last core, which the processes that it starts inherit, and leaves the other cores to this one.
-fn apart<T>(start: impl FnOnce() -> T) -> T {
+fn on_last_core<T>(start: impl FnOnce() -> T) -> T {
     static ALL: OnceLock<CpuSet> = OnceLock::new();
     let all = ALL.get_or_init(|| sched_getaffinity(None).expect("the cores of this thread"));
     let last = (0..CpuSet::MAX_CPU).rev().find(|core| all.is_set(*core)).expect("a core");

@@ -29,7 +29,7 @@ use crate::{
     seams::Seams,
     telemetry::{Telemetry, setting_changes::Author},
     webhooks::Webhooks,
-    worker::{JobDesk, Worker},
+    worker::{JobHandle, Worker},
 };
 use anyhow::Context;
 use futures_util::future::OptionFuture;
@@ -157,9 +157,9 @@ pub(super) fn run(
         .collect::<anyhow::Result<Vec<_>>>()?;
     let lanes_us = stopwatch.lap_us();
     let all_registries = Arc::new(Registries::new(&dispatcher, registries.iter().cloned()));
-    let desk = job_clients.map_or_else(JobDesk::off, JobDesk::opening);
+    let jobs = job_clients.map_or_else(JobHandle::off, JobHandle::opening);
     let worker = Worker {
-        desk: Arc::clone(&desk),
+        jobs: Arc::clone(&jobs),
         dispatcher: Arc::clone(&dispatcher),
         registries: Arc::clone(&all_registries),
         explain,
@@ -172,7 +172,7 @@ pub(super) fn run(
         config.http.clone(),
         all_registries,
         access::gate(config, Arc::clone(&keys), token, &metrics)?,
-        Arc::clone(&desk),
+        Arc::clone(&jobs),
         webhooks.as_ref().map(|webhooks| webhooks.callbacks.clone()),
         sandbox,
     );
@@ -213,7 +213,7 @@ pub(super) fn run(
         let worker = job_key.map(|key| {
             let works = worker.run(opening(config, tenants, key), app.draining());
             let tells = webhooks.map(|webhooks| {
-                webhooks.run(async move { desk.engine().await.ok() }, Arc::clone(&metrics), app.draining())
+                webhooks.run(async move { jobs.engine().await.ok() }, Arc::clone(&metrics), app.draining())
             });
             tokio::spawn(async {
                 tokio::join!(works, OptionFuture::from(tells));

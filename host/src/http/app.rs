@@ -9,7 +9,7 @@ use crate::{
     sandbox::Sandbox,
     telemetry::metrics::Limit,
     webhooks::Callbacks,
-    worker::JobDesk,
+    worker::JobHandle,
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -29,7 +29,7 @@ pub struct App {
     /// Who may do what.
     pub(super) gate: Gate,
     /// Durable jobs.
-    pub(super) jobs: Arc<JobDesk>,
+    pub(super) jobs: Arc<JobHandle>,
     /// Decides about the callbacks of jobs; `None` where webhooks are not sent.
     pub(super) callbacks: Option<Callbacks>,
     /// What the server has given up.
@@ -65,7 +65,7 @@ impl App {
         http: HttpConfig,
         registries: Arc<Registries>,
         gate: Gate,
-        jobs: Arc<JobDesk>,
+        jobs: Arc<JobHandle>,
         callbacks: Option<Callbacks>,
         sandbox: Sandbox,
     ) -> Arc<Self> {

@@ -8,7 +8,7 @@
 use super::{
     App,
     error::ApiError,
-    gate::{Door, Judged},
+    gate::{Judged, ListenerKind},
     origin,
     request_id::{self, RequestId},
     requests::Peer,
@@ -27,7 +27,7 @@ use std::{sync::Arc, time::Instant};
 
 /// Answers a request, and gives the response its id and its shape.
 pub(super) async fn layer(
-    State((app, door)): State<(Arc<App>, Door)>,
+    State((app, listener)): State<(Arc<App>, ListenerKind)>,
     matched: Option<MatchedPath>,
     request: Request,
     next: Next,
@@ -40,7 +40,7 @@ pub(super) async fn layer(
     let route = matched.as_ref().map(MatchedPath::as_str);
     let needs = needs(route, &method);
     let Judged { caller, verdict } = match origin::check(&app, &request) {
-        Ok(()) => app.gate.judge(door, needs, &request, app.dispatcher.metrics()),
+        Ok(()) => app.gate.judge(listener, needs, &request, app.dispatcher.metrics()),
         Err(error) => Judged { caller: None, verdict: Err(error) },
     };
     // What a quota refuses is not charged: a client could not know how long to wait then.

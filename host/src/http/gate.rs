@@ -34,7 +34,7 @@ pub enum Keys {
 
 /// The listener that a request came through.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum ListenerKind {
     Public,
     /// For operators alone.
     Admin,
@@ -73,18 +73,24 @@ impl Gate {
     }
 
     /// Finds out who makes a request, and whether they may.
-    pub(super) fn judge(&self, door: Door, needs: Needs, request: &Request, metrics: &Metrics) -> Judged {
+    pub(super) fn judge(
+        &self,
+        listener: ListenerKind,
+        needs: Needs,
+        request: &Request,
+        metrics: &Metrics,
+    ) -> Judged {
         let unchecked = || Judged { caller: Some(Arc::clone(&self.local)), verdict: Ok(None) };
-        let permission = match (door, needs) {
-            (Door::Public, Needs::Nothing) => return unchecked(),
-            (Door::Public, Needs::Key(_)) if self.keys == Keys::NotNeeded => return unchecked(),
-            (Door::Public, Needs::Key(permission)) => permission,
-            (Door::Admin, _) | (Door::Public, Needs::Operator) => Permission::Operate,
+        let permission = match (listener, needs) {
+            (ListenerKind::Public, Needs::Nothing) => return unchecked(),
+            (ListenerKind::Public, Needs::Key(_)) if self.keys == Keys::NotNeeded => return unchecked(),
+            (ListenerKind::Public, Needs::Key(permission)) => permission,
+            (ListenerKind::Admin, _) | (ListenerKind::Public, Needs::Operator) => Permission::Operate,
         };
         let certificate = request.extensions().get::<ClientCertificate>();
-        let caller = match (self.caller(request.headers(), certificate), door) {
+        let caller = match (self.caller(request.headers(), certificate), listener) {
             (Ok(caller), _) => caller,
-            (Err(Denied::NoKey | Denied::Unknown), Door::Admin) => {
+            (Err(Denied::NoKey | Denied::Unknown), ListenerKind::Admin) => {
                 return Judged { caller: None, verdict: Err(Denied::NoToken.into()) };
             }
             (Err(denied), _) => return Judged { caller: None, verdict: Err(denied.into()) },

@@ -1,7 +1,7 @@
 //! Every route: the public ones, and those of operators.
 
 use super::{
-    App, admin, calls, changes, circuits, error::ApiError, exchange, gate::Door, generations, health,
+    App, admin, calls, changes, circuits, error::ApiError, exchange, gate::ListenerKind, generations, health,
     history, job_batch, jobs, listing, live, openapi, origin, page, status, webhooks, whoami,
 };
 use axum::{
@@ -47,7 +47,7 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route("/docs/page.css", get(openapi::style))
         .route("/v1/methods", get(listing::methods))
         .route("/v1/methods/{method}", post(calls::method));
-    with_layers(with_fallbacks(router), app, Door::Public)
+    with_layers(with_fallbacks(router), app, ListenerKind::Public)
 }
 
 /// The routes of the listener for operators.
@@ -61,7 +61,7 @@ pub(super) fn admin(app: &Arc<App>) -> Router {
         .route("/v1/changes/{id}/events", get(changes::events))
         .route("/v1/generations", get(generations::list))
         .route("/v1/generations/{id}/activate", post(generations::activate_as_operator));
-    with_layers(with_fallbacks(router), app, Door::Admin)
+    with_layers(with_fallbacks(router), app, ListenerKind::Admin)
 }
 
 /// The routes that operators have on both listeners.
@@ -83,8 +83,8 @@ fn with_fallbacks(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .method_not_allowed_fallback(|| async { ApiError::WrongMethod })
 }
 
-fn with_layers(router: Router<Arc<App>>, app: &Arc<App>, door: Door) -> Router {
-    let router = router.layer(middleware::from_fn_with_state((Arc::clone(app), door), exchange::layer));
+fn with_layers(router: Router<Arc<App>>, app: &Arc<App>, listener: ListenerKind) -> Router {
+    let router = router.layer(middleware::from_fn_with_state((Arc::clone(app), listener), exchange::layer));
     // Errors get their shape inside, and browsers show them to pages that may use the server.
     let router = match origin::cors(app) {
         Some(cors) => router.layer(cors),

@@ -4,7 +4,7 @@
 
 use super::{
     answer::Explain,
-    desk::{JobDesk, NoJobs},
+    handle::{JobHandle, NoJobs},
     run::{self, Ran, RunContext},
 };
 use crate::{
@@ -33,7 +33,7 @@ const RENEWALS_PER_LEASE: u32 = 3;
 /// Opens the engine and runs its jobs until the server drains.
 pub struct Worker {
     /// Where the engine goes once it is open.
-    pub desk: Arc<JobDesk>,
+    pub jobs: Arc<JobHandle>,
     /// Where calls go.
     pub dispatcher: Arc<Dispatcher>,
     /// The circuits of services that take them as data.
@@ -59,21 +59,21 @@ impl Worker {
         let opened = opened.map_err(NoJobs::from).inspect_err(|error| {
             tracing::error!(%error, "calls are not accepted as jobs");
         });
-        self.desk.open(opened.clone());
+        self.jobs.open(opened.clone());
         if let Ok(engine) = opened {
             self.work(engine, draining).await;
         }
     }
 
     async fn work(self, engine: Arc<dyn JobEngine>, mut draining: watch::Receiver<bool>) {
-        let Self { desk, dispatcher, registries, explain, running_max, lease, sharing } = self;
+        let Self { jobs, dispatcher, registries, explain, running_max, lease, sharing } = self;
         let names: Vec<String> =
             dispatcher.services().iter().map(|service| service.name().to_owned()).collect();
         let context = Arc::new(RunContext {
             engine: Arc::clone(&engine),
             dispatcher,
             registries,
-            desk,
+            jobs,
             explain,
             beside: Arc::default(),
             renew_every: lease / RENEWALS_PER_LEASE,

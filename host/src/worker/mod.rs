@@ -1,7 +1,7 @@
 //! Runs durable jobs on the lanes.
 //!
 //! ```text
-//! desk        where the engine of the jobs is found once it is open
+//! handle      the handle of the job engine, which is opened after the start
 //! claims      claims jobs while there is room for them, and sweeps
 //! run         one job: lease, call, outcome
 //! share       which jobs get the result of identical work instead
@@ -17,12 +17,12 @@
 
 mod answer;
 mod claims;
-mod desk;
 mod estimates;
+mod handle;
 mod job_span;
 mod run;
 mod share;
 
 pub use answer::Explain;
 pub use claims::Worker;
-pub use desk::{JobClients, JobDesk, NoJobs};
+pub use handle::{JobClients, JobHandle, NoJobs};

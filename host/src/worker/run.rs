@@ -28,7 +28,7 @@ pub(super) struct RunContext {
     pub(super) engine: Arc<dyn JobEngine>,
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) registries: Arc<Registries>,
-    pub(super) desk: Arc<super::JobDesk>,
+    pub(super) jobs: Arc<super::JobHandle>,
     pub(super) explain: Explain,
     /// Held by every job that runs; a job that runs alone holds all of it.
     pub(super) beside: Arc<RwLock<()>>,
@@ -266,7 +266,7 @@ impl RunContext {
     }
 
     fn estimates(&self) -> &Estimates {
-        self.desk.estimates()
+        self.jobs.estimates()
     }
 
     async fn finish(&self, lease: Lease, outcome: Outcome) -> Ran {

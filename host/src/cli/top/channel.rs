@@ -29,7 +29,7 @@ pub(super) fn open() -> (Sender<Message>, Receiver<Message>) {
 pub(super) struct Gone;
 
 /// Sends an update.
-pub(super) fn tell(sender: &Sender<Message>, update: Update) -> Result<(), Gone> {
+pub(super) fn send_update(sender: &Sender<Message>, update: Update) -> Result<(), Gone> {
     sender.send(Message::Update(update)).map_err(|_| Gone)
 }
 

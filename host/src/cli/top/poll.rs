@@ -1,10 +1,10 @@
-//! What the stream does not tell: the last hour, jobs, circuits, changes of settings, and who this client is. Commands to the
+//! What the stream does not emit: the last hour, jobs, circuits, changes of settings, and who this client is. Commands to the
 //! server go the same way.
 //!
 //! Invariant: requests follow one another, and become rare while they fail. A refusal of one answer leaves the others alone.
 
 use super::{
-    channel::{Gone, Message, tell},
+    channel::{Gone, Message, send_update},
     clean::Clean,
     job_list::Jobs,
     state::{Part, Update},
@@ -38,7 +38,7 @@ pub(super) enum Command {
 }
 
 /// Takes an update.
-type Tell<'a> = dyn FnMut(Update) -> Result<(), Gone> + 'a;
+type Emit<'a> = dyn FnMut(Update) -> Result<(), Gone> + 'a;
 
 /// Why a round ended early.
 enum Cut {
@@ -64,7 +64,7 @@ pub(super) fn run(target: &Target, updates: &Sender<Message>, commands: &Receive
     let mut rounds = 0;
     let mut poll = None;
     loop {
-        match round(target, &mut poll, rounds, &mut |update| tell(updates, update)) {
+        match round(target, &mut poll, rounds, &mut |update| send_update(updates, update)) {
             Err(Cut::Unread) => return,
             Ok(()) => {
                 wait = PERIOD;
@@ -80,7 +80,7 @@ pub(super) fn run(target: &Target, updates: &Sender<Message>, commands: &Receive
         match commands.recv_timeout(wait) {
             Ok(Command::Refresh) => rounds = 0,
             Ok(Command::Swap { image, lane }) => {
-                if tell(updates, Update::Notice(swap(target, &image, lane))).is_err() {
+                if send_update(updates, Update::Notice(swap(target, &image, lane))).is_err() {
                     return;
                 }
             }
@@ -90,26 +90,26 @@ pub(super) fn run(target: &Target, updates: &Sender<Message>, commands: &Receive
     }
 }
 
-fn round(target: &Target, poll: &mut Option<Poll>, rounds: u32, tell: &mut Tell<'_>) -> Result<(), Cut> {
+fn round(target: &Target, poll: &mut Option<Poll>, rounds: u32, emit: &mut Emit<'_>) -> Result<(), Cut> {
     let poll = match poll {
         Some(poll) => poll,
         None => poll.insert(Poll::new(target.client().map_err(Unanswered::Failed)?)),
     };
-    poll.often(tell)?;
+    poll.often(emit)?;
     if rounds.is_multiple_of(SELDOM) || poll.is_baking {
-        poll.seldom(tell)?;
+        poll.seldom(emit)?;
     }
     Ok(())
 }
 
 /// Asks for everything once.
-pub(super) fn everything(client: Client, tell: &mut dyn FnMut(Update)) -> anyhow::Result<()> {
-    let mut tell = |update| {
-        tell(update);
+pub(super) fn everything(client: Client, emit: &mut dyn FnMut(Update)) -> anyhow::Result<()> {
+    let mut emit = |update| {
+        emit(update);
         Ok(())
     };
     let mut poll = Poll::new(client);
-    let all = poll.often(&mut tell).and_then(|()| poll.seldom(&mut tell));
+    let all = poll.often(&mut emit).and_then(|()| poll.seldom(&mut emit));
     all.or_else(|cut| match cut {
         Cut::Unread => Ok(()),
         Cut::Unanswered(unanswered) => Err(unanswered.into()),
@@ -150,10 +150,10 @@ impl Poll {
     }
 
     /// What changes with every call.
-    fn often(&self, tell: &mut Tell<'_>) -> Result<(), Cut> {
+    fn often(&self, emit: &mut Emit<'_>) -> Result<(), Cut> {
         let history: History = self.get(&["v1", "history"], &[])?;
-        tell(Update::History(Box::new(history)))?;
-        tell(Update::Jobs(part(self.jobs())?))?;
+        emit(Update::History(Box::new(history)))?;
+        emit(Update::Jobs(part(self.jobs())?))?;
         Ok(())
     }
 
@@ -168,15 +168,15 @@ impl Poll {
     }
 
     /// What seldom changes.
-    fn seldom(&mut self, tell: &mut Tell<'_>) -> Result<(), Cut> {
+    fn seldom(&mut self, emit: &mut Emit<'_>) -> Result<(), Cut> {
         // A server without keys knows no callers.
         if let Part::Known(me) = part(self.get::<Whoami>(&["v1", "whoami"], &[]))? {
-            tell(Update::Me(me))?;
+            emit(Update::Me(me))?;
         }
         let changes = part(self.get::<SettingChangeList>(&["v1", "history", "settings"], &[]))?;
-        tell(Update::SettingChanges(changes.map(|list| list.changes)))?;
+        emit(Update::SettingChanges(changes.map(|list| list.changes)))?;
         let circuits = part(self.get::<CircuitList>(&["v1", "circuits"], &[]))?;
-        tell(Update::Circuits(circuits.map(|list| list.circuits)))?;
+        emit(Update::Circuits(circuits.map(|list| list.circuits)))?;
         let status: Status = self.get(&["v1", "status"], &[])?;
         let (mut generations, mut changes) = (Vec::new(), Vec::new());
         for image in status.images {
@@ -197,8 +197,8 @@ impl Poll {
             changes.extend(list.known().into_iter().flat_map(|list| list.changes.iter().rev().cloned()));
         }
         self.is_baking = changes.iter().any(|change| change.is_open());
-        tell(Update::Generations(generations))?;
-        tell(Update::Changes(changes))?;
+        emit(Update::Generations(generations))?;
+        emit(Update::Changes(changes))?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! than [`WAIT_MAX`].
 
 use super::{
-    channel::{Gone, Message, tell},
+    channel::{Gone, Message, send_update},
     clean::Clean,
     state::{Loss, Update},
     target::{Target, loss},
@@ -79,7 +79,7 @@ pub(super) fn follow(target: &Target, updates: &Sender<Message>) {
         let chance = getrandom::u32().unwrap_or(0).to_le_bytes()[0];
         let wait = backoff.next(begun.elapsed(), chance);
         let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        if tell(updates, Update::Lost { why, retry_ms }).is_err() {
+        if send_update(updates, Update::Lost { why, retry_ms }).is_err() {
             return;
         }
         thread::sleep(wait);
@@ -99,7 +99,7 @@ fn read(target: &Target, updates: &Sender<Message>) -> Result<(), Ended> {
             let Ok(event) = serde_json::from_str::<Event>(&message.data) else { continue };
             Update::Event(Box::new(event))
         };
-        tell(updates, update)?;
+        send_update(updates, update)?;
     }
     Ok(())
 }

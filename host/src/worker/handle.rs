@@ -1,4 +1,4 @@
-//! Where the engine of the jobs is found once it is open.
+//! The handle through which the job engine is reached once it is open.
 //!
 //! Invariant: an engine that cannot be opened costs the jobs, and nothing else: calls are served without it.
 
@@ -31,25 +31,25 @@ pub enum JobClients {
 type Opened = Option<Result<Arc<dyn JobEngine>, NoJobs>>;
 
 /// Gives the engine to handlers, and estimates to those who ask how long a job will take.
-pub struct JobDesk {
+pub struct JobHandle {
     opened: watch::Sender<Opened>,
     clients: JobClients,
     estimates: Estimates,
 }
 
-impl JobDesk {
-    /// Creates a desk whose engine is still to be opened.
+impl JobHandle {
+    /// Creates a handle whose engine is still to be opened.
     #[must_use]
     pub fn opening(clients: JobClients) -> Arc<Self> {
         Arc::new(Self { opened: watch::Sender::new(None), clients, estimates: Estimates::default() })
     }
 
-    /// Creates a desk without an engine.
+    /// Creates a handle without an engine.
     #[must_use]
     pub fn off() -> Arc<Self> {
-        let desk = Self::opening(JobClients::Local);
-        desk.open(Err(NoJobs::Off));
-        desk
+        let jobs = Self::opening(JobClients::Local);
+        jobs.open(Err(NoJobs::Off));
+        jobs
     }
 
     /// Sets the engine, or why there is none.
@@ -65,7 +65,7 @@ impl JobDesk {
         let mut opened = self.opened.subscribe();
         match opened.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(opened)) => opened.clone(),
-            // The sender lives as long as this desk.
+            // The sender lives as long as this handle.
             _ => Err(NoJobs::Failed(JobError::Closed)),
         }
     }
