@@ -255,6 +255,19 @@ fn a_listener_that_others_reach_needs_keys() {
     assert_eq!(job.status, 202, "jobs are accepted where keys tell clients apart: {}", job.text());
 }
 
+/// A proxy in front of a loopback listener: with keys, jobs are told apart all the same.
+#[test]
+fn jobs_with_a_key_are_accepted_through_a_proxy() {
+    let keyed = Keyed::new(own_state_with("fixtures"));
+    let key = keyed.key("acme", "prover");
+    let server = keyed.serve("fixtures", &[]);
+    let request = ureq::http::Request::post(server.url("/v1/methods/echo?async=true"))
+        .header("authorization", format!("Bearer {key}"))
+        .header("x-forwarded-for", "192.0.2.1");
+    let job = harness::Answer::run(request.body("x".to_owned()).expect("a request"));
+    assert_eq!(job.status, 202, "{}", job.text());
+}
+
 #[test]
 fn changes_and_refusals_are_recorded_and_bodies_are_not() {
     let keyed = Keyed::new(own_state());

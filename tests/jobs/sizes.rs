@@ -1,7 +1,8 @@
 //! Many jobs, large jobs, and the bounds of both.
 
 use crate::fixture::{
-    Fixture as _, SERVICE, Sqlite, bytes, claim, claim_one, job, of_tenant, record, submit, success, tenant,
+    Fixture as _, SERVICE, Sqlite, bytes, claim, claim_one, failure, job, of_tenant, record, submit, success,
+    tenant,
 };
 use snapback_host::jobs::{Bound, JobEngine, JobError, JobFilter, JobLimits, State, Stored};
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -14,6 +15,38 @@ async fn results_that_are_too_long_fail_the_job() {
     let stored = jobs.finish(claim_one(jobs).await.lease, success(&[0; 11])).await;
     assert_eq!(stored.expect("it is stored"), Stored::Mine);
     assert_eq!(record(jobs, id).await.error.map(|error| error.code), Some("result_too_large".into()));
+}
+
+#[tokio::test]
+async fn a_tenant_that_fills_its_share_closes_no_jobs_of_others() {
+    let limits = JobLimits { tenant_remembered_max: 3, tenant_kept_bytes_max: 10, ..JobLimits::default() };
+    let mut fixture = Sqlite::with(limits);
+    let full = async |jobs: &dyn JobEngine, name| match jobs.submit(vec![of_tenant(name, b"")]).await {
+        Err(JobError::Full { which }) => Some(which),
+        _ => None,
+    };
+    for _ in 0..3 {
+        submit(fixture.engine(), of_tenant("ada", b"")).await;
+        let claimed = claim_one(fixture.engine()).await;
+        fixture.engine().finish(claimed.lease, failure("refused")).await.expect("it is stored");
+    }
+    submit(fixture.engine(), of_tenant("bea", b"")).await;
+    let claimed = claim_one(fixture.engine()).await;
+    fixture.engine().finish(claimed.lease, success(&[0; 11])).await.expect("it is stored");
+    // What was counted, and what is counted at the start.
+    for _ in 0..2 {
+        assert_eq!(full(fixture.engine(), "ada").await, Some(Bound::TenantRemembered));
+        assert_eq!(full(fixture.engine(), "bea").await, Some(Bound::TenantResultBytes));
+        fixture.reopen().await;
+    }
+    assert_eq!(full(fixture.engine(), "eve").await, None);
+
+    fixture.advance(Duration::from_hours(24));
+    fixture.engine().sweep().await.expect("it is swept");
+    assert_eq!(full(fixture.engine(), "bea").await, None, "its result has gone");
+    fixture.advance(Duration::from_hours(48));
+    fixture.engine().sweep().await.expect("it is swept");
+    assert_eq!(full(fixture.engine(), "ada").await, None, "its jobs are forgotten");
 }
 
 #[tokio::test]

@@ -211,8 +211,8 @@ pub(super) async fn store(
             Bound::QueuedBytes | Bound::TenantQueuedBytes => Limit::WaitingJobBytes,
             Bound::BodyBytes => Limit::BodyBytes,
             Bound::Batch => Limit::JobBatch,
-            Bound::Remembered => Limit::RememberedJobs,
-            Bound::ResultBytes => Limit::JobResults,
+            Bound::Remembered | Bound::TenantRemembered => Limit::RememberedJobs,
+            Bound::ResultBytes | Bound::TenantResultBytes => Limit::JobResults,
             Bound::Deliveries => Limit::WaitingWebhooks,
         });
     }

@@ -150,6 +150,10 @@ pub enum Bound {
     Remembered,
     /// Bytes of the results that are kept.
     ResultBytes,
+    /// Jobs of the tenant in any state.
+    TenantRemembered,
+    /// Bytes of the results of the tenant that are kept.
+    TenantResultBytes,
     /// Deliveries that wait.
     Deliveries,
 }
@@ -165,6 +169,12 @@ impl fmt::Display for Bound {
             Self::Batch => "the number of jobs in a batch (`jobs.batch_max`)",
             Self::Remembered => "the number of jobs that are remembered (`jobs.remembered_max`)",
             Self::ResultBytes => "the size of results that are kept (`jobs.kept_bytes_max`)",
+            Self::TenantRemembered => {
+                "the tenant's number of jobs that are remembered (its share of `jobs.remembered_max`)"
+            }
+            Self::TenantResultBytes => {
+                "the tenant's size of results that are kept (its share of `jobs.kept_bytes_max`)"
+            }
             Self::Deliveries => "the number of webhooks that wait (`webhooks.waiting_max`)",
         })
     }

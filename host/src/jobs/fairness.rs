@@ -1,4 +1,4 @@
-//! Which tenant's turn it is, and how many jobs of each tenant wait.
+//! Which tenant's turn it is, how many jobs of each tenant wait, and what is remembered of each.
 //!
 //! Stride scheduling: every claimed job moves its tenant forward by the expected running time divided by the tenant's
 //! weight, and the tenant that is furthest behind comes next. A tenant that had nothing waiting begins at the position
@@ -36,6 +36,8 @@ pub(super) struct Queues {
     queued_bytes: u64,
     /// Results that are kept, in bytes.
     result_bytes: u64,
+    /// What is remembered of each tenant.
+    remembered: HashMap<Tenant, Remembered>,
     /// Deliveries, which are nobody's turn.
     pub(super) deliveries: DeliveryCounts,
 }
@@ -48,6 +50,13 @@ struct Queue {
     bytes: u64,
     /// Jobs that can be claimed now, by service.
     ready: HashMap<String, u64>,
+}
+
+/// Jobs of one tenant in any state.
+#[derive(Clone, Copy, Default)]
+struct Remembered {
+    jobs: u64,
+    result_bytes: u64,
 }
 
 impl Queue {
@@ -79,6 +88,7 @@ impl Queues {
         let own = self.tenants.get(tenant);
         let (queued, queued_bytes) = own.map_or((0, 0), |own| (own.queued(), own.bytes));
         let remembered: u64 = self.states.0.iter().sum();
+        let own = self.remembered.get(tenant).copied().unwrap_or_default();
         let bounds = [
             (Bound::Remembered, remembered + jobs, limits.remembered_max),
             (Bound::ResultBytes, self.result_bytes, limits.kept_bytes_max),
@@ -86,6 +96,8 @@ impl Queues {
             (Bound::QueuedBytes, self.queued_bytes + bytes, limits.queued_bytes_max),
             (Bound::TenantQueued, queued + jobs, limits.tenant_queued_max(tenant)),
             (Bound::TenantQueuedBytes, queued_bytes + bytes, limits.tenant_queued_bytes_max(tenant)),
+            (Bound::TenantRemembered, own.jobs + jobs, limits.tenant_remembered_max),
+            (Bound::TenantResultBytes, own.result_bytes, limits.tenant_kept_bytes_max),
         ];
         let exceeded = bounds.into_iter().find(|(_, number, most)| number > most);
         exceeded.map_or(Ok(()), |(which, ..)| Err(JobError::Full { which }))
@@ -98,29 +110,46 @@ impl Queues {
     }
 
     /// Counts `number` jobs of a state that do not wait.
-    pub(super) fn count(&mut self, state: State, number: u64) {
+    pub(super) fn count(&mut self, tenant: &Tenant, state: State, number: u64) {
         self.states.0[state as usize] += number;
+        self.remember(tenant, |own| own.jobs += number);
     }
 
     /// Uncounts a job of a state that does not wait.
-    pub(super) fn uncount(&mut self, state: State) {
+    pub(super) fn uncount(&mut self, tenant: &Tenant, state: State) {
         let count = &mut self.states.0[state as usize];
         *count = count.saturating_sub(1);
+        self.remember(tenant, |own| own.jobs = own.jobs.saturating_sub(1));
     }
 
     /// Counts a result that is kept.
-    pub(super) fn add_result(&mut self, bytes: u64) {
+    pub(super) fn add_result(&mut self, tenant: &Tenant, bytes: u64) {
         self.result_bytes += bytes;
+        self.remember(tenant, |own| own.result_bytes += bytes);
     }
 
     /// Uncounts a result that is deleted.
-    pub(super) fn remove_result(&mut self, bytes: u64) {
+    pub(super) fn remove_result(&mut self, tenant: &Tenant, bytes: u64) {
         self.result_bytes = self.result_bytes.saturating_sub(bytes);
+        self.remember(tenant, |own| own.result_bytes = own.result_bytes.saturating_sub(bytes));
+    }
+
+    fn remember(&mut self, tenant: &Tenant, change: impl FnOnce(&mut Remembered)) {
+        if let Some(own) = self.remembered.get_mut(tenant) {
+            change(own);
+            if own.jobs == 0 && own.result_bytes == 0 {
+                self.remembered.remove(tenant);
+            }
+        } else {
+            let mut own = Remembered::default();
+            change(&mut own);
+            self.remembered.insert(tenant.clone(), own);
+        }
     }
 
     /// Adds `number` jobs with `job.body_bytes` in all.
     pub(super) fn add(&mut self, job: Waiting<'_>, number: u64) {
-        self.count(State::Queued, number);
+        self.count(job.tenant, State::Queued, number);
         self.queued_bytes += job.body_bytes;
         if !self.tenants.contains_key(job.tenant) {
             let queue = Queue { position: self.position, ..Queue::default() };
@@ -137,7 +166,7 @@ impl Queues {
 
     /// Removes a job that waits no longer.
     pub(super) fn remove(&mut self, job: Waiting<'_>) {
-        self.uncount(State::Queued);
+        self.uncount(job.tenant, State::Queued);
         self.queued_bytes = self.queued_bytes.saturating_sub(job.body_bytes);
         let Some(queue) = self.tenants.get_mut(job.tenant) else { return };
         let count = &mut queue.by_priority[usize::from(job.priority.get())];

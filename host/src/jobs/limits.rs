@@ -12,6 +12,10 @@ pub struct JobLimits {
     pub remembered_max: u64,
     /// Bytes of results that are kept, above which no jobs are accepted.
     pub kept_bytes_max: u64,
+    /// Most jobs of one tenant that are remembered, in any state.
+    pub tenant_remembered_max: u64,
+    /// Bytes of results of one tenant that are kept, above which no jobs of the tenant are accepted.
+    pub tenant_kept_bytes_max: u64,
     /// Longest time from now at which a job may begin or expire, by its own terms.
     pub delay_max: Duration,
     /// Most jobs that wait, of all tenants.
@@ -80,6 +84,8 @@ impl Default for JobLimits {
         Self {
             remembered_max: 1_000_000,
             kept_bytes_max: 16 << 30,
+            tenant_remembered_max: 1_000_000,
+            tenant_kept_bytes_max: 16 << 30,
             delay_max: Duration::from_hours(30 * 24),
             queued_max: 100_000,
             queued_bytes_max: 4 << 30,

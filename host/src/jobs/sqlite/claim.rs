@@ -164,7 +164,7 @@ impl Writer {
         let mut queues = self.count();
         queues.charge(&live.tenant, grant.estimate, weight);
         queues.remove(live.waiting());
-        queues.count(State::Claimed, 1);
+        queues.count(&live.tenant, State::Claimed, 1);
         drop(queues);
         grant.lease = Some(Lease { job: live.id, attempt: grant.job.attempts, nonce });
         self.add_effect(Effect::Granted(live.id, nonce));

@@ -76,7 +76,7 @@ impl Writer {
                         ":seq": live.seq,
                     })?;
                 self.end(&live, State::Succeeded, None)?;
-                self.count().add_result(bytes);
+                self.count().add_result(&live.tenant, bytes);
             }
             SealedOutcome::Failed { failure, .. }
                 if live.is_cancel_requested && failure.code == CANCELLED =>
@@ -214,7 +214,7 @@ impl Writer {
         self.add_delivery(live.seq, now)?;
         self.delete("DELETE FROM body WHERE seq = ?1 RETURNING sealed, file", live.seq)?;
         self.leave(live);
-        self.count().count(state, 1);
+        self.count().count(&live.tenant, state, 1);
         Ok(())
     }
 
@@ -256,7 +256,7 @@ impl Writer {
     fn leave(&mut self, live: &Live) {
         match live.state {
             State::Queued => self.count().remove(live.waiting()),
-            state => self.count().uncount(state),
+            state => self.count().uncount(&live.tenant, state),
         }
         if let Some(nonce) = live.nonce {
             self.add_effect(Effect::Ended(live.id, nonce.cast_unsigned()));

@@ -3,19 +3,23 @@
 //! Invariant: what is counted here is what the writer counts when it changes a job.
 
 use super::{rows, schema};
-use crate::jobs::{JobError, Priority, Tenant, fairness::Queues, fairness::Waiting};
+use crate::jobs::{JobError, Priority, State, Tenant, fairness::Queues, fairness::Waiting};
 use rusqlite::Connection;
 
 /// The counts of all jobs.
 pub(super) fn queues(connection: &Connection) -> Result<Queues, JobError> {
     let mut queues = Queues::default();
-    let mut query = connection.prepare_cached("SELECT state, count(*) AS number FROM job GROUP BY state")?;
+    let mut query = connection.prepare_cached(
+        "SELECT tenant, state, count(*) AS number, ifnull(sum(result_bytes), 0) AS bytes \
+         FROM job GROUP BY tenant, state",
+    )?;
     let mut counted = query.query([])?;
     while let Some(row) = counted.next()? {
-        let state = rows::state(row)?;
+        let (tenant, state): (Tenant, State) = (rows::parsed(row, "tenant")?, rows::state(row)?);
         if schema::is_counted_alone(state) {
-            queues.count(state, rows::unsigned(row, "number")?);
+            queues.count(&tenant, state, rows::unsigned(row, "number")?);
         }
+        queues.add_result(&tenant, rows::unsigned(row, "bytes")?);
     }
     let mut query =
         connection.prepare_cached("SELECT state, count(*) AS number FROM delivery GROUP BY state")?;
@@ -23,8 +27,6 @@ pub(super) fn queues(connection: &Connection) -> Result<Queues, JobError> {
     while let Some(row) = counted.next()? {
         queues.deliveries.add(rows::delivery_state(row)?, rows::unsigned(row, "number")?);
     }
-    let results = "SELECT ifnull(sum(result_bytes), 0) AS bytes FROM job";
-    queues.add_result(connection.query_row(results, [], |row| rows::unsigned(row, "bytes"))?);
     let mut query = connection.prepare_cached(
         "SELECT tenant, service, priority, delay, count(*) AS number, sum(body_bytes) AS body_bytes \
          FROM job WHERE state = 0 GROUP BY tenant, service, priority, delay",

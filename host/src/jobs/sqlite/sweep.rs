@@ -59,9 +59,9 @@ impl Writer {
             )?
             .execute((live.seq, stored(until)))?;
         let mut queues = self.count();
-        queues.uncount(State::Succeeded);
-        queues.remove_result(live.result_bytes);
-        queues.count(State::Expired, 1);
+        queues.uncount(&live.tenant, State::Succeeded);
+        queues.remove_result(&live.tenant, live.result_bytes);
+        queues.count(&live.tenant, State::Expired, 1);
         drop(queues);
         self.add_effect(Effect::Changed(live.id));
         Ok(())
@@ -69,7 +69,7 @@ impl Writer {
 
     fn forget(&mut self, live: &Live) -> Result<(), JobError> {
         self.connection.prepare_cached("DELETE FROM job WHERE seq = ?1")?.execute([live.seq])?;
-        self.count().uncount(live.state);
+        self.count().uncount(&live.tenant, live.state);
         self.add_effect(Effect::Changed(live.id));
         Ok(())
     }
