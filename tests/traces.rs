@@ -294,12 +294,13 @@ fn without_traces_a_job_passes_on_the_traceparent_of_its_client() {
 }
 
 #[test]
-fn requests_that_are_refused_at_the_door_are_not_traced() {
+fn nobody_without_a_key_is_traced_where_keys_are_needed() {
     let keyed = Keyed::new(own_state_with("fixtures"));
     let key = keyed.key("acme", "prover");
     let mut collector = Collector::start("");
     let server = keyed.serve("fixtures", &["--traces-endpoint", &collector.url]);
     assert_eq!(send(&server, "POST", "/v1/methods/echo", &sampled(), &[], MARKER).status, 401);
+    assert_eq!(send(&server, "GET", "/healthz", &sampled(), &[], "").status, 200);
     ask(&server, &key, "POST", "/v1/methods/echo", MARKER.as_bytes()).ok();
     server.stop();
     collector.refresh();

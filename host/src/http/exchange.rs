@@ -8,11 +8,11 @@
 use super::{
     App,
     error::ApiError,
-    gate::{Judged, ListenerKind},
+    gate::{Judged, Keys, ListenerKind},
     origin,
     request_id::{self, RequestId},
     requests::Peer,
-    routes::{is_change, needs},
+    routes::{Needs, is_change, needs},
     trace::{self, RequestSpan},
     trail::Trail,
     unread,
@@ -48,8 +48,10 @@ pub(super) async fn layer(
     let (mut request, rest) = unread::keep(request, account);
     let is_change = is_change(needs, &method);
     let was_passed = verdict.is_ok();
+    // Where keys are needed, nobody without one has spans recorded.
+    let is_unknown = needs == Needs::Nothing && app.gate.keys() == Keys::Needed;
     let mut span = RequestSpan {
-        trace: if was_passed {
+        trace: if was_passed && !is_unknown {
             trace::begin(app.dispatcher.traces(), needs, route, request.headers())
         } else {
             Trace::default()

@@ -117,6 +117,9 @@ pub enum Identical {
     Differs,
 }
 
+/// The code of a failure that cancels a job whose cancellation was requested.
+pub const CANCELLED: &str = "cancelled";
+
 /// How an attempt ended.
 pub enum Outcome {
     /// The method replied.

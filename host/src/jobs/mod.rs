@@ -45,7 +45,7 @@ pub use delivery::{
 };
 pub use error::{Bound, JobError, KeyFileError, StorageFault};
 pub use ids::{Cursor, IdempotencyKey, JobId, Lease, Priority, ResultDigest};
-pub use job::{Claimed, Identical, InputKind, NewJob, Outcome, Renewal, Stored, Submitted};
+pub use job::{CANCELLED, Claimed, Identical, InputKind, NewJob, Outcome, Renewal, Stored, Submitted};
 pub use key_file::load_key;
 pub use limits::{JobLimits, TenantLimits};
 pub use record::{

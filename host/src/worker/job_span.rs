@@ -38,7 +38,7 @@ impl JobSpan {
 
     /// Records the span, of an attempt that ended like this.
     pub(super) fn end(self, outcome: &'static str) {
-        let status = if outcome == "retry" { Status::Error } else { Status::Unset };
+        let status = if ["retry", "not_stored"].contains(&outcome) { Status::Error } else { Status::Unset };
         self.trace.end(Kind::Consumer, (self.begun, Instant::now()), status, || {
             let attributes = vec![
                 attribute("snapback.job", self.job.to_string()),

@@ -15,7 +15,7 @@ use crate::{
     dispatch::{Dispatcher, Rejected},
     ids::Tenant,
     instance::{Fault, StopFlag, StoppedWhen},
-    jobs::{Claimed, ImageChoice, InputKind, JobEngine, JobRecord, Lease, Outcome, Renewal},
+    jobs::{CANCELLED, Claimed, ImageChoice, InputKind, JobEngine, JobRecord, Lease, Outcome, Renewal},
     lanes::{self, BodyKind, CallRequest},
     service::Service,
     telemetry::traces::Trace,
@@ -231,7 +231,7 @@ impl RunContext {
             Unwanted::LeaseLost => Ran::Ended { outcome: "lease_lost" },
             Unwanted::Cancelled => {
                 let message = "the job was cancelled while it ran".into();
-                self.finish(lease, Outcome::Failed { code: "cancelled".into(), message, image: None }).await
+                self.finish(lease, Outcome::Failed { code: CANCELLED.into(), message, image: None }).await
             }
         }
     }
@@ -273,16 +273,20 @@ impl RunContext {
         let job = lease.job();
         let ended = match &outcome {
             Outcome::Succeeded { .. } => "succeeded",
+            Outcome::Failed { code, .. } if code == CANCELLED => CANCELLED,
             Outcome::Failed { .. } => "failed",
             Outcome::Retry { .. } => "retry",
         };
         match self.engine.finish(lease, outcome).await {
-            Ok(stored) => tracing::debug!(%job, ?stored, "a job has ended"),
+            Ok(stored) => {
+                tracing::debug!(%job, ?stored, "a job has ended");
+                Ran::Ended { outcome: ended }
+            }
             Err(error) => {
-                tracing::error!(%error, %job, "the outcome of a job cannot be stored; it runs again")
+                tracing::error!(%error, %job, "the outcome of a job cannot be stored; it runs again");
+                Ran::Ended { outcome: "not_stored" }
             }
         }
-        Ran::Ended { outcome: ended }
     }
 
     async fn give_back(&self, lease: Lease, ran: Ran) -> Ran {

@@ -12,7 +12,7 @@ use super::{
     writer::{Effect, Writer},
 };
 use crate::jobs::{
-    Identical, JobError, JobFailure, JobId, JobRecord, Lease, ResultDigest, State, Stored, Tenant,
+    CANCELLED, Identical, JobError, JobFailure, JobId, JobRecord, Lease, ResultDigest, State, Stored, Tenant,
     fairness::Waiting,
 };
 use rusqlite::{OptionalExtension as _, named_params};
@@ -21,8 +21,6 @@ use std::time::Duration;
 /// Longest code and message of a failure that are kept, in bytes.
 const CODE_BYTES_MAX: usize = 128;
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
-/// The code of a failure that cancels a job whose cancellation was requested.
-const CANCELLED: &str = "cancelled";
 /// The code of a job whose outcome could not be stored.
 const NOT_STORED: &str = "not_stored";
 

@@ -107,7 +107,7 @@ impl Collector for HttpCollector {
         };
         let status = answer.status();
         if status.is_success() {
-            // An answer that breaks off says no less that the spans were taken.
+            // The status says that the spans were taken, even if the body cannot be read.
             let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
             return Delivery::Taken { rejected: body.map_or(0, |body| rejected_spans(&body)) };
         }
