@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! target                  the server             clean · wire   what it sends, as a terminal may show it
+//! bounded                 as much of its lists as is read
 //! stream · poll           threads that ask it    channel        what they learn, on its way to the loop
 //! state · job_list        what is known          alerts         which alerts would fire
 //! tab · ui                what a person looks at, and what keys do
@@ -12,6 +13,7 @@
 //! Invariant: what a server sends reaches the terminal as text alone. The server is asked for what its page asks it.
 
 mod alerts;
+mod bounded;
 mod channel;
 mod clean;
 mod frame;

@@ -22,6 +22,8 @@ use std::{
 };
 
 const MESSAGE_BYTES_MAX: u64 = 16 << 20;
+/// Most messages before the status, with which servers begin.
+const MESSAGES_BEFORE_STATUS_MAX: usize = 1_000;
 const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(15);
 /// A stream that lasted so long had worked, as when a server restarts.
@@ -107,12 +109,17 @@ fn read(target: &Target, updates: &Sender<Message>) -> Result<(), Ended> {
 /// Returns the status that a stream begins with.
 pub(super) fn first_status(client: &Client) -> anyhow::Result<Status> {
     let mut body = open(client)?;
-    while let Some(message) = next(&mut body)? {
-        if message.event == "status" {
-            return status(&message.data);
+    for _ in 0..MESSAGES_BEFORE_STATUS_MAX {
+        match next(&mut body)? {
+            Some(message) if message.event == "status" => return status(&message.data),
+            Some(_) => {}
+            None => break,
         }
     }
-    Err(Failure::error(Exit::Unavailable, "the server stops: it ended the stream before its status"))
+    Err(Failure::error(
+        Exit::Unavailable,
+        "the server sends no status: it stops, or is not a Snapback server",
+    ))
 }
 
 fn open(client: &Client) -> Result<impl BufRead + use<>, Unanswered> {

@@ -3,7 +3,10 @@
 //! Invariant: every field may be missing, so that a server of another version is shown as far as it is understood. Text is
 //! cleaned while it is read.
 
-use super::clean::{Clean, Value};
+use super::{
+    bounded,
+    clean::{Clean, Value},
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,12 +19,14 @@ pub(super) struct Status {
     pub(super) version: Clean,
     pub(super) uptime_seconds: u64,
     pub(super) state: Clean,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) images: Vec<Image>,
     pub(super) lanes: LaneCounts,
     pub(super) queue: Queue,
     pub(super) memory: Memory,
     pub(super) swaps: Swaps,
     /// Lanes, by image.
+    #[serde(deserialize_with = "bounded::map")]
     pub(super) instances: BTreeMap<Clean, Vec<Lane>>,
     pub(super) start: Start,
     pub(super) events_left_out: u64,
@@ -34,9 +39,11 @@ pub(super) struct Image {
     pub(super) digest: Clean,
     pub(super) generation: u64,
     pub(super) guest: Clean,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) circuits: Vec<Clean>,
     pub(super) memory_bytes: u64,
     pub(super) breaker: Clean,
+    #[serde(deserialize_with = "bounded::map")]
     pub(super) policy: BTreeMap<Clean, Value>,
 }
 
@@ -97,6 +104,7 @@ pub(super) struct Lane {
 pub(super) struct Start {
     pub(super) seconds: Option<f64>,
     pub(super) target_seconds: f64,
+    #[serde(deserialize_with = "bounded::map")]
     pub(super) native_code: BTreeMap<Clean, u64>,
 }
 
@@ -123,19 +131,33 @@ pub(super) struct Event {
 pub(super) struct History {
     pub(super) bucket_seconds: u64,
     pub(super) last_seconds: f64,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) calls: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) refused: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) failed: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) p50_ms: Vec<Option<f64>>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) p99_ms: Vec<Option<f64>>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) queue_max: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) swaps: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) lost: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) rejected: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) growth_refused: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) swaps_put_off: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) swaps_refused: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) standby_failures: Vec<u64>,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) changes_failed: Vec<u64>,
 }
 
@@ -143,6 +165,7 @@ pub(super) struct History {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct JobPage {
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) jobs: Vec<Job>,
     /// Where the next page begins, if there is one.
     pub(super) next: Option<Clean>,
@@ -177,6 +200,7 @@ pub(super) struct JobError {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct CircuitList {
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) circuits: Vec<Circuit>,
 }
 
@@ -205,6 +229,7 @@ pub(super) struct Added {
 pub(super) struct Generations {
     pub(super) image: Clean,
     pub(super) active: u64,
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) generations: Vec<Generation>,
 }
 
@@ -224,6 +249,7 @@ pub(super) struct Generation {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ChangeList {
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) changes: Vec<Change>,
 }
 
@@ -253,6 +279,7 @@ impl Change {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct SettingChangeList {
+    #[serde(deserialize_with = "bounded::list")]
     pub(super) changes: Vec<SettingChange>,
 }
 
@@ -263,6 +290,7 @@ pub(super) struct SettingChange {
     pub(super) image: Clean,
     pub(super) by: Clean,
     /// The settings that changed: before, and now.
+    #[serde(deserialize_with = "bounded::map")]
     pub(super) changed: BTreeMap<Clean, [Value; 2]>,
 }
 
@@ -277,7 +305,7 @@ pub(super) struct Whoami {
 
 /// The keys of a map, whose values are of no interest.
 fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Clean>, D::Error> {
-    let map = BTreeMap::<Clean, serde::de::IgnoredAny>::deserialize(deserializer)?;
+    let map: BTreeMap<Clean, serde::de::IgnoredAny> = bounded::map(deserializer)?;
     Ok(map.into_keys().collect())
 }
 
