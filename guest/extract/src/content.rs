@@ -3,7 +3,13 @@
 //! Invariant: the length of Markdown is estimated before it is written, because every line of a list repeats the
 //! indentation of all lists around it.
 
-use crate::{address::Base, error::Limit, limits::REPLY_BYTES_MAX, page::resolve, parse::Walk};
+use crate::{
+    address::Base,
+    error::Limit,
+    limits::{BACKSLASH_STEPS_MAX, REPLY_BYTES_MAX},
+    page::resolve,
+    parse::Walk,
+};
 use dom_query::{Document, NodeData, NodeRef};
 use dom_smoothie::{Config, Metadata, Readability};
 
@@ -76,14 +82,33 @@ impl Content {
     /// Returns the content as Markdown.
     ///
     /// # Errors
-    /// Returns the bound if it might be too long.
+    /// Returns the bound if it might be too long, or take too long.
     pub(crate) fn markdown(&self) -> Result<String, Limit> {
         let Some(root) = self.root() else { return Ok(String::new()) };
         if markdown_bytes(&root) > 2 * REPLY_BYTES_MAX {
             return Err(Limit::Reply);
         }
+        if backslash_steps(&root) > BACKSLASH_STEPS_MAX {
+            return Err(Limit::Backslashes);
+        }
         Ok(root.md(None).trim().to_owned())
     }
+}
+
+/// Returns the length of the longest run of backslashes below an element times the number of nodes.
+fn backslash_steps(root: &NodeRef<'_>) -> usize {
+    let (mut nodes, mut run, mut longest) = (0_usize, 0_usize, 0_usize);
+    for (id, _) in Walk::new(root.tree, root.id) {
+        nodes += 1;
+        root.tree.query_node(&id, |node| {
+            let NodeData::Text { contents } = &node.data else { return };
+            for byte in contents.bytes() {
+                run = if byte == b'\\' { run + 1 } else { 0 };
+                longest = longest.max(run);
+            }
+        });
+    }
+    nodes.saturating_mul(longest)
 }
 
 /// Returns at least the length of the Markdown of an element, in bytes.

@@ -47,6 +47,9 @@ pub enum Limit {
     /// [`limits::ATTRIBUTE_COMPARISONS_MAX`].
     #[error("the tags of the document have too many attributes")]
     Attributes,
+    /// [`limits::BACKSLASH_STEPS_MAX`].
+    #[error("the document has too long a run of backslashes for Markdown")]
+    Backslashes,
     /// [`limits::REPLY_BYTES_MAX`].
     #[error("the reply would be longer than {} bytes", limits::REPLY_BYTES_MAX)]
     Reply,

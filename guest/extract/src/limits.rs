@@ -30,10 +30,15 @@ pub const ATTRIBUTE_BYTES_MAX: usize = 8 << 10;
 /// Most comparisons of names of attributes. The tokenizer compares each name with all others of its tag.
 pub const ATTRIBUTE_COMPARISONS_MAX: u64 = 1 << 30;
 
-/// Sum over all text of its length times its depth, in bytes. Readability reads the text of every ancestor.
+/// Sum over all text of its length times its depth, and times the number of links around it, in bytes. Readability reads the
+/// text of every ancestor, and of every link within one.
 pub const TEXT_LEVELS_MAX: usize = 1 << 30;
 /// Sum over all nodes of their depth, for the same reason.
 pub const NODE_LEVELS_MAX: usize = 1 << 25;
+
+/// Length of the longest run of backslashes, across elements, times the number of nodes. The converter to Markdown looks back
+/// over a run at the ends of elements.
+pub const BACKSLASH_STEPS_MAX: usize = 1 << 30;
 
 /// Longest title, in bytes. Readability compares it with every heading.
 pub const TITLE_BYTES_MAX: usize = 256;

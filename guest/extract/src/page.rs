@@ -58,7 +58,6 @@ impl Page {
 /// Reads the head, resolves all addresses, and shortens what Readability would compare with every heading.
 fn prepare(tree: &Tree, base: &Base) -> Result<Head, Limit> {
     let mut head = Head::default();
-    let mut has_heading = false;
     for (id, _) in Walk::new(tree, tree.root_id()) {
         let node = tree.get_unchecked(&id);
         let Some(name) = node.element_ref().map(|element| element.name.local.clone()) else { continue };
@@ -82,13 +81,8 @@ fn prepare(tree: &Tree, base: &Base) -> Result<Head, Limit> {
                 head.json_ld.push(node.text().to_string());
             }
             "title" => shorten(&node),
-            // Readability takes it for the title if there is no other. Some pages never close it.
-            "h1" if !has_heading => {
-                has_heading = true;
-                if node.text().len() > TITLE_BYTES_MAX {
-                    node.rename("div");
-                }
-            }
+            // Readability takes the first one for the title if there is no other. Some pages never close it.
+            "h1" if node.text().len() > TITLE_BYTES_MAX => node.rename("div"),
             _ => {}
         }
     }

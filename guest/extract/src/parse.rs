@@ -55,15 +55,22 @@ pub(crate) fn parse(text: &str) -> Result<Document, Limit> {
     Ok(document)
 }
 
-/// Checks the work that a function does which reads, at each node, all text below it.
+/// Checks the work that a function does which reads, at each node, all text below it, and that of each link below it.
 fn check(tree: &Tree) -> Result<(), Limit> {
     let (mut nodes, mut text) = (0_usize, 0_usize);
+    // The number of links around the children of each element around the current node.
+    let mut links = vec![0_usize];
     for (id, depth) in Walk::new(tree, tree.root_id()) {
-        let len = tree.query_node_or(&id, 0, |node| match &node.data {
-            NodeData::Text { contents } => contents.len(),
-            _ => 0,
+        links.truncate(depth);
+        let around = links.last().copied().unwrap_or(0);
+        let (len, is_link) = tree.query_node_or(&id, (0, false), |node| match &node.data {
+            NodeData::Text { contents } => (contents.len(), false),
+            NodeData::Element(element) => (0, &*element.name.local == "a"),
+            _ => (0, false),
         });
-        (nodes, text) = (nodes.saturating_add(depth), text.saturating_add(len.saturating_mul(depth)));
+        links.push(around + usize::from(is_link));
+        let read = len.saturating_mul(depth).saturating_mul(around.max(1));
+        (nodes, text) = (nodes.saturating_add(depth), text.saturating_add(read));
         if depth > DEPTH_REPAIRED_MAX || nodes > NODE_LEVELS_MAX || text > TEXT_LEVELS_MAX {
             return Err(Limit::Depth);
         }

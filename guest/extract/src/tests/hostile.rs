@@ -121,6 +121,13 @@ fn work_at_every_level_is_bounded() {
         "one heading",
         &format!("<h1>{}</h1>{}", "a b ".repeat(DEEP), "<h2>y z</h2>".repeat(DEEP / 10)),
     );
+    let long = format!("<h1>{}</h1>", "a b ".repeat(DEEP));
+    let _ = named(
+        "two headings",
+        &format!("{long}{}{long}{}", "<h2>q</h2>".repeat(DEEP / 20), "<h2>y z</h2>".repeat(DEEP / 20)),
+    );
+    let links = nested("<div><p><a href=x><object>", &"words, and ".repeat(DEEP), "", 64);
+    assert!(cfg!(debug_assertions) || named("links in links", &links).err() == Some(Limit::Depth.into()));
     let _ = named("breaks", &"<br>".repeat(DEEP / 5));
     let _ = named("breaks and words", &"<br> x <br><br>".repeat(DEEP / 10));
     let _ = named("siblings", &"<p>some words, and more of them, in a paragraph".repeat(DEEP / 10));
@@ -143,6 +150,15 @@ fn characters_that_mean_nothing_are_harmless() {
     let _ =
         named("ampersands in attributes", &format!("<p title='{}'>x", "&".repeat(8000)).repeat(DEEP / 8000));
     let _ = named("signs", &"\u{a9} ".repeat(DEEP));
+    let cell = format!("<table><tr><td>{}{}", "\\".repeat(5 * DEEP), "<p></p>".repeat(DEEP / 20));
+    let emphasis = r"<b>\</b>".repeat(DEEP * 9 / 10);
+    for (name, html) in [("backslashes", cell), ("emphasised backslashes", emphasis)] {
+        let document =
+            Document::new(html.as_bytes(), Options { content: Some(Content::Page), ..Options::default() });
+        let refused = markdown(&document.expect("a document")).err();
+        assert!(cfg!(debug_assertions) || refused == Some(Limit::Backslashes.into()), "{name}: {refused:?}");
+        let _ = named(name, &html);
+    }
     let _ = named("zeros", &"\0".repeat(DEEP));
     let _ = named("angles", &"<".repeat(DEEP));
     let _ = named("open tags", &"<a ".repeat(DEEP / 20));
