@@ -12,8 +12,12 @@
 //!
 //! Invariant: the value at index `i` belongs to the root whose exponent is `i` with its bits reversed.
 
-use crate::field::Fr;
+use crate::{
+    field::{Fr, R},
+    loose::{Loose, Reduced},
+};
 use snapback_arithmetic::msm::Coordinate;
+use std::iter;
 
 /// The largest domain, as a power of two: the scalars have roots of unity of the order 2^28, and the coset needs one of
 /// twice the order.
@@ -31,7 +35,7 @@ fn root_of_unity() -> Fr {
 
 /// The roots of unity for domains of up to a size.
 #[derive(Default)]
-pub struct Roots(Vec<Fr>);
+pub struct Roots(Vec<Reduced<R>>);
 
 impl Roots {
     /// Returns no roots; [`Self::extend`] adds some.
@@ -47,17 +51,16 @@ impl Roots {
             return;
         }
         let root = (log_domain + 1..28).fold(root_of_unity(), |root, _| root.square());
-        let powers: Vec<Fr> = std::iter::successors(Some(root), |power| Some(power.square()))
-            .take(log_domain as usize)
-            .collect();
+        let powers: Vec<Fr> =
+            iter::successors(Some(root), |power| Some(power.square())).take(log_domain as usize).collect();
         self.0.reserve_exact(size - self.0.len());
         if self.0.is_empty() {
-            self.0.push(Fr::ONE);
+            self.0.push(Reduced::of(Fr::ONE));
         }
         // The roots of a smaller domain are the first ones of a larger domain.
         for power in powers.iter().rev().skip(self.0.len().ilog2() as usize) {
             for index in 0..self.0.len() {
-                self.0.push(self.0[index] * *power);
+                self.0.push(Reduced::of(self.0[index].element() * *power));
             }
         }
     }
@@ -82,46 +85,98 @@ impl Roots {
 
     /// Replaces values by the coefficients of the polynomial, times their number.
     fn join(&self, values: &mut [Fr], block: usize) {
-        if values.len() == 1 {
-            return;
-        }
-        let (low, high) = values.split_at_mut(values.len() / 2);
-        self.join(low, 2 * block);
-        self.join(high, 2 * block + 1);
-        let pairs = low.iter_mut().zip(high);
-        if block == 0 {
-            for (low, high) in pairs {
-                (*low, *high) = (*low + *high, *low - *high);
+        match values.len() {
+            0 | 1 => {}
+            2 => self.join_halves(values, block),
+            // Nothing is multiplied in the first block of a level.
+            _ if block == 0 => {
+                let (low, high) = values.split_at_mut(values.len() / 2);
+                self.join(low, 0);
+                self.join(high, 1);
+                self.join_halves(values, 0);
             }
-        } else {
-            // The inverse of a root is the negative of the one with the opposite index of the same length.
-            let opposite = self.0[3 * (1 << block.ilog2()) - 1 - block];
-            for (low, high) in pairs {
-                (*low, *high) = (*low + *high, (*high - *low) * opposite);
+            _ => {
+                if values.len() > 4 {
+                    for (quarter, index) in quarters(values).into_iter().zip(0..) {
+                        self.join(quarter, 4 * block + index);
+                    }
+                }
+                self.join_quarters(values, block);
             }
         }
     }
 
+    fn join_halves(&self, values: &mut [Fr], block: usize) {
+        let (low, high) = values.split_at_mut(values.len() / 2);
+        let opposite = (block > 0).then(|| self.opposite(block));
+        for (low, high) in low.iter_mut().zip(high) {
+            let product = opposite
+                .map_or_else(|| *low - *high, |opposite| opposite.times(&Loose::difference(high, low)));
+            (*low, *high) = (*low + *high, product);
+        }
+    }
+
+    /// Joins the halves of both halves, and then these, with each value read and written once.
+    fn join_quarters(&self, values: &mut [Fr], block: usize) {
+        let [root, low, high] = [block, 2 * block, 2 * block + 1].map(|block| self.opposite(block));
+        let [a, b, c, d] = quarters(values);
+        for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+            let (first, second) = (*a + *b, low.times(&Loose::difference(b, a)));
+            let (third, fourth) = (*c + *d, high.times(&Loose::difference(d, c)));
+            (*a, *c) = (first + third, root.times(&Loose::difference(&third, &first)));
+            (*b, *d) = (second + fourth, root.times(&Loose::difference(&fourth, &second)));
+        }
+    }
+
+    /// Returns the negative of the inverse of a block's root: the root with the opposite index of the same length.
+    fn opposite(&self, block: usize) -> Reduced<R> {
+        self.0[3 * (1 << block.ilog2()) - 1 - block]
+    }
+
     /// Replaces coefficients by values.
     fn split(&self, coefficients: &mut [Fr], block: usize) {
-        if coefficients.len() == 1 {
-            return;
+        match coefficients.len() {
+            0 | 1 => {}
+            2 => {
+                let product = coefficients[1] * self.0[block].element();
+                (coefficients[0], coefficients[1]) = (coefficients[0] + product, coefficients[0] - product);
+            }
+            _ => {
+                self.split_quarters(coefficients, block);
+                if coefficients.len() > 4 {
+                    for (quarter, index) in quarters(coefficients).into_iter().zip(0..) {
+                        self.split(quarter, 4 * block + index);
+                    }
+                }
+            }
         }
-        let (low, high) = coefficients.split_at_mut(coefficients.len() / 2);
-        let root = self.0[block];
-        for (low, high) in low.iter_mut().zip(&mut *high) {
-            let product = *high * root;
-            (*low, *high) = (*low + product, *low - product);
-        }
-        self.split(low, 2 * block);
-        self.split(high, 2 * block + 1);
     }
+
+    /// Splits coefficients into halves, and these again, with each value read and written once.
+    fn split_quarters(&self, coefficients: &mut [Fr], block: usize) {
+        let [root, low, high] = [block, 2 * block, 2 * block + 1].map(|block| self.0[block]);
+        let [a, b, c, d] = quarters(coefficients);
+        for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+            let (third, fourth) = (*c * root.element(), *d * root.element());
+            let second = low.times(&Loose::sum(b, &fourth));
+            let fourth = high.times(&Loose::difference(b, &fourth));
+            (*a, *c) = (*a + third, *a - third);
+            (*a, *b) = (*a + second, *a - second);
+            (*c, *d) = (*c + fourth, *c - fourth);
+        }
+    }
+}
+
+fn quarters(values: &mut [Fr]) -> [&mut [Fr]; 4] {
+    let (low, high) = values.split_at_mut(values.len() / 2);
+    let ((a, b), (c, d)) = (low.split_at_mut(low.len() / 2), high.split_at_mut(high.len() / 2));
+    [a, b, c, d]
 }
 
 /// Returns what the value of each row adds to the highest coefficient, times the number of rows: the powers of the root.
 pub(crate) fn highest(log_domain: u32) -> impl Iterator<Item = Fr> {
     let root = (log_domain..28).fold(root_of_unity(), |root, _| root.square());
-    std::iter::successors(Some(Fr::ONE), move |power| Some(*power * root)).take(1 << log_domain)
+    iter::successors(Some(Fr::ONE), move |power| Some(*power * root)).take(1 << log_domain)
 }
 
 /// Returns an index with its bits reversed, in a domain of the size `2^log_domain`.

@@ -60,7 +60,7 @@ impl<M: Modulus> Element<M> {
     /// The neutral element of multiplication.
     pub const ONE: Self = Self::from_words(power_of_two::<M>(256));
     const R_SQUARED: Self = Self::from_words(power_of_two::<M>(512));
-    const TWICE: Words = add_words(M::WORDS, M::WORDS);
+    pub(crate) const TWICE: Words = add_words(M::WORDS, M::WORDS);
     /// `-1 / p` modulo 2^64.
     const INVERSE: u64 = {
         let (mut inverse, mut step) = (1u64, 0);
@@ -72,8 +72,13 @@ impl<M: Modulus> Element<M> {
         inverse.wrapping_neg()
     };
 
-    const fn from_words(words: Words) -> Self {
+    pub(crate) const fn from_words(words: Words) -> Self {
         Self(words, PhantomData)
+    }
+
+    /// Returns the words, which are below twice the prime.
+    pub(crate) const fn words(&self) -> &Words {
+        &self.0
     }
 
     /// Returns the element whose Montgomery form is this number, or `None` unless the number is below the prime.
@@ -108,7 +113,7 @@ impl<M: Modulus> Element<M> {
     // Out of line: point additions would become blocks of thousands of instructions, for which Cranelift's register
     // allocator makes worse code.
     #[inline(never)]
-    const fn times(&self, other: &Self) -> Self {
+    pub(crate) const fn times(&self, other: &Self) -> Self {
         let (a, b, p) = (&self.0, &other.0, &M::WORDS);
         let (mut sum, mut step) = ([0; 4], 0);
         while step < 4 {
@@ -296,7 +301,7 @@ const fn multiply_add(sum: u64, a: u64, b: u64, carry: u64) -> (u64, u64) {
 
 /// Adds modulo 2^256.
 #[inline(always)]
-const fn add_words(a: Words, b: Words) -> Words {
+pub(crate) const fn add_words(a: Words, b: Words) -> Words {
     let (mut sum, mut carry, mut index) = ([0; 4], 0, 0);
     while index < 4 {
         let wide = a[index] as u128 + b[index] as u128 + carry;
@@ -309,7 +314,7 @@ const fn add_words(a: Words, b: Words) -> Words {
 
 /// Subtracts modulo 2^256, and returns whether the difference is negative.
 #[inline(always)]
-const fn subtract_words(a: &Words, b: &Words) -> (Words, bool) {
+pub(crate) const fn subtract_words(a: &Words, b: &Words) -> (Words, bool) {
     let (mut difference, mut borrow, mut index) = ([0; 4], 0, 0);
     while index < 4 {
         let wide = (a[index] as u128).wrapping_sub(b[index] as u128).wrapping_sub(borrow);

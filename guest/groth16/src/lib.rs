@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! field, quadratic           fields of BN254                   groups, point, sum    its groups
+//! loose                      elements with fewer reductions
 //! section, header, zkey      reads a .zkey, piece by piece     coefficients   both sides of the constraints
 //! domain                     transforms to the coset           combination    checks many points at once
 //! key                        makes proofs                      proof          the file with a proof
@@ -21,6 +22,7 @@ mod groups;
 pub mod guest;
 mod header;
 mod key;
+mod loose;
 mod outline;
 mod pairing;
 mod point;

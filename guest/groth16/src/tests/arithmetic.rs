@@ -5,6 +5,7 @@ use crate::{
     domain::reversed,
     field::{Element, Fq, Fr, Modulus, Words, bytes},
     groups::{First, Group, HALVES, Second},
+    loose::{Loose, Reduced},
     point::Point,
     quadratic::Fq2,
     sum::Sum,
@@ -41,6 +42,14 @@ fn agrees<M: Modulus, F: PrimeField<BigInt = BigInt<4>>>(a: Words, b: Words) {
     assert_eq!(ours.invert().map(|inverse| inverse.number()), library.inverse().map(|it| it.into_bigint().0));
     assert_eq!(ours == other, library == library_other);
     assert_eq!(ours.is_zero(), library == F::ZERO);
+    let products = [Loose::difference(&other, &ours), Loose::sum(&other, &ours)];
+    let products = products.map(|loose| Reduced::of(ours).times(&loose));
+    is(products[0], library * (library_other - library));
+    is(products[1], library * (library_other + library));
+    for element in products.into_iter().chain([ours * other, ours + other, ours - other]) {
+        // The words are below twice the prime.
+        assert!(Element::<M>::from_montgomery(&bytes(element.montgomery())).is_some());
+    }
     // The same element with other words.
     assert_eq!(ours - other + other, ours);
     assert_eq!(Element::<M>::from_montgomery(&bytes(ours.montgomery())), Some(ours));
