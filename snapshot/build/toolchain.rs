@@ -12,7 +12,7 @@ pub(crate) const CHOICE: &str = "SNAPBACK_WASM_TOOLCHAIN";
 /// Features that every guest is compiled with. Without wide arithmetic a proof takes five times as long.
 const TARGET_FEATURES: &str = "+wide-arithmetic,+bulk-memory";
 /// Vectors, for guests that have to do with texts. Provers do without: the compiler would vectorise field arithmetic, and a
-/// proof would take some 3 % longer; `make flags` measures it.
+/// proof would take 3 to 5 % longer; see docs/guest-builds.md.
 const VECTORS: &str = ",+simd128";
 
 /// Whether guests are compiled with vectors.

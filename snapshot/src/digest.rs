@@ -1,5 +1,5 @@
 //! Digests that name bytes: SHA-256 for guests, inputs and images, which people pin, and BLAKE3 for native code, which
-//! is hashed at every start within a few milliseconds.
+//! is large and hashed at a start or beside it.
 //!
 //! Invariant: a file is hashed through the descriptor that is used afterwards, never through its path.
 

@@ -167,9 +167,9 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "circuits.changes",
         "auto",
-        "who can add and remove circuits on `listen`: auto (clients of this machine, if `listen` is a loopback address \
-         and no header shows a proxy), on (all others too, with the token of admin.token_file), or off; the admin \
-         routes always take changes",
+        "who can add and remove circuits on `listen` where no keys are needed: auto (clients of this machine, if \
+         `listen` is a loopback address and no header shows a proxy), on (all others too, with the token of \
+         admin.token_file), or off; the admin routes always take changes",
     ),
     setting(
         "circuits.upload_bytes_max",
@@ -248,9 +248,9 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "jobs.accept",
         "auto",
-        "whose calls are accepted as durable jobs, with `?async=true`: auto (those of clients of this machine, if `listen` \
-         is a loopback address and no header shows a proxy), on (those of all clients, each of whom sees the jobs of the \
-         others), or off",
+        "whose calls are accepted as durable jobs, with `?async=true`: auto (those with a key, where keys are needed; else \
+         those of clients of this machine, if `listen` is a loopback address and no header shows a proxy), on (those of \
+         all clients, who see each other's jobs where no keys are needed), or off",
     ),
     setting(
         "jobs.key_file",
@@ -334,7 +334,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("webhooks.waiting_max", "100000", "webhooks that may wait; jobs with more are answered with 429"),
     setting("traces.endpoint", "off", "collector that traces go to, such as http://127.0.0.1:4318, or off"),
     setting("traces.headers_file", "none", "file with headers for the collector, each a line, or none"),
-    setting("traces.ca_file", "none", "PEM file with the authorities of the collector, or none"),
+    setting(
+        "traces.ca_file",
+        "none",
+        "PEM file with the authorities of the collector, in place of the public ones, or none",
+    ),
     setting("traces.service_name", "snapback", "name of the service in traces"),
     setting("traces.sample", "100%", "share of traces that is recorded, of those that begin at this server"),
     setting("traces.queue_max", "2048", "spans that may wait for the collector; more are counted and lost"),
