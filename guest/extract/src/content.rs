@@ -33,6 +33,7 @@ impl Content {
     pub(crate) fn main(tree: Document, base: &Base) -> Result<Self, Limit> {
         // The crate reads JSON-LD with a parser that accepts what is not JSON; `json_ld` reads it instead.
         // A class names the language of a code block.
+        prepare_embeds(&tree);
         let config = Config { disable_json_ld: true, keep_classes: true, ..Config::default() };
         let mut readability = Readability::with_document(tree, None, Some(config))
             .expect("no URL, and so no URL that is not absolute");
@@ -92,6 +93,34 @@ impl Content {
             return Err(Limit::Backslashes);
         }
         Ok(root.md(None).trim().to_owned())
+    }
+}
+
+/// Takes out what is not ASCII where Readability looks for addresses of videos: attributes of embedded content, and what an
+/// object holds. It cuts such a text a few bytes before the address, and would panic within a character.
+fn prepare_embeds(document: &Document) {
+    let tree = &document.tree;
+    let mut object = None;
+    for (id, depth) in Walk::new(tree, tree.root_id()) {
+        if object.is_some_and(|object| depth > object) {
+            continue;
+        }
+        object = None;
+        let node = tree.get_unchecked(&id);
+        if !["object", "embed", "iframe"].iter().any(|name| node.has_name(name)) {
+            continue;
+        }
+        for attribute in node.attrs().iter().filter(|attribute| !attribute.value.is_ascii()) {
+            node.remove_attr(&attribute.name.local);
+        }
+        if node.has_name("object") {
+            if node.inner_html().is_ascii() {
+                // Nothing in it has to be looked at again.
+                object = Some(depth);
+            } else {
+                node.remove_children();
+            }
+        }
     }
 }
 

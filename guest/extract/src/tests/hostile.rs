@@ -159,6 +159,17 @@ fn characters_that_mean_nothing_are_harmless() {
         assert!(cfg!(debug_assertions) || refused == Some(Limit::Backslashes.into()), "{name}: {refused:?}");
         let _ = named(name, &html);
     }
+    // Addresses of videos behind a character of several bytes.
+    for embed in [
+        "<iframe src='\u{fffd}youtube.com'>",
+        "<embed src=a title='\u{1f600}xyoutube.com'>",
+        "<object>\u{fffd}youtube.com",
+        "<object><param name='\u{e9}'>youtube.com",
+        "<object>a<object><!--\u{e9}youtube.com-->",
+        "<svg><iframe href='\u{fffd}youtube.com' xlink:href='\u{e9}\u{fffd}youtube.com'>",
+    ] {
+        named(embed, &format!("<p>some words{embed}")).expect("a reply");
+    }
     let _ = named("zeros", &"\0".repeat(DEEP));
     let _ = named("angles", &"<".repeat(DEEP));
     let _ = named("open tags", &"<a ".repeat(DEEP / 20));
