@@ -2,7 +2,7 @@
 
 use crate::{
     Measured,
-    goals::{Bound, Goal},
+    goals::{AtMost, Goal},
     ratio, time,
 };
 use std::fmt::Write as _;
@@ -20,9 +20,6 @@ const PARTS: [(&str, &str); 8] = [
     ("listener", "routes, runtime, listener"),
 ];
 
-/// What is shown, the figure, the goal, and how both are written.
-type Row = (&'static str, &'static str, f64, fn(f64) -> String);
-
 /// Returns whether a figure is in the table.
 pub(crate) fn is_tabled(name: &str) -> bool {
     name.starts_with(PREFIX)
@@ -30,7 +27,7 @@ pub(crate) fn is_tabled(name: &str) -> bool {
 
 /// The goals of figures that were measured.
 pub(crate) fn goals(measured: &Measured) -> Vec<Goal> {
-    let rows: [Row; 3] = [
+    let rows: [AtMost; 3] = [
         (
             "time from exec to the first answered call, with 1 GB of cached native code and memory",
             "cold_start_large_identity_seconds",
@@ -45,11 +42,7 @@ pub(crate) fn goals(measured: &Measured) -> Vec<Goal> {
             ratio,
         ),
     ];
-    rows.into_iter()
-        .filter_map(|(what, figure, most, show)| {
-            Some(Goal::new(what, *measured.figures.get(figure)?, Bound::AtMost(most), show))
-        })
-        .collect()
+    Goal::of_measured(measured, rows)
 }
 
 /// Appends the tables.

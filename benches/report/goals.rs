@@ -15,7 +15,19 @@ pub(crate) enum Bound {
     AtLeast(f64),
 }
 
+/// What is shown, the figure, what it may be at most, and how both are written.
+pub(crate) type AtMost = (&'static str, &'static str, f64, fn(f64) -> String);
+
 impl Goal {
+    /// Returns the goals of those figures that were measured.
+    pub(crate) fn of_measured(measured: &Measured, rows: impl IntoIterator<Item = AtMost>) -> Vec<Self> {
+        rows.into_iter()
+            .filter_map(|(what, figure, most, show)| {
+                Some(Self::new(what, *measured.figures.get(figure)?, Bound::AtMost(most), show))
+            })
+            .collect()
+    }
+
     pub(crate) fn new(what: &'static str, measured: f64, bound: Bound, show: fn(f64) -> String) -> Self {
         Self { what, measured, bound, show }
     }

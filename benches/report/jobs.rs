@@ -2,18 +2,15 @@
 
 use crate::{
     Measured,
-    goals::{Bound, Goal},
+    goals::{AtMost, Goal},
     ratio, time,
 };
-
-/// What is shown, the figure, the goal, and how both are written.
-type Row = (&'static str, &'static str, f64, fn(f64) -> String);
 
 /// The goals of figures that were measured.
 pub(crate) fn goals(measured: &Measured) -> Vec<Goal> {
     let megabytes = |bytes: f64| format!("{:.1} MB", bytes / 1e6);
     let kilobytes = |bytes: f64| format!("{:.1} kB", bytes / 1e3);
-    let rows: [Row; 8] = [
+    let rows: [AtMost; 8] = [
         (
             "time of a synchronous call of a server that accepts jobs, relative to one that does not",
             "sync_call_with_jobs_over_without",
@@ -63,9 +60,5 @@ pub(crate) fn goals(measured: &Measured) -> Vec<Goal> {
             time,
         ),
     ];
-    rows.into_iter()
-        .filter_map(|(what, figure, most, show)| {
-            Some(Goal::new(what, *measured.figures.get(figure)?, Bound::AtMost(most), show))
-        })
-        .collect()
+    Goal::of_measured(measured, rows)
 }

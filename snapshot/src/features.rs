@@ -38,16 +38,7 @@ pub enum Feature {
 
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::BulkMemory => "bulk-memory",
-            Self::SaturatingConversions => "nontrapping-fptoint",
-            Self::ReferenceTypes => "reference-types",
-            Self::RelaxedSimd => "relaxed-simd",
-            Self::SignExtension => "sign-ext",
-            Self::Simd128 => "simd128",
-            Self::TailCall => "tail-call",
-            Self::WideArithmetic => "wide-arithmetic",
-        })
+        self.serialize(f)
     }
 }
 

@@ -53,7 +53,7 @@ struct Queue {
 }
 
 /// Jobs of one tenant in any state.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Remembered {
     jobs: u64,
     result_bytes: u64,
@@ -135,14 +135,11 @@ impl Queues {
     }
 
     fn remember(&mut self, tenant: &Tenant, change: impl FnOnce(&mut Remembered)) {
-        if let Some(own) = self.remembered.get_mut(tenant) {
-            change(own);
-            if own.jobs == 0 && own.result_bytes == 0 {
-                self.remembered.remove(tenant);
-            }
+        let mut own = self.remembered.get(tenant).copied().unwrap_or_default();
+        change(&mut own);
+        if own == Remembered::default() {
+            self.remembered.remove(tenant);
         } else {
-            let mut own = Remembered::default();
-            change(&mut own);
             self.remembered.insert(tenant.clone(), own);
         }
     }
