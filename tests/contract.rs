@@ -8,8 +8,8 @@ mod snarkjs;
 
 use harness::{
     Server,
-    circuits::{done, put},
-    run_ok, snapback, state_with,
+    circuits::{done, own_state_with, put},
+    run_ok, snapback,
 };
 use snarkjs::{Snarkjs, json_of, merkle20, read, tools};
 use std::{
@@ -35,8 +35,7 @@ fn a_contract_accepts_a_proof_and_refuses_it_for_another_signal() {
         assert!(std::env::var_os("SNAPBACK_REQUIRE_SNARKJS").is_none(), "tests/snarkjs.sh builds the EVM");
         return;
     };
-    let state = tempfile::tempdir().expect("a directory");
-    run_ok(Command::new("cp").arg("-r").arg(state_with("groth16").join(".")).arg(state.path()));
+    let state = own_state_with("groth16");
     let server = Server::of(snapback().args(["serve", "groth16"]).arg("--state-dir").arg(state.path()));
     let parts: [(&str, &[u8]); 2] = [("zkey", &read("merkle20.zkey")), ("wasm", &read("merkle20.wasm"))];
     done(&server, &put(&server, "/v1/circuits/membership", &parts));

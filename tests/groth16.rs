@@ -10,8 +10,8 @@ mod snarkjs;
 
 use harness::{
     Server,
-    circuits::{done, ended, put},
-    run_err, run_ok, snapback, state_with,
+    circuits::{done, ended, own_state_with, put},
+    run_err, run_ok, snapback,
 };
 use serde_json::{Value, json};
 use snapback_snapshot::proof_systems::{ProofSystem, VerifyError, groth16::Groth16};
@@ -25,14 +25,6 @@ use std::{
 
 fn serve(state: &Path, args: &[&str]) -> Server {
     Server::of(snapback().args(["serve", "groth16"]).arg("--state-dir").arg(state).args(args))
-}
-
-/// A state directory for one test, with a copy of the image that all tests share.
-fn own_state() -> tempfile::TempDir {
-    let baked = state_with("groth16");
-    let own = tempfile::tempdir().expect("a directory");
-    run_ok(Command::new("cp").arg("-r").arg(baked.join(".")).arg(own.path()));
-    own
 }
 
 /// Returns whether `ark-groth16` and the verifier of the command line, which agree, accept a proof in JSON.
@@ -49,7 +41,7 @@ fn verifies(key: &Value, proven: &Value) -> bool {
 
 #[test]
 fn a_project_of_snarkjs_is_served_as_it_is() {
-    let state = own_state();
+    let state = own_state_with("groth16");
     let server = serve(state.path(), &[]);
     let address = server.url("");
     let file = |name: &str| merkle20(name).display().to_string();
@@ -206,7 +198,7 @@ fn corpus() -> Vec<(String, PathBuf)> {
 
 #[test]
 fn circuits_of_circomlib_share_an_image() {
-    let state = own_state();
+    let state = own_state_with("groth16");
     let server = serve(state.path(), &["--circuits-compact-at", "100%"]);
     let circuits = corpus();
     assert!(circuits.len() >= 2);
@@ -255,7 +247,7 @@ fn circuits_of_circomlib_share_an_image() {
 
 #[test]
 fn wrong_files_and_witnesses_are_refused_by_name() {
-    let state = own_state();
+    let state = own_state_with("groth16");
     let server = serve(state.path(), &[]);
     let (zkey, wasm) = (read("merkle20.zkey"), read("merkle20.wasm"));
     let refused = |parts: &[(&str, &[u8])]| {

@@ -8,8 +8,8 @@ mod snarkjs;
 
 use harness::{
     Server,
-    circuits::{own_state, squares::squares},
-    run_err, run_ok, snapback, state_with, until,
+    circuits::{own_state, own_state_with, squares::squares},
+    run_err, run_ok, snapback, until,
 };
 use snarkjs::{json_of, merkle20};
 use std::{fs, path::Path, process::Command};
@@ -26,8 +26,7 @@ fn add(server: &Server, name: &str, files: &[(&str, &Path)], trial: &Path) -> Co
 
 #[test]
 fn inputs_are_proven_and_verified_before_a_circuit_stays() {
-    let state = tempfile::tempdir().expect("a directory");
-    run_ok(Command::new("cp").arg("-r").arg(state_with("groth16").join(".")).arg(state.path()));
+    let state = own_state_with("groth16");
     let server = Server::of(snapback().args(["serve", "groth16"]).arg("--state-dir").arg(state.path()));
     let (zkey, wasm) = (merkle20("merkle20.zkey"), merkle20("merkle20.wasm"));
     let files = [("zkey", zkey.as_path()), ("wasm", &wasm)];

@@ -1,12 +1,12 @@
 //! Uploads of circuits, and servers that accept them.
 
-use super::{Answer, Server, run_ok, snapback, state_with, until};
+use super::{Answer, Server, snapback, state_with, until};
 use halo2_proofs::{
     pasta::{EqAffine, Fp},
     poly::commitment::Params,
 };
 use snapback_guest_plonk::{Compiled, Verifier};
-use std::{path::Path, process::Command};
+use std::{fs, io, path::Path};
 
 #[path = "squares.rs"]
 pub(crate) mod squares;
@@ -64,14 +64,30 @@ pub(crate) fn own_state() -> tempfile::TempDir {
 
 /// Creates a state directory for one test, with a copy of the image of this guest that all tests share.
 pub(crate) fn own_state_with(guest: &str) -> tempfile::TempDir {
-    let baked = state_with(guest);
     let own = tempfile::tempdir().expect("a directory");
-    run_ok(Command::new("cp").arg("-r").arg(baked.join(".")).arg(own.path()));
+    copy_tree(&state_with(guest), own.path());
     // Those of servers on the shared directory.
     for left in ["jobs", "audit"] {
-        let _ = std::fs::remove_dir_all(own.path().join(left));
+        let _ = fs::remove_dir_all(own.path().join(left));
     }
     own
+}
+
+/// Copies a directory in which servers of other tests may be writing. What has a temporary name or disappears meanwhile
+/// is left out.
+fn copy_tree(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).into_iter().flatten().map(|entry| entry.expect("an entry")) {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_name().to_string_lossy().starts_with(".tmp-") {
+            continue;
+        }
+        if entry.file_type().expect("its type").is_dir() {
+            fs::create_dir(&target).expect("a new name");
+            copy_tree(&source, &target);
+        } else if let Err(error) = fs::copy(&source, &target) {
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{}: {error}", source.display());
+        }
+    }
 }
 
 pub(crate) fn serve(state: &Path, args: &[&str]) -> Server {
