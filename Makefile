@@ -31,7 +31,7 @@ lint: toolchain
 bench: toolchain ## run the benches, and write docs/benchmarks.md
 	rm -rf target/criterion
 	@sh tests/snarkjs.sh
-	[ -d target/groth16/eddsa ] || sh tests/fixtures/groth16/make.sh target/groth16
+	[ -d target/groth16/sha256 ] || sh tests/fixtures/groth16/make.sh target/groth16 sha256
 	SNAPBACK_GUEST_LIBRARY=unmodified $(CARGO) bench --locked --package snapback-host --bench scaling
 	-@sh benches/flags.sh
 	$(CARGO) bench --locked --package snapback-host

@@ -35,7 +35,10 @@ const QUEUE: usize = 8;
 /// Proofs over which memory has to stay.
 const SOAK: usize = 5_000;
 
-/// A circuit with its key and a witness, which `tests/fixtures/groth16/make.sh` builds.
+/// The circuit merkle20, whose key is snarkjs'.
+const MERKLE20: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/fixtures/circom/merkle20");
+
+/// A circuit with its key and a witness: [`MERKLE20`], or one that `tests/fixtures/groth16/make.sh` builds.
 struct Circuit {
     name: String,
     zkey: Vec<u8>,
@@ -49,14 +52,15 @@ impl Circuit {
     }
 }
 
-/// The circuits in the directory that `SNAPBACK_GROTH16_CIRCUITS` names, in the order of their sizes.
+/// Merkle20 and the circuits in the directory that `SNAPBACK_GROTH16_CIRCUITS` names, in the order of their sizes.
 fn circuits() -> Vec<Circuit> {
     let place = std::env::var_os("SNAPBACK_GROTH16_CIRCUITS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/groth16"), PathBuf::from);
-    let entries = fs::read_dir(&place).into_iter().flatten().flatten();
-    let mut circuits: Vec<Circuit> = entries
-        .filter_map(|entry| {
-            let (dir, name) = (entry.path(), entry.file_name().into_string().ok()?);
+    let built = fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut circuits: Vec<Circuit> = built
+        .chain([PathBuf::from(MERKLE20)])
+        .filter_map(|dir| {
+            let name = dir.file_name()?.to_str()?.to_owned();
             let zkey = fs::read(dir.join(format!("{name}.zkey"))).ok()?;
             let witness = fs::read(dir.join("witness.wtns")).ok()?;
             Some(Circuit { name, zkey, witness, dir })
