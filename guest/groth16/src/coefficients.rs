@@ -7,10 +7,11 @@
 use crate::{
     Error,
     domain::reversed,
-    field::{Fr, Modulus, R, Words, is_below, words},
+    field::{Fr, Modulus, R, Words, words},
     header::FORMAT,
     section::COEFFICIENT_BYTES,
 };
+use snapback_arithmetic::words::is_below;
 
 /// A side of the constraints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

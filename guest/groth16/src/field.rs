@@ -8,18 +8,20 @@
 //!
 //! Invariant: the words of an element are below twice the prime. Whatever reads the words reduces them first.
 
-use snapback_arithmetic::msm::Coordinate;
+use snapback_arithmetic::{
+    msm::Coordinate,
+    words::{self, is_below},
+};
 use std::{
     fmt,
     marker::PhantomData,
     ops::{Add, AddAssign, Mul, Neg, Sub},
 };
 
+pub use snapback_arithmetic::words::Words;
+
 /// Length of an element in bytes.
 pub(crate) const ELEMENT_BYTES: usize = 32;
-
-/// A number of four words, the lowest first.
-pub type Words = [u64; 4];
 
 /// A prime below 2^254.
 pub trait Modulus: Copy + 'static {
@@ -60,7 +62,7 @@ impl<M: Modulus> Element<M> {
     /// The neutral element of multiplication.
     pub const ONE: Self = Self::from_words(power_of_two::<M>(256));
     const R_SQUARED: Self = Self::from_words(power_of_two::<M>(512));
-    pub(crate) const TWICE: Words = add_words(M::WORDS, M::WORDS);
+    pub(crate) const TWICE: Words = words::sum(&M::WORDS, &M::WORDS);
     /// `-1 / p` modulo 2^64.
     const INVERSE: u64 = {
         let (mut inverse, mut step) = (1u64, 0);
@@ -98,7 +100,7 @@ impl<M: Modulus> Element<M> {
     /// Returns the Montgomery form, reduced.
     #[must_use]
     pub fn montgomery(&self) -> Words {
-        subtract_if_possible(self.0, &M::WORDS)
+        words::reduce(&self.0, &M::WORDS)
     }
 
     /// Returns the element that stands for a number, which is reduced if it is not below the prime.
@@ -198,7 +200,7 @@ impl<M: Modulus> Add for Element<M> {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self::from_words(subtract_if_possible(add_words(self.0, other.0), &Self::TWICE))
+        Self::from_words(words::add(&self.0, &other.0, &Self::TWICE))
     }
 }
 
@@ -206,9 +208,7 @@ impl<M: Modulus> Sub for Element<M> {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        let (difference, is_negative) = subtract_words(&self.0, &other.0);
-        let mask = u64::from(is_negative).wrapping_neg();
-        Self::from_words(add_words(difference, Self::TWICE.map(|word| word & mask)))
+        Self::from_words(words::subtract(&self.0, &other.0, &Self::TWICE))
     }
 }
 
@@ -286,12 +286,6 @@ pub fn bytes(words: Words) -> [u8; ELEMENT_BYTES] {
     bytes
 }
 
-/// Returns whether a number is below another.
-#[must_use]
-pub(crate) fn is_below(a: &Words, b: &Words) -> bool {
-    subtract_words(a, b).1
-}
-
 /// Returns `sum + a b + carry`, and its upper word.
 #[inline(always)]
 const fn multiply_add(sum: u64, a: u64, b: u64, carry: u64) -> (u64, u64) {
@@ -299,50 +293,11 @@ const fn multiply_add(sum: u64, a: u64, b: u64, carry: u64) -> (u64, u64) {
     (wide as u64, (wide >> 64) as u64)
 }
 
-/// Adds modulo 2^256.
-#[inline(always)]
-pub(crate) const fn add_words(a: Words, b: Words) -> Words {
-    let (mut sum, mut carry, mut index) = ([0; 4], 0, 0);
-    while index < 4 {
-        let wide = a[index] as u128 + b[index] as u128 + carry;
-        sum[index] = wide as u64;
-        carry = wide >> 64;
-        index += 1;
-    }
-    sum
-}
-
-/// Subtracts modulo 2^256, and returns whether the difference is negative.
-#[inline(always)]
-pub(crate) const fn subtract_words(a: &Words, b: &Words) -> (Words, bool) {
-    let (mut difference, mut borrow, mut index) = ([0; 4], 0, 0);
-    while index < 4 {
-        let wide = (a[index] as u128).wrapping_sub(b[index] as u128).wrapping_sub(borrow);
-        difference[index] = wide as u64;
-        borrow = (wide >> 64) & 1;
-        index += 1;
-    }
-    (difference, borrow == 1)
-}
-
-/// Subtracts unless the difference is negative.
-#[inline(always)]
-const fn subtract_if_possible(a: Words, b: &Words) -> Words {
-    let (difference, is_negative) = subtract_words(&a, b);
-    let mask = (is_negative as u64).wrapping_neg();
-    let (mut words, mut index) = ([0; 4], 0);
-    while index < 4 {
-        words[index] = difference[index] ^ mask & (difference[index] ^ a[index]);
-        index += 1;
-    }
-    words
-}
-
 /// Returns a power of two, reduced.
 const fn power_of_two<M: Modulus>(exponent: u32) -> Words {
     let (mut power, mut step) = ([1, 0, 0, 0], 0);
     while step < exponent {
-        power = subtract_if_possible(add_words(power, power), &M::WORDS);
+        power = words::add(&power, &power, &M::WORDS);
         step += 1;
     }
     power

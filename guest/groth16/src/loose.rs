@@ -5,7 +5,8 @@
 //! Invariant: the words of [`Reduced`] are below the prime, and those of [`Loose`] below four times the prime, which is
 //! below `R`. A product of the former and any number below `R` is below twice the prime.
 
-use crate::field::{Element, Modulus, Words, add_words, subtract_words};
+use crate::field::{Element, Modulus};
+use snapback_arithmetic::words::{Words, difference, sum};
 use std::marker::PhantomData;
 
 /// An element that is reduced.
@@ -33,10 +34,10 @@ pub(crate) struct Loose<M>(Words, PhantomData<M>);
 
 impl<M: Modulus> Loose<M> {
     pub(crate) fn sum(a: &Element<M>, b: &Element<M>) -> Self {
-        Self(add_words(*a.words(), *b.words()), PhantomData)
+        Self(sum(a.words(), b.words()), PhantomData)
     }
 
     pub(crate) fn difference(a: &Element<M>, b: &Element<M>) -> Self {
-        Self(add_words(subtract_words(a.words(), b.words()).0, Element::<M>::TWICE), PhantomData)
+        Self(sum(&difference(a.words(), b.words()), &Element::<M>::TWICE), PhantomData)
     }
 }

@@ -9,9 +9,10 @@
 
 use crate::{
     Error,
-    field::{ELEMENT_BYTES, Modulus, R, Words, bytes, is_below, words},
+    field::{ELEMENT_BYTES, Modulus, R, Words, bytes, words},
     point::{G1, G2, NotInGroup, Point},
 };
+use snapback_arithmetic::words::is_below;
 
 const FORMAT: &str = "a proof";
 const MAGIC: [u8; 4] = *b"sbgp";

@@ -3,7 +3,7 @@
 use crate::{
     G1, G2, NotInGroup, Roots,
     domain::reversed,
-    field::{Element, Fq, Fr, Modulus, Words, bytes},
+    field::{Element, Fq, Fr, Modulus, bytes},
     groups::{First, Group, HALVES, Second},
     loose::{Loose, Reduced},
     point::Point,
@@ -14,7 +14,10 @@ use ark_bn254::{G1Projective, G2Projective};
 use ark_ec::{AffineRepr, CurveGroup, PrimeGroup};
 use ark_ff::{BigInt, Field, PrimeField};
 use proptest::prelude::*;
-use snapback_arithmetic::msm::{self, Coordinate};
+use snapback_arithmetic::{
+    msm::{self, Coordinate},
+    words::{Words, difference},
+};
 
 /// Numbers of 256 bits, many of them at the edges of words.
 fn number() -> impl Strategy<Value = Words> {
@@ -42,11 +45,21 @@ fn agrees<M: Modulus, F: PrimeField<BigInt = BigInt<4>>>(a: Words, b: Words) {
     assert_eq!(ours.invert().map(|inverse| inverse.number()), library.inverse().map(|it| it.into_bigint().0));
     assert_eq!(ours == other, library == library_other);
     assert_eq!(ours.is_zero(), library == F::ZERO);
+    let twice =
+        [ours, other].map(|element| *element.words()).map(|words| difference(&Element::<M>::TWICE, &words));
+    let sums = [
+        Element::sum_of_products([ours.words(), other.words()], [&other, &ours]),
+        Element::sum_of_products([&twice[0], &twice[1]], [&ours, &other]),
+        Element::sum_of_products([&Element::<M>::TWICE; 2], [&ours, &other]),
+    ];
+    is(sums[0], library * library_other + library_other * library);
+    is(sums[1], -(library.square() + library_other.square()));
+    is(sums[2], F::ZERO);
     let products = [Loose::difference(&other, &ours), Loose::sum(&other, &ours)];
     let products = products.map(|loose| Reduced::of(ours).times(&loose));
     is(products[0], library * (library_other - library));
     is(products[1], library * (library_other + library));
-    for element in products.into_iter().chain([ours * other, ours + other, ours - other]) {
+    for element in products.into_iter().chain(sums).chain([ours * other, ours + other, ours - other]) {
         // The words are below twice the prime.
         assert!(Element::<M>::from_montgomery(&bytes(element.montgomery())).is_some());
     }
