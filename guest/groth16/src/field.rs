@@ -23,7 +23,7 @@ pub use snapback_arithmetic::words::Words;
 /// Length of an element in bytes.
 pub(crate) const ELEMENT_BYTES: usize = 32;
 
-/// A prime below 2^254.
+/// A prime below a fifth of 2^256.
 pub trait Modulus: Copy + 'static {
     /// The prime.
     const WORDS: Words;
@@ -133,6 +133,33 @@ impl<M: Modulus> Element<M> {
             step += 1;
         }
         Self::from_words(sum)
+    }
+
+    /// Returns the sum of the products `a b + c d`, with one reduction for both.
+    ///
+    /// `a` and `c` may be twice the prime, too. Each partial sum is below five times the prime, which fits the words, and the
+    /// last one is below three times the prime.
+    // Out of line for the same reason.
+    #[inline(never)]
+    pub(crate) fn sum_of_products([a, c]: [&Words; 2], [b, d]: [&Self; 2]) -> Self {
+        const { assert!(M::WORDS[3] < u64::MAX / 5, "five times the prime fits the words") };
+        let p = &M::WORDS;
+        let mut sum = [0; 4];
+        for step in 0..4 {
+            let (low, mut carry) = multiply_add(sum[0], a[0], b.0[step], 0);
+            let (low, mut second) = multiply_add(low, c[0], d.0[step], 0);
+            let factor = low.wrapping_mul(Self::INVERSE);
+            let (_, mut reduced) = multiply_add(low, factor, p[0], 0);
+            for index in 1..4 {
+                let low;
+                (low, carry) = multiply_add(sum[index], a[index], b.0[step], carry);
+                let (low, high) = multiply_add(low, c[index], d.0[step], second);
+                second = high;
+                (sum[index - 1], reduced) = multiply_add(low, factor, p[index], reduced);
+            }
+            sum[3] = carry + second + reduced;
+        }
+        Self::from_words(words::reduce(&sum, &Self::TWICE))
     }
 
     /// Returns the number that the element stands for.
