@@ -1,4 +1,5 @@
-//! A proof in wasm against the same library natively, in CPU time of one thread; and two lanes against one.
+//! A proof in wasm against the same library natively, in CPU time of one thread, and an addition in the field of its curve;
+//! and two lanes against one.
 //!
 //! The two sides are interleaved: each sample makes both proofs, one after the other, and counts its own.
 
@@ -12,11 +13,13 @@ use orchard::circuit::{OrchardCircuitVersion, ProvingKey};
 use pczt::{Pczt, roles::prover::Prover};
 use rand_core::SeedableRng;
 use rayon::ThreadPoolBuilder;
+use snapback_guest_fixtures::sum_of_sums;
 use std::{
+    hint::black_box,
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{Host, Image, MEMORY, call, counted, median, pczt, record};
+use support::{Host, Image, MEMORY, call, counted, load_baked, median, pczt, record};
 
 fn prove(criterion: &mut Criterion) {
     let pczt = pczt();
@@ -73,6 +76,24 @@ fn prove(criterion: &mut Criterion) {
     record("prove_wasm_over_native", median(ratios.collect()));
 }
 
+/// Measures additions in a field of the Pasta curves, interleaved.
+fn additions(_: &mut Criterion) {
+    const ADDITIONS: usize = 20_000_000;
+    let engine = snapback_snapshot::engine(2).expect("an engine");
+    let _ticker = snapback_snapshot::Ticker::start(&engine).expect("a thread");
+    let generation = Arc::new(load_baked("fixtures", &[], &engine));
+    let mut instance = Instance::instantiate(&generation, MEMORY).expect("an instance");
+    let body = ADDITIONS.to_string();
+    let ratios = (0..11).map(|_| {
+        let (mut guests, mut natives) = (Vec::new(), [0; 32]);
+        let guest = counted(|| guests = call(&mut instance, "sums", "", body.as_bytes()));
+        let native = counted(|| natives = sum_of_sums(black_box(ADDITIONS)));
+        assert_eq!(guests, natives);
+        guest.as_secs_f64() / native.as_secs_f64()
+    });
+    record("addition_wasm_over_native", median(ratios.collect()));
+}
+
 fn verify(proven: &Pczt, key: &orchard::circuit::VerifyingKey) {
     use orchard::circuit::Instance;
     use pczt::roles::verifier::{OrchardError, Verifier};
@@ -114,5 +135,5 @@ fn lanes(_: &mut Criterion) {
     record("lanes_two_over_one", median(ratios.collect()));
 }
 
-criterion_group!(benches, prove, lanes);
+criterion_group!(benches, additions, prove, lanes);
 criterion_main!(benches);

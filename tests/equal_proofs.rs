@@ -1,4 +1,5 @@
-//! Random circuits: the guest, whose arithmetic is partly our own, makes the proofs that the unmodified library makes.
+//! Random circuits: the guest, whose arithmetic is partly our own, makes the proofs that the unmodified library makes, and
+//! the sums of field elements.
 //!
 //! `SNAPBACK_RANDOM_CIRCUITS` sets their number.
 
@@ -13,12 +14,13 @@ use halo2_proofs::{
     pasta::{EpAffine, EqAffine},
     poly::commitment::Params,
 };
-use harness::{circuits::squares::squares_over, native_key, run_ok, snapback, state_with};
+use harness::{Server, circuits::squares::squares_over, native_key, run_ok, snapback, state_with};
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
 };
 use snapback_circom::wtns::Witness;
+use snapback_guest_fixtures::sum_of_sums;
 use snapback_guest_plonk::{Compiled, ProofFile, Prover, Scalar, Side};
 use snapback_host::{
     ids::GenerationId,
@@ -83,6 +85,15 @@ fn baked(cases: &[Case], directory: &Path) -> Arc<Generation> {
     // Images of random circuits would fill the directory that all tests share.
     store.remove(&digest).expect("it is there");
     Arc::new(generation)
+}
+
+#[test]
+fn guest_and_library_add_the_same() {
+    let server = Server::start("fixtures", &[]);
+    for additions in [0, 1, 64, 1_000_000] {
+        let sum = server.post("/v1/methods/sums", additions.to_string().as_bytes()).ok();
+        assert!(sum == sum_of_sums(additions), "{additions}");
+    }
 }
 
 #[test]

@@ -21,8 +21,8 @@ fn any_method_takes_and_returns_raw_bytes() {
     assert_eq!(
         names,
         [
-            "churn", "claim", "echo", "entropy", "fail", "leak", "remember", "retire", "spin", "table",
-            "trap", "wear"
+            "churn", "claim", "echo", "entropy", "fail", "leak", "remember", "retire", "spin", "sums",
+            "table", "trap", "wear"
         ]
     );
 }

@@ -142,6 +142,12 @@ pub(crate) fn goals(measured: &Measured) -> Result<Vec<Goal>, String> {
             ratio,
         ),
         goal(
+            "CPU time of an addition in the field of a Pasta curve, wasm relative to native",
+            figure("addition_wasm_over_native")?,
+            AtMost(1.25),
+            ratio,
+        ),
+        goal(
             "CPU time of a proof of x5chain, wasm relative to native on one thread",
             figure("prove_x5chain_wasm_over_native")?,
             AtMost(0.6),
